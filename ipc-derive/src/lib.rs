@@ -1,0 +1,2 @@
+//! The macros of `ipc-rpc`.
+#![deny(unsafe_code)]

@@ -1,0 +1,2 @@
+//! Typed RPC between processes over shared memory.
+#![deny(unsafe_code)]
