@@ -1,2 +1,24 @@
-//! The macros of `ipc-rpc`.
+//! The macros of `ipc-rpc`: `#[derive(Message)]` and `#[service]`.
+//!
+//! Users reach both through `ipc_rpc`. Each macro runs in stages, one file a stage: parse the tokens into a model that
+//! keeps the user's spans, check every rule and collect all mistakes, expand. A macro that found a mistake still emits
+//! the items it would have defined, so that one mistake gives one message.
 #![deny(unsafe_code)]
+
+mod message;
+mod report;
+mod service;
+
+use proc_macro::TokenStream;
+
+/// Derives `ipc_rpc::Message` for a struct or an enum.
+#[proc_macro_derive(Message, attributes(message))]
+pub fn derive_message(input: TokenStream) -> TokenStream {
+    message::derive(input.into()).into()
+}
+
+/// Turns a trait into a service: its client and its dispatcher.
+#[proc_macro_attribute]
+pub fn service(attributes: TokenStream, item: TokenStream) -> TokenStream {
+    service::attribute(attributes.into(), item.into()).into()
+}
