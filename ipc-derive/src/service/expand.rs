@@ -4,14 +4,14 @@
 //! with dot syntax: no trait that is in scope where the user wrote the service can get in between.
 
 use proc_macro2::TokenStream;
-use quote::{quote, quote_spanned};
+use quote::quote;
 use syn::{Attribute, TraitItem};
 
+use super::attrs;
 use super::check::same_name;
 use super::client::{self, Mode};
 use super::dispatcher::{self, Bound};
 use super::model::Service;
-use super::{attrs, names};
 
 pub(super) fn expand(service: &Service) -> TokenStream {
     let item = &service.item;
@@ -50,7 +50,7 @@ fn allows(service: &Service) -> Vec<Attribute> {
 /// Errors for methods that have the same name on the wire and exist together under some `cfg`. Those that always exist
 /// together have been reported.
 fn clashes(service: &Service) -> TokenStream {
-    let Service { private: p, methods, .. } = service;
+    let methods = &service.methods;
     let mut clashes = TokenStream::new();
     for (number, second) in methods.iter().enumerate() {
         for first in &methods[..number] {
@@ -60,10 +60,8 @@ fn clashes(service: &Service) -> TokenStream {
             }
             let conditions = attrs::conditions(&first.gates).into_iter().chain(attrs::conditions(&second.gates));
             let message = same_name(&second.wire.0, &first.ident);
-            clashes.extend(quote_spanned! {names::own_span(second.wire.1)=>
-                #[cfg(all(#(#conditions),*))]
-                #p::core::compile_error!(#message);
-            });
+            let error = syn::Error::new(second.wire.1, message).into_compile_error();
+            clashes.extend(quote!(#[cfg(all(#(#conditions),*))] #error));
         }
     }
     clashes

@@ -67,7 +67,13 @@ fn quiet_method(method: &mut TraitItemFn) {
     sig.variadic = None;
     let mut names = Vec::new();
     for (number, input) in sig.inputs.iter_mut().enumerate() {
-        let FnArg::Typed(argument) = input else { continue };
+        let argument = match input {
+            FnArg::Typed(argument) => argument,
+            FnArg::Receiver(receiver) => {
+                receiver.mutability = None;
+                continue;
+            }
+        };
         argument.attrs.clear();
         let plain = match &*argument.pat {
             Pat::Ident(pattern) => {

@@ -2,7 +2,7 @@
 //! understood counts as an owned type, and the check stage refuses it.
 
 use proc_macro2::{Ident, Span, TokenStream};
-use quote::{format_ident, quote};
+use quote::{format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::{
     Attribute, FnArg, GenericArgument, ItemTrait, Pat, PathArguments, ReturnType, TraitItem, TraitItemFn, Type,
@@ -195,7 +195,8 @@ impl Method {
     /// The type of the request: the tuple of what the wire carries for each argument.
     pub(super) fn request(&self, p: &TokenStream) -> TokenStream {
         let wire = self.params.iter().map(|param| param.kind.wire(p));
-        quote!((#(#wire,)*))
+        // At the method's name: rustc points there when one of the types is no message.
+        quote_spanned!(self.ident.span()=> (#(#wire,)*))
     }
 }
 

@@ -73,7 +73,6 @@ pub(super) fn local(name: &str) -> Ident {
     Ident::new(name, Span::mixed_site())
 }
 
-/// The user's location, the macro's own code.
-pub(super) fn own_span(span: Span) -> Span {
+fn own_span(span: Span) -> Span {
     span.resolved_at(Span::call_site())
 }

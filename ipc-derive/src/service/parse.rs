@@ -101,6 +101,10 @@ fn arguments(attributes: TokenStream, report: &mut Report) -> TokenStream {
             report.at(&meta.path, "unknown argument: `#[service]` takes `crate = path::to::ipc_rpc` only");
             return skip_value(&meta);
         }
+        if !meta.input.peek(Token![=]) {
+            report.at(&meta.path, "write `crate = path::to::ipc_rpc`");
+            return skip_value(&meta);
+        }
         let value = meta.value()?;
         if value.peek(LitStr) {
             report.at(value.parse::<LitStr>()?, "write the path without quotes: `crate = path::to::ipc_rpc`");

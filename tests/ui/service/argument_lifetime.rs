@@ -4,7 +4,7 @@ use ipc_rpc::service;
 trait Store {
     fn put(&self, text: &'static str);
     fn list(&self, texts: Vec<&'static str>);
-    fn view(&self, text: std::borrow::Cow<'_, str>);
+    fn cow(&self, text: std::borrow::Cow<'_, str>);
     fn anonymous(&self, text: &'_ str);
 }
 

@@ -1,7 +1,7 @@
 use ipc_rpc::service;
 
 #[service]
-trait Store {
+trait Store: Iterator {
     fn same(&self, other: &Self) -> Self;
     fn part(&self, part: <Self as Iterator>::Item) -> Vec<Self::Item>;
 }
