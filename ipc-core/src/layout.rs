@@ -26,6 +26,14 @@ pub const CHUNK: u32 = 1 << 16;
 /// L7: the most bytes of one message (arguments or reply): below 1 GiB.
 pub const MAX_MESSAGE: u32 = (1 << 30) - (1 << 20);
 
+/// L13: status of a reply that the handler gave (`reply_at`, `reply_len`); other values are the RPC layer's, from 16 on.
+pub const REPLIED: u16 = 0;
+/// L14: status of a request that was not run: cancelled, or its deadline had passed.
+pub const NOT_RUN: u16 = 1;
+
+/// L15: method number of a request that only gives the memory of the block's last reply back.
+pub const RELEASE: u16 = u16::MAX;
+
 /// L8: the head of a block, its first 40 bytes. Only atomics, so that a reference to it may exist while a peer writes.
 #[repr(C, align(8))]
 #[derive(Debug)]
@@ -97,6 +105,11 @@ const _: () = {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Geometry {
     blocks: u32,
+    request_cells: u32,
+    announcement_cells: u32,
+    announcement_cells_at: u32,
+    blocks_at: u32,
+    caller_arena_at: u32,
     caller_arena: u32,
     callee_arena: u32,
 }
@@ -119,7 +132,21 @@ impl Geometry {
         {
             return None;
         }
-        Some(Geometry { blocks, caller_arena, callee_arena })
+        let request_cells = blocks.next_power_of_two();
+        let announcement_cells = blocks.next_power_of_two();
+        let announcement_cells_at = PAGE + request_cells * 8;
+        let blocks_at = (announcement_cells_at + announcement_cells * 8).next_multiple_of(BLOCK);
+        let caller_arena_at = (blocks_at + blocks * BLOCK).next_multiple_of(PAGE);
+        Some(Geometry {
+            blocks,
+            request_cells,
+            announcement_cells,
+            announcement_cells_at,
+            blocks_at,
+            caller_arena_at,
+            caller_arena,
+            callee_arena,
+        })
     }
 
     /// Number of call blocks.
@@ -127,20 +154,14 @@ impl Geometry {
         self.blocks
     }
 
-    /// Cells of the callee's queue: a request for each block and a release for each reply extent that the callee may
-    /// have lent ([`Geometry::reply_extents`]), rounded up to a power of two. With it a push cannot fail.
+    /// Cells of the callee's queue: a request for each block, rounded up to a power of two. With it a push cannot fail.
     pub const fn request_cells(&self) -> u32 {
-        (self.blocks + self.reply_extents()).next_power_of_two()
+        self.request_cells
     }
 
     /// Cells of the caller's queue: an announcement for each block, rounded up to a power of two.
     pub const fn announcement_cells(&self) -> u32 {
-        self.blocks.next_power_of_two()
-    }
-
-    /// How many extents of its arena the callee may have lent at a time.
-    pub const fn reply_extents(&self) -> u32 {
-        self.blocks * 2
+        self.announcement_cells
     }
 
     pub(crate) const fn request_cells_at(&self) -> u32 {
@@ -148,27 +169,26 @@ impl Geometry {
     }
 
     pub(crate) const fn announcement_cells_at(&self) -> u32 {
-        self.request_cells_at() + self.request_cells() * 8
+        self.announcement_cells_at
     }
 
     /// Offset of block number `index` (not checked against [`Geometry::blocks`]).
+    #[inline(always)]
     pub const fn block_at(&self, index: u32) -> u32 {
-        (self.announcement_cells_at() + self.announcement_cells() * 8).next_multiple_of(BLOCK) + index * BLOCK
+        self.blocks_at + index * BLOCK
     }
 
     /// The number of the block at `offset`, if there is one that starts there.
     #[inline]
     pub const fn block_index(&self, offset: u32) -> Option<u32> {
-        let first = self.block_at(0);
-        if offset < first || (offset - first) % BLOCK != 0 || (offset - first) / BLOCK >= self.blocks {
-            return None;
-        }
-        Some((offset - first) / BLOCK)
+        let from = offset.wrapping_sub(self.blocks_at);
+        if from % BLOCK == 0 && from / BLOCK < self.blocks { Some(from / BLOCK) } else { None }
     }
 
     /// Offset of the caller's arena.
+    #[inline(always)]
     pub const fn caller_arena_at(&self) -> u32 {
-        self.block_at(self.blocks).next_multiple_of(PAGE)
+        self.caller_arena_at
     }
 
     /// Bytes of the caller's arena.
@@ -207,7 +227,7 @@ mod tests {
     fn parts_do_not_overlap_and_blocks_are_found_by_offset() {
         for blocks in [1, 3, 64, 300, MAX_BLOCKS] {
             let g = Geometry::new(blocks, CHUNK, CHUNK * 2).unwrap();
-            assert!(g.request_cells() >= blocks + g.reply_extents());
+            assert!(g.request_cells() >= blocks && g.announcement_cells() >= blocks);
             assert!(g.announcement_cells_at() >= g.request_cells_at() + 8 * g.request_cells());
             assert!(g.block_at(0) >= g.announcement_cells_at() + 8 * g.announcement_cells());
             assert_eq!(g.block_at(0) % BLOCK, 0);

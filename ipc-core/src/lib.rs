@@ -17,12 +17,35 @@
 
 pub mod doorbell;
 pub mod extent;
+pub mod gap;
 pub mod handover;
 pub mod layout;
+pub mod pool;
 pub mod queue;
 pub mod role;
 pub mod sync;
 pub mod word;
 
+// The rest talks to the operating system and to real shared memory, which loom does not know.
+#[cfg(not(loom))]
+pub mod arena;
+#[cfg(not(loom))]
+mod bells;
+#[cfg(not(loom))]
+pub mod callee;
+#[cfg(not(loom))]
+pub mod caller;
+#[cfg(not(loom))]
+pub mod clock;
+#[cfg(not(loom))]
+mod futex;
+#[cfg(not(loom))]
+mod hold;
+#[cfg(not(loom))]
+mod poll;
+#[cfg(not(loom))]
+pub mod scanner;
 #[cfg(not(loom))]
 pub mod segment;
+#[cfg(not(loom))]
+pub mod socket;

@@ -29,8 +29,6 @@ pub enum Kind {
     Request = 1,
     /// A block of the consumer that now holds a reply.
     Announcement = 2,
-    /// The reply in an extent of the consumer's arena has been read: the extent is free again.
-    Release = 3,
 }
 
 /// One entry of a queue, its kind judged, its offset not.
@@ -98,7 +96,6 @@ impl Consumer {
                 let kind = match kind {
                     1 => Kind::Request,
                     2 => Kind::Announcement,
-                    3 => Kind::Release,
                     _ => return Err(Corrupt(self.load(cells))),
                 };
                 self.head = self.head.wrapping_add(1);
@@ -148,10 +145,10 @@ mod tests {
             for n in 0..40u32 {
                 assert_eq!(consumer.pop(&cells), Ok(None));
                 producer.push(&cells, Kind::Request, n);
-                producer.push(&cells, Kind::Release, n + 1000);
+                producer.push(&cells, Kind::Announcement, n + 1000);
                 assert_eq!(consumer.pop(&cells), Ok(Some(Entry { kind: Kind::Request, offset: n })));
                 assert!(consumer.is_ready(&cells));
-                assert_eq!(consumer.pop(&cells), Ok(Some(Entry { kind: Kind::Release, offset: n + 1000 })));
+                assert_eq!(consumer.pop(&cells), Ok(Some(Entry { kind: Kind::Announcement, offset: n + 1000 })));
             }
         }
     }

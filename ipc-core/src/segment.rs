@@ -171,9 +171,9 @@ impl Segment {
         (offset >= from && offset <= to && len <= to - offset).then(|| self.pointer(offset))
     }
 
-    /// The address of `offset`, which must not exceed the segment.
+    /// The address of `offset`, which the caller has checked to lie in the segment.
     #[inline(always)]
-    fn pointer(&self, offset: u32) -> NonNull<u8> {
+    pub(crate) fn pointer(&self, offset: u32) -> NonNull<u8> {
         debug_assert!(u64::from(offset) <= self.geometry.len());
         // SAFETY: the mapping starts at a non-null address, and every caller in this file passes an offset inside it.
         unsafe { NonNull::new_unchecked(self.map.as_mut_ptr().wrapping_add(offset as usize)) }
