@@ -270,7 +270,9 @@ impl Caller {
             if let Some(extent) = zombie.extent {
                 self.arena.free(&self.segment, extent);
             }
-            self.pool.push(zombie.block);
+            if self.pool.push(zombie.block) {
+                self.freed.notify_one();
+            }
         }
     }
 
@@ -441,6 +443,8 @@ impl<C: Deref<Target = Caller>> Slot<C> {
         let mut given = self.caller.lock();
         given.zombies.push(Zombie { block: self.block, extent: self.extent.take(), announced: false });
         self.caller.zombies.fetch_add(1, Ordering::Relaxed);
+        // Whoever sleeps for a block has not asked to be told of this one yet; which of them will stay to ask is unknown.
+        self.caller.freed.notify_all();
         drop(given);
     }
 }

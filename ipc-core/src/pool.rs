@@ -7,8 +7,10 @@
 //! was popped and pushed again in between is noticed. Links are in a private vector, never in shared memory.
 //!
 //! # Ordering
-//! P13: `push` - compare-exchange SeqCst, load of `waiters` SeqCst - against `begin_wait` - add to `waiters` SeqCst, then
-//! `pop` again: either the pusher sees the waiter or the waiter sees the block.
+//! P13: a waiter adds itself to `waiters`, then changes the head's tag, then looks again; `push` changes the head, then
+//! loads `waiters`. Both change the same word, so one of them comes second: the pusher, and it sees the waiter - or the
+//! waiter, and it sees the block. No fence is on the path of a call.
+//! The head also carries the block's memory from the thread that brings it home to the one that takes it next.
 
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
@@ -33,13 +35,13 @@ impl Pool {
     /// Takes the block that came home last.
     #[inline]
     pub fn pop(&self) -> Option<u32> {
-        let mut head = self.head.load(Ordering::SeqCst);
+        let mut head = self.head.load(Ordering::Acquire);
         loop {
             let block = (head as u32).checked_sub(1)?;
             // May be the link of an older life of this block: then the tag has changed and the exchange fails.
             let next = self.next.get(block as usize)?.load(Ordering::Relaxed);
             let new = (head & !(TAG - 1)).wrapping_add(TAG) | u64::from(next);
-            match self.head.compare_exchange_weak(head, new, Ordering::SeqCst, Ordering::SeqCst) {
+            match self.head.compare_exchange_weak(head, new, Ordering::AcqRel, Ordering::Acquire) {
                 Ok(_) => return Some(block),
                 Err(now) => head = now,
             }
@@ -54,9 +56,9 @@ impl Pool {
         loop {
             link.store(head as u32, Ordering::Relaxed);
             let new = (head & !(TAG - 1)).wrapping_add(TAG) | u64::from(block + 1);
-            // [P13] pairs with `begin_wait`.
-            match self.head.compare_exchange_weak(head, new, Ordering::SeqCst, Ordering::Relaxed) {
-                Ok(_) => return self.waiters.load(Ordering::SeqCst) != 0,
+            // [P13] pairs with `begin_wait`, and release with the acquire of `pop`.
+            match self.head.compare_exchange_weak(head, new, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) => return self.waiters.load(Ordering::Relaxed) != 0,
                 Err(now) => head = now,
             }
         }
@@ -64,12 +66,13 @@ impl Pool {
 
     /// A thread that found nothing is going to wait. It must `pop` again after this, before it sleeps.
     pub fn begin_wait(&self) {
-        self.waiters.fetch_add(1, Ordering::SeqCst); // [P13] pairs with `push`.
+        self.waiters.fetch_add(1, Ordering::Relaxed);
+        self.head.fetch_add(TAG, Ordering::AcqRel); // [P13] pairs with `push`.
     }
 
     /// The thread waits no longer.
     pub fn end_wait(&self) {
-        self.waiters.fetch_sub(1, Ordering::SeqCst);
+        self.waiters.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -126,7 +126,8 @@ impl<H: Handler> Callee<H> {
             tick: Ticker::new()?,
             listener,
             gap: Gap::new(),
-            asleep_since: AtomicU64::new(0),
+            // Not 0: the first worker to look finds the process just woken, and arms the tick.
+            asleep_since: AtomicU64::new(1),
             single_core: std::thread::available_parallelism().is_ok_and(|n| n.get() == 1),
         };
         if let Some(listener) = &callee.listener {
@@ -364,10 +365,14 @@ impl<H: Handler> Callee<H> {
                     match self.sleep(hold, idle_since) {
                         Sleep::Committed => return,
                         Sleep::Again => {
+                            self.awake(hold);
                             passes = 0;
                             continue;
                         }
-                        Sleep::Found(found) => found,
+                        Sleep::Found(found) => {
+                            self.awake(hold);
+                            found
+                        }
                     }
                 }
             };
@@ -435,7 +440,9 @@ impl<H: Handler> Callee<H> {
         self.stopping.load(Ordering::Relaxed)
     }
 
-    /// Lets go of the retired channels that no worker uses any more.
+    /// Lets go of the retired channels that no worker uses any more. [P11] The socket is closed here, after the channel was
+    /// retired under the role: a caller that sees the hang-up sees every `taken` there will be. (A condemned channel is shut
+    /// down earlier; its caller broke the protocol, and what it concludes is its own affair.)
     fn sweep(&self, hold: &mut Hold<H::Peer>) {
         hold.retired.retain(|channel| {
             let address = Arc::as_ptr(channel).cast_mut();
