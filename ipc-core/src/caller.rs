@@ -416,6 +416,9 @@ impl<C: Deref<Target = Caller>> Slot<C> {
     /// Lends the block once more, only to give the memory of its reply back. Nobody waits for the answer.
     #[cold]
     fn release_reply(&mut self) {
+        if let Some(extent) = self.extent.take() {
+            self.caller.arena.free(&self.caller.segment, extent);
+        }
         let head = self.head();
         head.taken.store(0, Ordering::Relaxed);
         head.method.store(RELEASE, Ordering::Relaxed);

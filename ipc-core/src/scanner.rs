@@ -434,10 +434,11 @@ impl<H: Handler> Callee<H> {
             }
         }
         self.sweep(hold);
-        if again {
-            self.attention.store(true, Ordering::Relaxed);
+        let stopping = self.stopping.load(Ordering::Relaxed);
+        if again || stopping {
+            self.attention.store(true, Ordering::Relaxed); // The next holder is to see it too.
         }
-        self.stopping.load(Ordering::Relaxed)
+        stopping
     }
 
     /// Lets go of the retired channels that no worker uses any more. [P11] The socket is closed here, after the channel was
