@@ -184,6 +184,8 @@ impl<'a> Call<'a> {
         if !fits || len > room {
             return Err(Corrupt(u64::from(at) << 32 | u64::from(len)));
         }
+        // The reply starts where its address is 8 modulo 16, as every message does.
+        let skip = (EXTENT_START.wrapping_sub(at + len) % 16).min(room - len);
         Ok(Call {
             segment,
             arena: &channel.arena,
@@ -192,9 +194,9 @@ impl<'a> Call<'a> {
             method: head.method.load(Ordering::Relaxed),
             request_at: at,
             request_len: len,
-            // `len <= room` and `at + room` is inside the segment, so neither can overflow.
-            reply_at: at + len,
-            reply_room: room - len,
+            // `len <= room` and `at + room` is inside the segment, so none of these can overflow.
+            reply_at: at + len + skip,
+            reply_room: room - len - skip,
             extent: None,
             replies: &channel.replies,
         })
@@ -222,18 +224,11 @@ impl<'a> Call<'a> {
         self.head.word.load(Ordering::Relaxed) & word::CANCELLED != 0
     }
 
-    /// Where the reply goes: behind the request at first. The bytes are ours until the call is finished.
+    /// Where the reply goes: behind the request at first. The address is 8 modulo 16 (if there is room at all), the bytes are
+    /// ours until the call is finished.
     #[inline]
     pub fn reply_buffer(&self) -> (NonNull<u8>, usize) {
         (self.segment.pointer(self.reply_at), self.reply_room as usize)
-    }
-
-    /// Starts the reply over, `skip` bytes further on, so that its first byte is aligned.
-    #[inline]
-    pub fn skip_reply(&mut self, skip: usize) {
-        let skip = skip.min(self.reply_room as usize) as u32;
-        self.reply_at += skip;
-        self.reply_room -= skip;
     }
 
     /// Moves the reply to memory of at least `needed` bytes in our own arena, the first `used` bytes with it.

@@ -130,7 +130,8 @@ fn a_call_that_is_given_up_comes_home() {
     let (caller, callee, threads) = start(2);
     for _ in 0..20 {
         let gone = call(&caller, 1, &[30], Limit::Lazy(Duration::from_millis(2)));
-        assert!(matches!(gone, Err(Failure::TimedOut)), "{gone:?}");
+        // Expired while it waited for a worker: refused unrun.
+        assert!(matches!(gone, Err(Failure::TimedOut) | Ok((NOT_RUN, _))), "{gone:?}");
     }
     // 20 calls over 8 blocks: waiting for the zombies was part of it.
     for n in 0..100u8 {
