@@ -13,7 +13,7 @@ fn cells(n: usize) -> Vec<AtomicU64> {
 }
 
 fn kind() -> impl Strategy<Value = Kind> {
-    prop_oneof![Just(Kind::Request), Just(Kind::Announcement), Just(Kind::Release)]
+    prop_oneof![Just(Kind::Request), Just(Kind::Announcement)]
 }
 
 /// Where to start, in laps: at zero, around every wrap of the tag and of the position, anywhere.

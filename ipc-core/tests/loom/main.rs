@@ -13,5 +13,6 @@ mod hand_over;
 mod harness;
 mod parking;
 mod parts;
+mod pool;
 mod role;
 mod sleep;
