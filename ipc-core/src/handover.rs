@@ -4,7 +4,7 @@
 //! The caller lends a block by swapping its word to `REQUEST`, the callee gives it back by swapping it to `DONE`. The old
 //! value of either swap says what the other side was doing: `WATCHED` - it looks at this very word and needs no queue;
 //! `PARKED`, `ANNOUNCE` - it wants to be woken or told. The ids (C1, C3, C4, S1, S2, S3) are those of the state table in
-//! `docs/protocol.md`; P1 and P2 are its ordering pairs.
+//! `docs/protocol.md`; P1, P2, P7 and P8 are its ordering pairs.
 //!
 //! # Trust
 //! A peer can write anything into the word. Each function judges one loaded value, loops at most [`TRIES`] times, and
@@ -40,7 +40,8 @@ pub fn look(word: &AtomicU32) -> Result<Lent, Corrupt> {
 /// C3, caller: adds a wish to a lent block by compare-exchange. Never `fetch_or`: a DONE word must not get a wish.
 ///
 /// Gives `Lent::Out` with the value now in the word, the wish included, or `Lent::Done` when the callee was faster; no
-/// wish is set then.
+/// wish is set then. A caller about to park sleeps on exactly the value it gets here, and only if that has no `CANCELLED`:
+/// a wish that is already set does not change the word, so a second canceller could not keep it from falling asleep.
 ///
 /// # Errors
 /// [`Corrupt`] if the word is neither lent nor done, or keeps changing.
@@ -50,6 +51,7 @@ pub fn wish(word: &AtomicU32, wish: u32) -> Result<Lent, Corrupt> {
         match word::lent(value)? {
             Lent::Done => return Ok(Lent::Done),
             Lent::Out(seen) if seen & wish != 0 => return Ok(Lent::Out(seen)),
+            // [P7] the same word as `finish`: it finds PARKED, or the kernel's comparison finds DONE.
             Lent::Out(seen) => match word.compare_exchange(seen, seen | wish, Ordering::AcqRel, Ordering::Acquire) {
                 Ok(_) => return Ok(Lent::Out(seen | wish)),
                 // [P2] acquire on failure: the value may be DONE.
@@ -93,6 +95,7 @@ pub fn was_taken(taken: &AtomicU32) -> bool {
 pub fn finish(word: &AtomicU32, watched: bool) -> Result<Tell, Corrupt> {
     let new = if watched { word::DONE | word::WATCHED } else { word::DONE };
     // [P2] release: the reply bytes and the callee's last read of the request; pairs with `look` and `wish`.
+    // [P7] the old value has PARKED if the caller sleeps, or will as soon as the kernel has compared; pairs with `wish`.
     word::finished(word.swap(new, Ordering::AcqRel))
 }
 

@@ -39,8 +39,8 @@ impl Role {
 
     /// Takes the role, or makes its holder look once more before it sleeps.
     pub fn take_or_poke(&self) -> bool {
-        // [P5] acquire, [P6] the poke is the same operation as the failed try.
-        self.try_take() || self.word.fetch_or(HELD | POKED, Ordering::Acquire) & HELD == 0
+        // [P5] acquire, [P6] the poke is the same operation as the failed try; it releases what came before the doorbell.
+        self.try_take() || self.word.fetch_or(HELD | POKED, Ordering::AcqRel) & HELD == 0
     }
 
     /// Gives the role up: before every handler.
@@ -62,7 +62,8 @@ impl Role {
         if self.word.compare_exchange(HELD, 0, Ordering::Release, Ordering::Relaxed).is_ok() {
             return true;
         }
-        self.word.fetch_and(!POKED, Ordering::Relaxed);
+        // [P6] acquire: the holder's next fence comes after that of the pusher whose doorbell was eaten.
+        self.word.fetch_and(!POKED, Ordering::Acquire);
         false
     }
 }
