@@ -211,14 +211,11 @@ impl<H: Handler> Callee<H> {
         if found.is_none() {
             self.glance(hold);
         }
-        let served = match found.and_then(|found| Some((hold.channel(found.channel).map(Arc::as_ptr)?, found))) {
-            Some((channel, found)) => self.serve(serving, channel, found) == After::Held,
-            None => {
-                self.role.give_up();
-                return false;
-            }
+        let Some(found) = found else {
+            self.role.give_up();
+            return false;
         };
-        if served {
+        if self.serve(serving, found) == After::Held {
             self.role.give_up();
         }
         true
@@ -414,8 +411,7 @@ impl<H: Handler> Callee<H> {
             if hold.work >= WORK_PER_POLL {
                 self.glance(hold);
             }
-            let Some(channel) = hold.channel(found.channel).map(Arc::as_ptr) else { continue };
-            if self.serve(serving, channel, found) == After::Lost {
+            if self.serve(serving, found) == After::Lost {
                 return;
             }
             // SAFETY: as above: `serve` took the role again.
@@ -506,7 +502,7 @@ impl<H: Handler> Callee<H> {
 
     /// The sleep rule (section "Sleeping" of docs/protocol.md), all but the sleep itself.
     #[cold]
-    fn sleep(&self, hold: &mut Hold<H::Peer>, idle_since: u64) -> Sleep {
+    fn sleep(&self, hold: &mut Hold<H::Peer>, idle_since: u64) -> Sleep<H::Peer> {
         self.sweep(hold);
         if let Some(found) = hold.unwatch_all() {
             return Sleep::Found(found);
@@ -533,12 +529,11 @@ impl<H: Handler> Callee<H> {
             || hold.channels.iter().flatten().any(|c| c.hung_up)
     }
 
-    /// Serves a request, and those that arrive where only this worker can know of them. The role is held on entry, so
-    /// `channel`, the one at the place that `found` names, is alive. No reference to the data of the role is passed in: it
-    /// would outlive the role.
+    /// Serves a request, and those that arrive where only this worker can know of them. The role is held on entry, so the
+    /// channel found is alive. No reference to the data of the role is passed in: it would outlive the role.
     #[inline]
-    fn serve(&self, serving: &Serving<H::Peer>, mut channel: *const Channel<H::Peer>, found: Found) -> After {
-        let Found { channel: mut at, mut block } = found;
+    fn serve(&self, serving: &Serving<H::Peer>, found: Found<H::Peer>) -> After {
+        let Found { mut channel, mut at, mut block } = found;
         let mut held = true;
         loop {
             // SAFETY: with the role held, `hold.channels` keeps the channel alive; without it, the `serving` entry stored
@@ -581,14 +576,13 @@ impl<H: Handler> Callee<H> {
                     self.awake(hold);
                 }
                 // The channel may have been retired while the handler ran, and its place given to another.
-                let here = hold.channel(at).is_some_and(|c| Arc::as_ptr(c) == channel && !c.is_broken());
-                if !watched || !here {
+                if !watched || !hold.has(at, channel) || here.is_broken() {
                     return After::Held;
                 }
-                let Some(evicted) = hold.watch(at, block) else { return After::Held };
+                let Some(evicted) = hold.watch(Found { channel, at, block }, head) else { return After::Held };
                 // The request of another watched block has arrived, and nobody else knows.
-                let Some(its) = hold.channel(evicted.channel).map(Arc::as_ptr) else { return After::Held };
-                (at, block, channel, held) = (evicted.channel, evicted.block, its, true);
+                Found { channel, at, block } = evicted;
+                held = true;
             } else {
                 let arrived = watched
                     && match handover::unwatch(&head.word) {
@@ -655,8 +649,8 @@ impl<H: Handler> Callee<H> {
     }
 }
 
-enum Sleep {
+enum Sleep<P> {
     Committed,
     Again,
-    Found(Found),
+    Found(Found<P>),
 }
