@@ -1,0 +1,114 @@
+//! The checker: judges received bytes before anything reads them as a form.
+//!
+//! A form may point only to bytes before it that no other part of the message claims. The checker keeps the range that is
+//! still unclaimed: entering a part cuts the range off at the part's start, leaving it continues behind the part's end.
+//! So a message cannot share parts, overlap them or go in circles, and checking takes time linear in its length.
+#![allow(unsafe_code)]
+// Unsafe code is needed here because rkyv's trait for a checking context is unsafe to implement (its callers rely on the
+// ranges) and because checking goes through raw pointers: a reference would claim the bytes to be valid already.
+
+use std::alloc::Layout;
+use std::ops::Range;
+
+use rkyv::bytecheck::CheckBytes;
+use rkyv::rancor::Fallible;
+use rkyv::validation::ArchiveContext;
+
+use super::{MAX_DEPTH, Message, MessageError};
+
+/// The state of one check: the addresses that parts may still claim, and how deep the current part lies.
+#[derive(Debug)]
+pub struct Checker {
+    unclaimed: Range<usize>,
+    depth: u32,
+}
+
+impl Checker {
+    /// Starts a check of parts between the addresses `start` and `end`.
+    #[inline]
+    pub(super) fn new(start: usize, end: usize) -> Self {
+        Checker { unclaimed: start..end, depth: 0 }
+    }
+}
+
+impl Fallible for Checker {
+    type Error = MessageError;
+}
+
+// SAFETY: `check_subtree_ptr` returns `Ok` only for a part that is aligned and lies inside the unclaimed range, and the
+// range given back by `push_subtree_range` holds what is unclaimed after the part.
+unsafe impl ArchiveContext for Checker {
+    #[inline]
+    fn check_subtree_ptr(&mut self, ptr: *const u8, layout: &Layout) -> Result<(), MessageError> {
+        let start = ptr.addr();
+        let inside = start >= self.unclaimed.start
+            && start.checked_add(layout.size()).is_some_and(|end| end <= self.unclaimed.end);
+        match inside && start.is_multiple_of(layout.align()) {
+            true => Ok(()),
+            false => Err(self.refused(start, layout)),
+        }
+    }
+
+    #[inline]
+    unsafe fn push_subtree_range(&mut self, root: *const u8, end: *const u8) -> Result<Range<usize>, MessageError> {
+        if self.depth >= MAX_DEPTH {
+            return Err(MessageError::too_deep());
+        }
+        self.depth += 1;
+        let after = end.addr()..self.unclaimed.end;
+        self.unclaimed.end = root.addr();
+        Ok(after)
+    }
+
+    #[inline]
+    unsafe fn pop_subtree_range(&mut self, range: Range<usize>) -> Result<(), MessageError> {
+        self.unclaimed = range;
+        self.depth = self.depth.saturating_sub(1);
+        Ok(())
+    }
+}
+
+impl Checker {
+    #[cold]
+    fn refused(&self, start: usize, layout: &Layout) -> MessageError {
+        let Range { start: low, end: high } = self.unclaimed;
+        let offset = start.wrapping_sub(low).cast_signed();
+        MessageError::invalid(format!(
+            "a part of {} bytes aligned to {} at offset {offset} does not fit into the {} bytes it may use",
+            layout.size(),
+            layout.align(),
+            high.saturating_sub(low)
+        ))
+    }
+}
+
+/// Checks the field `field` of `type_name`, so that an error names it.
+///
+/// # Errors
+///
+/// The bytes are no valid form of `T`.
+///
+/// # Safety
+///
+/// `form` is aligned and valid for reads of `size_of::<T::Form>()` bytes, which lie in the message `checker` judges.
+#[doc(hidden)]
+#[inline]
+pub unsafe fn check<T: Message>(
+    form: *const T::Form,
+    checker: &mut Checker,
+    type_name: &'static str,
+    field: &'static str,
+) -> Result<(), MessageError> {
+    // SAFETY: the caller's promise is what `check_bytes` asks for.
+    match unsafe { T::Form::check_bytes(form, checker) } {
+        Ok(()) => Ok(()),
+        Err(error) => Err(error.at(type_name, field)),
+    }
+}
+
+/// The error for a variant number that the enum `type_name` does not have.
+#[doc(hidden)]
+#[cold]
+pub fn unknown_variant(type_name: &'static str, found: u8) -> MessageError {
+    MessageError::invalid(format!("{type_name} has no variant number {found}"))
+}

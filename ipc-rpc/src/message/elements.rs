@@ -1,0 +1,130 @@
+//! A sequence in a message, read element by element.
+
+use std::fmt::{self, Debug};
+
+use super::{Message, View};
+
+/// The elements of a sequence where they lie, each read natively: a `Vec<String>` gives `&str`, a map gives pairs.
+///
+/// ```
+/// # use ipc_rpc::__private::{Elements, Message};
+/// fn total(scores: Elements<'_, (String, u32)>) -> u32 {
+///     scores.iter().map(|(_, score)| score).sum()
+/// }
+/// ```
+pub struct Elements<'a, T: Message> {
+    forms: &'a [T::Form],
+}
+
+impl<'a, T: Message> Elements<'a, T> {
+    /// Reads `forms` as elements.
+    #[inline]
+    pub(super) fn new(forms: &'a [T::Form]) -> Self {
+        Elements { forms }
+    }
+
+    /// The number of elements.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.forms.len()
+    }
+
+    /// Whether there are none.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.forms.is_empty()
+    }
+
+    /// The element at `index`, if there is one.
+    #[inline]
+    pub fn get(&self, index: usize) -> Option<View<'a, T>> {
+        self.forms.get(index).map(T::view)
+    }
+
+    /// The elements in order.
+    #[inline]
+    pub fn iter(&self) -> ElementsIter<'a, T> {
+        ElementsIter { forms: self.forms.iter() }
+    }
+
+    /// The elements in their archived form.
+    #[inline]
+    pub fn archived(&self) -> &'a [T::Form] {
+        self.forms
+    }
+}
+
+impl<T: Message> Clone for Elements<'_, T> {
+    #[inline]
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T: Message> Copy for Elements<'_, T> {}
+
+impl<T: Message> Debug for Elements<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
+
+impl<'a, T: Message> IntoIterator for Elements<'a, T> {
+    type Item = View<'a, T>;
+    type IntoIter = ElementsIter<'a, T>;
+
+    #[inline]
+    fn into_iter(self) -> ElementsIter<'a, T> {
+        self.iter()
+    }
+}
+
+impl<'a, T: Message> IntoIterator for &Elements<'a, T> {
+    type Item = View<'a, T>;
+    type IntoIter = ElementsIter<'a, T>;
+
+    #[inline]
+    fn into_iter(self) -> ElementsIter<'a, T> {
+        self.iter()
+    }
+}
+
+/// Iterator over [`Elements`].
+pub struct ElementsIter<'a, T: Message> {
+    forms: std::slice::Iter<'a, T::Form>,
+}
+
+impl<T: Message> Clone for ElementsIter<'_, T> {
+    fn clone(&self) -> Self {
+        ElementsIter { forms: self.forms.clone() }
+    }
+}
+
+impl<T: Message> Debug for ElementsIter<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.clone()).finish()
+    }
+}
+
+impl<'a, T: Message> Iterator for ElementsIter<'a, T> {
+    type Item = View<'a, T>;
+
+    #[inline]
+    fn next(&mut self) -> Option<View<'a, T>> {
+        self.forms.next().map(T::view)
+    }
+
+    #[inline]
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.forms.size_hint()
+    }
+}
+
+impl<T: Message> DoubleEndedIterator for ElementsIter<'_, T> {
+    #[inline]
+    fn next_back(&mut self) -> Option<Self::Item> {
+        self.forms.next_back().map(T::view)
+    }
+}
+
+impl<T: Message> ExactSizeIterator for ElementsIter<'_, T> {}

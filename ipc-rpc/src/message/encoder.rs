@@ -1,0 +1,265 @@
+//! The encoder: archives a value in one pass, straight into the buffer that carries it.
+//!
+//! Positions are counted so that a position and the address it is written to are equal modulo 16: padding then depends on
+//! the address alone and the buffer may move as long as that stays true. Every reserved byte is zeroed before a form is
+//! written over it, so padding carries nothing of the sender's memory.
+#![allow(unsafe_code)]
+// Unsafe code is needed here because forms are written through raw pointers into memory that is not ours to borrow: the
+// buffer lies in shared memory and moves when it grows.
+
+use std::mem;
+use std::ptr::NonNull;
+
+use rkyv::Place;
+use rkyv::rancor::Fallible;
+use rkyv::ser::{Positional, Writer};
+use rkyv::vec::VecResolver;
+
+use super::scratch::Scratch;
+use super::{Argument, EncodeError, MAX_ALIGN, MAX_DEPTH, MAX_SIZE, Message};
+
+/// Memory an encoder writes into.
+#[derive(Clone, Copy, Debug)]
+pub struct Buffer {
+    /// The address of the first byte of the archive.
+    pub data: NonNull<u8>,
+    /// The bytes there.
+    pub len: usize,
+}
+
+/// Asked for more room when an archive outgrows its buffer.
+///
+/// # Safety
+///
+/// A buffer returned by [`grow`](Grow::grow) is valid for writes as long as encoding goes on, has at least `needed` bytes,
+/// starts at the same address modulo 16 as the first one did, and begins with the `used` bytes already written.
+pub unsafe trait Grow {
+    /// Moves the first `used` bytes to a buffer of at least `needed` bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`EncodeError::OutOfMemory`] if there is no such room.
+    fn grow(&mut self, used: usize, needed: usize) -> Result<Buffer, EncodeError>;
+}
+
+/// Archives `x` as a message of type `A`, root last, and returns the length of the archive.
+///
+/// # Errors
+///
+/// The value nests too deep or is too large, or `grow` fails.
+///
+/// # Safety
+///
+/// `buffer` is valid for writes until `grow` replaces it or this function returns.
+#[inline]
+pub unsafe fn encode<A: Message>(
+    x: &(impl Argument<A> + ?Sized),
+    buffer: Buffer,
+    grow: &mut dyn Grow,
+) -> Result<usize, EncodeError> {
+    let start = buffer.data.addr().get() % MAX_ALIGN;
+    let mut encoder = Encoder {
+        base: buffer.data.as_ptr().wrapping_sub(start),
+        start,
+        pos: start,
+        end: start + buffer.len.min(MAX_SIZE),
+        depth: 0,
+        grow,
+        scratch: Scratch::default(),
+    };
+    encoder.value::<A, _>(x)?;
+    Ok(encoder.pos - start)
+}
+
+/// The state of one encoding.
+pub struct Encoder<'g> {
+    /// Position `p` is written at address `base + p`.
+    base: *mut u8,
+    /// The position of the buffer's first byte: its address modulo 16.
+    start: usize,
+    /// The next free position.
+    pos: usize,
+    /// The position behind the buffer, at most `start + MAX_SIZE`.
+    end: usize,
+    depth: u32,
+    grow: &'g mut dyn Grow,
+    scratch: Scratch,
+}
+
+impl Encoder<'_> {
+    /// Reserves `size` bytes at the next multiple of `align` and returns their position. The padding before them is zeroed.
+    #[inline]
+    fn reserve(&mut self, size: usize, align: usize) -> Result<usize, EncodeError> {
+        // `pos` is at most 16 + MAX_SIZE and `align` at most 16, so only the sum with `size` can overflow.
+        let at = (self.pos + (align - 1)) & !(align - 1);
+        let end = at.checked_add(size).ok_or_else(EncodeError::too_large)?;
+        if end > self.end {
+            self.make_room(end)?;
+        }
+        if at != self.pos {
+            let gap = self.base.wrapping_add(self.pos);
+            // SAFETY: `pos..at` lies before `end`, inside the buffer.
+            unsafe { gap.write_bytes(0, at - self.pos) };
+        }
+        self.pos = end;
+        Ok(at)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn make_room(&mut self, end: usize) -> Result<(), EncodeError> {
+        let needed = end - self.start;
+        if needed > MAX_SIZE {
+            return Err(EncodeError::too_large());
+        }
+        let buffer = self.grow.grow(self.pos - self.start, needed)?;
+        debug_assert!(buffer.len >= needed && buffer.data.addr().get() % MAX_ALIGN == self.start);
+        self.base = buffer.data.as_ptr().wrapping_sub(self.start);
+        self.end = self.start + buffer.len.min(MAX_SIZE);
+        Ok(())
+    }
+
+    /// Reserves and zeroes room for `count` forms and returns the position and the address of the first.
+    #[inline]
+    fn forms<F>(&mut self, count: usize) -> Result<(usize, *mut F), EncodeError> {
+        const { assert!(align_of::<F>() <= MAX_ALIGN, "forms are aligned to at most 16") };
+        let size = size_of::<F>().checked_mul(count).ok_or_else(EncodeError::too_large)?;
+        let at = self.reserve(size, align_of::<F>())?;
+        let first = self.base.wrapping_add(at);
+        // SAFETY: the `size` bytes from `at` were just reserved.
+        unsafe { first.write_bytes(0, size) };
+        Ok((at, first.cast()))
+    }
+
+    /// Archives one value and returns its position.
+    #[inline]
+    pub(super) fn value<O: Message, A: Argument<O> + ?Sized>(&mut self, x: &A) -> Result<usize, EncodeError> {
+        let resolver = x.serialize(self)?;
+        let (at, form) = self.forms::<O::Form>(1)?;
+        // SAFETY: `form` points to zeroed, aligned room for the form and nothing moves it before the last use of `out`.
+        let out = unsafe { Place::new_unchecked(at, form) };
+        x.resolve(resolver, out);
+        Ok(at)
+    }
+
+    /// Archives one value a level deeper and returns its position.
+    #[inline]
+    pub(super) fn nested<O: Message, A: Argument<O> + ?Sized>(&mut self, x: &A) -> Result<usize, EncodeError> {
+        self.enter()?;
+        let at = self.value(x)?;
+        self.depth -= 1;
+        Ok(at)
+    }
+
+    /// Archives the items of a sequence side by side, a level deeper.
+    pub(super) fn sequence<O: Message, A: Argument<O>>(
+        &mut self,
+        items: impl ExactSizeIterator<Item = A> + Clone,
+    ) -> Result<VecResolver, EncodeError> {
+        self.enter()?;
+        let mark = self.scratch.mark();
+        let count = items.len();
+        let slots = self.scratch.slots::<O::Res>(count).as_ptr();
+        let mut written = 0;
+        for (i, item) in items.clone().take(count).enumerate() {
+            let resolver = item.serialize(self)?;
+            // SAFETY: `i < count`, so the slot is one of those just reserved; they stay in place until the release below.
+            unsafe { slots.wrapping_add(i).write(resolver) };
+            written = i + 1;
+        }
+        let (at, first) = self.forms::<O::Form>(written)?;
+        for (i, item) in items.take(written).enumerate() {
+            // SAFETY: the first loop has written the slots below `written`, and each is read once.
+            let resolver = unsafe { slots.wrapping_add(i).read() };
+            // SAFETY: `i < written`: zeroed, aligned room for one form that nothing moves before the last use of `out`.
+            let out = unsafe { Place::new_unchecked(at + i * size_of::<O::Form>(), first.wrapping_add(i)) };
+            item.resolve(resolver, out);
+        }
+        self.scratch.release(mark);
+        self.depth -= 1;
+        Ok(VecResolver::from_pos(at))
+    }
+
+    /// Copies a slice whose bytes are already the forms of `O`, a level deeper.
+    ///
+    /// # Safety
+    ///
+    /// The bytes of every `A` are initialised and are the form of the value.
+    #[inline]
+    pub(super) unsafe fn copies<O: Message, A>(&mut self, items: &[A]) -> Result<VecResolver, EncodeError> {
+        self.enter()?;
+        let size = mem::size_of_val(items);
+        let at = self.reserve(size, align_of::<O::Form>())?;
+        let to = self.base.wrapping_add(at);
+        // SAFETY: `to` has `size` reserved bytes; they cannot overlap `items`, which the caller borrows from elsewhere.
+        unsafe { to.copy_from_nonoverlapping(items.as_ptr().cast::<u8>(), size) };
+        self.depth -= 1;
+        Ok(VecResolver::from_pos(at))
+    }
+
+    /// Runs `write` a level deeper.
+    #[inline]
+    pub(super) fn deeper<R>(
+        &mut self,
+        write: impl FnOnce(&mut Self) -> Result<R, EncodeError>,
+    ) -> Result<R, EncodeError> {
+        self.enter()?;
+        let result = write(self)?;
+        self.depth -= 1;
+        Ok(result)
+    }
+
+    #[inline]
+    fn enter(&mut self) -> Result<(), EncodeError> {
+        if self.depth >= MAX_DEPTH {
+            return Err(EncodeError::too_deep());
+        }
+        self.depth += 1;
+        Ok(())
+    }
+}
+
+impl Fallible for Encoder<'_> {
+    type Error = EncodeError;
+}
+
+impl Positional for Encoder<'_> {
+    #[inline]
+    fn pos(&self) -> usize {
+        self.pos
+    }
+}
+
+impl Writer for Encoder<'_> {
+    #[inline]
+    fn write(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
+        let at = self.reserve(bytes.len(), 1)?;
+        let to = self.base.wrapping_add(at);
+        // SAFETY: `to` has `bytes.len()` reserved bytes; they cannot overlap `bytes`, which is borrowed from elsewhere.
+        unsafe { to.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
+        Ok(())
+    }
+}
+
+/// The place of a field inside the place of its parent.
+///
+/// # Safety
+///
+/// `field` points to an aligned field of the form that `parent` holds.
+#[doc(hidden)]
+#[inline]
+pub unsafe fn field<P, F>(parent: Place<P>, field: *mut F) -> Place<F> {
+    // SAFETY: the caller's promise; every byte of a place is initialised, so those of a field are.
+    unsafe { Place::from_field_unchecked(parent, field) }
+}
+
+/// Ends a second pass that was given what another value's first pass left.
+///
+/// # Panics
+///
+/// Always: encoders keep the two passes together.
+#[doc(hidden)]
+#[cold]
+pub fn mismatch() -> ! {
+    panic!("a value changed between the two passes of its encoding")
+}

@@ -1,0 +1,195 @@
+//! What can go wrong with a message, on the side that writes it and on the side that reads it.
+
+use std::error::Error;
+use std::fmt::{self, Debug, Display};
+
+use rkyv::rancor::{Source, Trace};
+
+use super::{Desc, MAX_DEPTH, MAX_SIZE};
+
+/// Why a value could not be written as a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EncodeError {
+    /// The value nests more boxes and sequences than a message may; the receiver would refuse it.
+    TooDeep {
+        /// Levels allowed.
+        limit: u32,
+    },
+    /// The archive would be larger than a message may be.
+    TooLarge {
+        /// Bytes allowed.
+        limit: usize,
+    },
+    /// There is no room for the archive in the memory that carries messages.
+    OutOfMemory {
+        /// Bytes the archive needs at least.
+        needed: usize,
+    },
+    /// The value cannot be archived.
+    Unsupported {
+        /// Why not.
+        reason: Box<str>,
+    },
+}
+
+impl EncodeError {
+    #[cold]
+    pub(super) fn too_deep() -> Self {
+        EncodeError::TooDeep { limit: MAX_DEPTH }
+    }
+
+    #[cold]
+    pub(super) fn too_large() -> Self {
+        EncodeError::TooLarge { limit: MAX_SIZE }
+    }
+}
+
+impl Display for EncodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            EncodeError::TooDeep { limit } => {
+                write!(
+                    f,
+                    "the value nests deeper than {limit} levels: flatten it, for example into a list with indices"
+                )
+            }
+            EncodeError::TooLarge { limit } => {
+                write!(f, "the value takes more than the {limit} bytes a message may have: send it in parts")
+            }
+            EncodeError::OutOfMemory { needed } => {
+                write!(
+                    f,
+                    "no room for a message of {needed} bytes: drop replies that are still held or raise the limit"
+                )
+            }
+            EncodeError::Unsupported { reason } => write!(f, "the value cannot be archived: {reason}"),
+        }
+    }
+}
+
+impl Error for EncodeError {}
+
+impl Trace for EncodeError {
+    fn trace<R: Debug + Display + Send + Sync + 'static>(self, _: R) -> Self {
+        self
+    }
+}
+
+impl Source for EncodeError {
+    fn new<T: Error + Send + Sync + 'static>(source: T) -> Self {
+        EncodeError::Unsupported { reason: source.to_string().into() }
+    }
+}
+
+/// Why received bytes are not the message they should be.
+///
+/// The text names the type and, where it is known, the field.
+pub struct MessageError(Box<Inner>);
+
+#[derive(Clone, PartialEq, Eq)]
+struct Inner {
+    kind: MessageErrorKind,
+    at: Option<(&'static str, &'static str)>,
+    reason: Box<str>,
+}
+
+/// What is wrong with the bytes of a [`MessageError`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum MessageErrorKind {
+    /// Fewer bytes than the root of the message has.
+    TooShort,
+    /// The message does not end where its root could begin.
+    Misaligned,
+    /// Nested deeper than a message may be.
+    TooDeep,
+    /// Bytes that are no value of the type: offsets out of range, invalid text, unknown variants.
+    Invalid,
+    /// A map or set that holds one key twice.
+    DuplicateKey,
+}
+
+impl MessageError {
+    #[cold]
+    fn build(kind: MessageErrorKind, reason: String) -> Self {
+        MessageError(Box::new(Inner { kind, at: None, reason: reason.into() }))
+    }
+
+    pub(super) fn too_short(desc: &'static Desc, needed: usize, found: usize) -> Self {
+        let reason = format!("{} takes at least {needed} bytes, the message has {found}", desc.name());
+        MessageError::build(MessageErrorKind::TooShort, reason)
+    }
+
+    pub(super) fn misaligned(desc: &'static Desc, address: usize, align: usize) -> Self {
+        let reason = format!("{} needs an alignment of {align}, the message at {address:#x} has less", desc.name());
+        MessageError::build(MessageErrorKind::Misaligned, reason)
+    }
+
+    pub(super) fn too_deep() -> Self {
+        MessageError::build(MessageErrorKind::TooDeep, format!("nested deeper than {MAX_DEPTH} levels"))
+    }
+
+    pub(super) fn invalid(reason: String) -> Self {
+        MessageError::build(MessageErrorKind::Invalid, reason)
+    }
+
+    pub(super) fn duplicate_key(desc: &'static Desc) -> Self {
+        MessageError::build(MessageErrorKind::DuplicateKey, format!("{} holds the same key twice", desc.name()))
+    }
+
+    /// Notes the innermost field that is known to hold the fault.
+    #[cold]
+    pub(super) fn at(mut self, type_name: &'static str, field: &'static str) -> Self {
+        self.0.at.get_or_insert((type_name, field));
+        self
+    }
+
+    /// What is wrong, for code that wants to tell cases apart.
+    pub fn kind(&self) -> MessageErrorKind {
+        self.0.kind
+    }
+}
+
+impl Display for MessageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.at {
+            Some((type_name, field)) => write!(f, "{type_name}.{field}: {}", self.0.reason),
+            None => write!(f, "{}", self.0.reason),
+        }
+    }
+}
+
+impl Debug for MessageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "MessageError({:?}, \"{self}\")", self.0.kind)
+    }
+}
+
+impl Clone for MessageError {
+    fn clone(&self) -> Self {
+        MessageError(self.0.clone())
+    }
+}
+
+impl PartialEq for MessageError {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+}
+
+impl Eq for MessageError {}
+
+impl Error for MessageError {}
+
+impl Trace for MessageError {
+    fn trace<R: Debug + Display + Send + Sync + 'static>(self, _: R) -> Self {
+        self
+    }
+}
+
+impl Source for MessageError {
+    fn new<T: Error + Send + Sync + 'static>(source: T) -> Self {
+        MessageError::invalid(source.to_string())
+    }
+}

@@ -1,0 +1,9 @@
+//! The types of the standard library that are messages.
+
+mod boxed;
+mod collection;
+mod option;
+mod primitive;
+mod sequence;
+mod text;
+mod tuple;

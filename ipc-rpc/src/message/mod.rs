@@ -1,0 +1,213 @@
+//! Messages: what may travel between two processes, how it is written into shared memory and how it is read there.
+//!
+//! A message lies in memory as an rkyv archive: forms of fixed layout, little-endian, joined by relative offsets, the
+//! root last. Values are written by one [`Encoder`], judged by one [`Checker`] and read in place or decoded; the trait
+//! [`Message`] ties a type to its form, the trait [`Argument`] says what may be written where a message is expected.
+#![allow(unsafe_code)]
+// Unsafe code is needed here because an archive is read as a typed value at the end of raw bytes. The conditions are
+// length, alignment and, unless the caller vouches for the bytes, the checker's verdict.
+
+mod argument;
+mod checker;
+mod desc;
+mod elements;
+mod encoder;
+mod error;
+mod impls;
+mod plain;
+mod scratch;
+
+use std::fmt::Debug;
+
+use rkyv::Portable;
+use rkyv::bytecheck::CheckBytes;
+
+use checker::Checker;
+use desc::{Desc, Kind};
+use encoder::Encoder;
+
+pub use argument::Argument;
+pub use elements::{Elements, ElementsIter};
+pub use error::{EncodeError, MessageError, MessageErrorKind};
+
+/// Levels of pointers (boxes, sequences, strings) that a message may nest; see [`EncodeError::TooDeep`].
+pub const MAX_DEPTH: u32 = 128;
+
+/// Bytes that one archive may have: what relative offsets of 32 bits reach, with room to spare.
+pub const MAX_SIZE: usize = (1 << 30) - (1 << 20);
+
+/// Alignment that every archive's buffer keeps when it grows; no form needs more.
+pub const MAX_ALIGN: usize = 16;
+
+#[cfg(not(target_endian = "little"))]
+compile_error!("ipc-rpc reads numbers where they lie in shared memory and supports little-endian targets only");
+
+/// The form of `T` as it lies in a message.
+///
+/// A handler that takes `&Archived<T>` reads the sender's bytes in place; nothing is decoded.
+pub type Archived<T> = <T as Message>::Form;
+
+/// What reading a `T` in place gives: a native value or a reference into the message.
+pub type View<'a, T> = <T as Message>::View<'a>;
+
+/// A type whose values can be sent to another process.
+///
+/// Write `#[derive(Message)]` on a struct or an enum; do not implement the trait by hand.
+///
+/// # Safety
+///
+/// Implementations uphold what the derive proves:
+/// - `Form` has a layout that does not depend on the target, and its check accepts only values that are valid to read;
+/// - the alignment of `Form` is at most 16;
+/// - if `PLAIN` is true, `Self` and `Form` have the same size, `Self` needs no stricter alignment, and the bytes of every
+///   checked `Form` are a valid `Self` without interior mutability.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot travel in a message",
+    label = "this type is no message",
+    note = "derive it on a type of your own: `#[derive(ipc_rpc::Message)]`",
+    note = "`usize` and `isize` differ between targets (use `u64`, `i64`); `Rc`, `Arc`, references and cells have no meaning in another process; wrap a foreign type in one of your own"
+)]
+pub unsafe trait Message: Argument<Self> + Sized + 'static {
+    /// The value as it lies in a message.
+    type Form: Portable + CheckBytes<Checker> + Debug + 'static;
+    /// What the first pass of an encoder leaves for the second: where the parts of the value have gone.
+    #[doc(hidden)]
+    type Res;
+    /// What reading the form gives; see [`View`].
+    type View<'a>: Copy + Debug;
+    /// What reading consecutive forms gives: `&[f32]` for numbers, `&[ArchivedHit]` for derived types, else [`Elements`].
+    type Slice<'a>: Copy + Debug;
+    /// Whether a checked form is the value, byte for byte.
+    #[doc(hidden)]
+    const PLAIN: bool = false;
+
+    /// Reads the form in place.
+    fn view(form: &Self::Form) -> Self::View<'_>;
+
+    /// Reads consecutive forms in place.
+    fn slice(forms: &[Self::Form]) -> Self::Slice<'_>;
+
+    /// Makes an owned value.
+    ///
+    /// # Errors
+    ///
+    /// A map or set that holds the same key twice is refused; no sender produces one.
+    #[doc(hidden)]
+    fn deserialize(form: &Self::Form) -> Result<Self, MessageError>;
+
+    /// Describes the layout and its names.
+    #[doc(hidden)]
+    fn desc() -> &'static Desc;
+}
+
+/// Finds and checks the message of type `T` that ends at `data + len`.
+///
+/// # Errors
+///
+/// Anything that is not an archive of `T`: too short, misaligned, offsets that leave the message or overlap, nesting
+/// deeper than [`MAX_DEPTH`], invalid text, numbers out of range, unknown variants.
+///
+/// # Safety
+///
+/// `data` is valid for reads of `len` bytes, and nobody changes them while the result lives.
+#[inline]
+pub unsafe fn access<'a, T: Message>(data: *const u8, len: usize) -> Result<&'a T::Form, MessageError> {
+    let Some(form) = root::<T::Form>(data, len) else { return Err(misplaced::<T>(data, len)) };
+    let mut checker = Checker::new(data.addr(), form.addr());
+    // SAFETY: `root` gave an aligned address with `size_of::<T::Form>()` bytes inside the caller's readable range.
+    unsafe { T::Form::check_bytes(form, &mut checker)? };
+    // SAFETY: aligned and in range as above, valid because the check accepted it, unchanged by the caller's promise.
+    Ok(unsafe { &*form })
+}
+
+/// Finds the message of type `T` that ends at `data + len` without judging its bytes.
+///
+/// # Safety
+///
+/// `data` is valid for reads of `len` bytes, nobody changes them while the result lives, and they are an archive of `T`.
+#[inline]
+pub unsafe fn access_unchecked<'a, T: Message>(data: *const u8, len: usize) -> Option<&'a T::Form> {
+    let form = root::<T::Form>(data, len)?;
+    // SAFETY: `root` gave an aligned address in the caller's readable range; the caller vouches for the bytes.
+    Some(unsafe { &*form })
+}
+
+/// Makes an owned value of a checked form.
+///
+/// # Errors
+///
+/// See [`Message::deserialize`].
+#[inline]
+pub fn decode<T: Message>(form: &T::Form) -> Result<T, MessageError> {
+    T::deserialize(form)
+}
+
+/// The address of the root of type `F`, if it fits and is aligned.
+#[inline]
+fn root<F>(data: *const u8, len: usize) -> Option<*const F> {
+    let form = data.wrapping_add(len.checked_sub(size_of::<F>())?).cast::<F>();
+    form.is_aligned().then_some(form)
+}
+
+#[cold]
+fn misplaced<T: Message>(data: *const u8, len: usize) -> MessageError {
+    match len < size_of::<T::Form>() {
+        true => MessageError::too_short(T::desc(), size_of::<T::Form>(), len),
+        false => MessageError::misaligned(T::desc(), data.addr(), align_of::<T::Form>()),
+    }
+}
+
+/// What expansions of the macros and the call path use; no public interface.
+#[doc(hidden)]
+pub mod private_exports {
+    pub use super::argument::Argument;
+    pub use super::checker::{Checker, check, unknown_variant};
+    pub use super::desc::{Desc, DescFn, Field, Kind, Variant, lines};
+    pub use super::elements::{Elements, ElementsIter};
+    pub use super::encoder::{Buffer, Encoder, Grow, encode, field, mismatch};
+    pub use super::error::{EncodeError, MessageError, MessageErrorKind};
+    pub use super::plain::{SliceArg, plain_ref, plain_slice, slice_arg};
+    pub use super::{
+        Archived, MAX_ALIGN, MAX_DEPTH, MAX_SIZE, Message, View, access, access_unchecked, decode, option_form, owned,
+        result_form, str_arg,
+    };
+    pub use rkyv::bytecheck::CheckBytes;
+    pub use rkyv::{Place, Portable};
+    pub use std::any::TypeId;
+}
+
+/// Makes an owned argument of a checked form.
+///
+/// # Errors
+///
+/// See [`Message::deserialize`].
+#[doc(hidden)]
+#[inline]
+pub fn owned<T: Message>(form: &T::Form) -> Result<T, MessageError> {
+    T::deserialize(form)
+}
+
+/// Reads a string where it lies.
+#[doc(hidden)]
+#[inline]
+pub fn str_arg(form: &<String as Message>::Form) -> &str {
+    form.as_str()
+}
+
+/// Opens an optional argument without decoding it.
+#[doc(hidden)]
+#[inline]
+pub fn option_form<T: Message>(form: &<Option<T> as Message>::Form) -> Option<&T::Form> {
+    form.as_ref()
+}
+
+/// Opens a result without decoding it.
+///
+/// # Errors
+///
+/// The form of the error value, if the result is one.
+#[doc(hidden)]
+#[inline]
+pub fn result_form<T: Message, E: Message>(form: &<Result<T, E> as Message>::Form) -> Result<&T::Form, &E::Form> {
+    form.as_ref()
+}
