@@ -90,7 +90,7 @@ const _: () = {
     assert!(offset_of!(Flags, asleep) == 0);
     assert!(offset_of!(Flags, core) == 4);
     assert!(offset_of!(Flags, woken_at) == 8);
-    assert!(INLINE % 16 == 8 && EXTENT_START % 16 == 8 && EXTENT % 16 == 0 && BLOCK % 64 == 0);
+    assert!(INLINE % 16 == 8 && EXTENT_START % 16 == 8 && EXTENT.is_multiple_of(16) && BLOCK.is_multiple_of(64));
 };
 
 /// Sizes chosen by the caller, who brings the memory; everything else about the layout follows from them.
@@ -127,8 +127,8 @@ impl Geometry {
             || blocks > MAX_BLOCKS
             || caller_arena > MAX_ARENA
             || callee_arena > MAX_ARENA
-            || caller_arena % CHUNK != 0
-            || callee_arena % CHUNK != 0
+            || !caller_arena.is_multiple_of(CHUNK)
+            || !callee_arena.is_multiple_of(CHUNK)
         {
             return None;
         }
@@ -164,10 +164,12 @@ impl Geometry {
         self.announcement_cells
     }
 
+    #[cfg(not(loom))] // Only segments ask, and loom has none.
     pub(crate) const fn request_cells_at(&self) -> u32 {
         PAGE
     }
 
+    #[cfg(not(loom))] // Only segments ask, and loom has none.
     pub(crate) const fn announcement_cells_at(&self) -> u32 {
         self.announcement_cells_at
     }
@@ -182,7 +184,7 @@ impl Geometry {
     #[inline]
     pub const fn block_index(&self, offset: u32) -> Option<u32> {
         let from = offset.wrapping_sub(self.blocks_at);
-        if from % BLOCK == 0 && from / BLOCK < self.blocks { Some(from / BLOCK) } else { None }
+        if from.is_multiple_of(BLOCK) && from / BLOCK < self.blocks { Some(from / BLOCK) } else { None }
     }
 
     /// Offset of the caller's arena.

@@ -195,6 +195,35 @@ impl<H: Handler> Callee<H> {
         }
     }
 
+    /// Looks once at everything, as number `me` would, and serves at most one request; never waits. For programs that count
+    /// instructions or have a loop of their own. `true`: a request was served.
+    pub fn step(&self, me: usize) -> bool {
+        let Some(serving) = self.serving.get(me) else { return false };
+        if !self.role.take_or_poke() {
+            return false;
+        }
+        // SAFETY: this thread holds the role; the reference is not used after `serve`.
+        let hold = unsafe { &mut *self.hold.get() };
+        if self.attention.load(Ordering::Relaxed) {
+            self.attend(hold);
+        }
+        let found = hold.next();
+        if found.is_none() {
+            self.glance(hold);
+        }
+        let served = match found.and_then(|found| Some((hold.channel(found.channel).map(Arc::as_ptr)?, found))) {
+            Some((channel, found)) => self.serve(serving, channel, found) == After::Held,
+            None => {
+                self.role.give_up();
+                return false;
+            }
+        };
+        if served {
+            self.role.give_up();
+        }
+        true
+    }
+
     /// Waits in the kernel and deals with what it reports. `true`: nothing but a tick.
     fn listen(&self, milliseconds: Option<u32>) -> bool {
         let mut only_tick = true;

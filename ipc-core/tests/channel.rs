@@ -126,6 +126,26 @@ fn many_threads_and_sizes() {
 }
 
 #[test]
+fn a_thread_that_sleeps_for_a_block_hears_of_those_given_up_later() {
+    let (caller, callee, threads) = start(2);
+    let lend = |_| {
+        let draft = Caller::draft(&*caller, Limit::None).unwrap();
+        // SAFETY: a block has room for one byte, ours alone.
+        unsafe { draft.buffer().0.write(100) };
+        draft.submit(1, 1, Limit::None).unwrap()
+    };
+    let pending: Vec<_> = (0..geometry().blocks()).map(lend).collect();
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let sleeper = caller.clone();
+    std::thread::spawn(move || sender.send(Caller::draft(&*sleeper, Limit::None).is_ok()));
+    std::thread::sleep(Duration::from_millis(50));
+    drop(pending);
+    assert_eq!(receiver.recv_timeout(Duration::from_secs(30)), Ok(true));
+    callee.stop();
+    threads.into_iter().for_each(|t| t.join().unwrap());
+}
+
+#[test]
 fn a_call_that_is_given_up_comes_home() {
     let (caller, callee, threads) = start(2);
     for _ in 0..20 {

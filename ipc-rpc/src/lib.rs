@@ -41,6 +41,9 @@ pub use trust::Trust;
 /// What expansions of the macros name; no public interface.
 #[doc(hidden)]
 pub mod __private {
+    pub use ::core;
+    pub use ::std::{string::String, vec::Vec};
+
     pub use crate::message::private_exports::*;
     pub use crate::mode::{Owned, Viewing};
     pub use crate::service::{Dispatch, Incoming, MethodDesc, Pair, ParamDesc, Refused, Replied, ServiceDesc};

@@ -379,6 +379,12 @@ impl Running {
         Ok(running)
     }
 
+    /// A callee with one worker and no thread for it.
+    pub(crate) fn without_threads(builder: ServerBuilder) -> Result<Arc<Callees>, ServeError> {
+        let router = Router::new(builder.services, builder.admission)?;
+        Ok(Arc::new(Callee::new(router, None, 1)?))
+    }
+
     /// All workers in threads of their own, for a server without a name.
     pub(crate) fn in_background(builder: ServerBuilder) -> Result<Self, ServeError> {
         let mut running = Running::start(builder, None, &Arc::default())?;

@@ -9,7 +9,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ipc_core::caller::{Answer, Caller, Draft, Failure, Limit, NoBlock};
+use ipc_core::caller::{Answer, Caller, Draft, Failure, Limit, NoBlock, Pending};
 use ipc_core::clock;
 use ipc_core::layout::{NOT_RUN, REPLIED};
 
@@ -78,7 +78,17 @@ impl Stub {
     /// [`CallError`].
     #[inline]
     pub fn call<A: Message, R: Message>(&self, method: u16, args: &impl Argument<A>) -> Result<R, CallError> {
-        let answer = self.send(&*self.connection.caller, method, args)?;
+        let pending = self.begin(&*self.connection.caller, method, args)?;
+        self.end(method, pending)
+    }
+
+    /// Second half of a call: waits for the reply and reads it.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    #[inline]
+    pub fn end<R: Message, C: Deref<Target = Caller>>(&self, method: u16, pending: Pending<C>) -> Result<R, CallError> {
+        let answer = self.wait(method, pending)?;
         self.read::<R, R, _>(method, &answer, owned::<R>)
     }
 
@@ -140,7 +150,7 @@ impl Stub {
         }
     }
 
-    /// The path of a call as far as the reply's bytes: a block, the arguments in it, one swap, and the wait.
+    /// The path of a call as far as the reply's bytes.
     #[inline]
     fn send<C: Deref<Target = Caller>, A: Message>(
         &self,
@@ -148,6 +158,26 @@ impl Stub {
         method: u16,
         args: &impl Argument<A>,
     ) -> Result<Answer<C>, CallError> {
+        let pending = self.begin(caller, method, args)?;
+        self.wait(method, pending)
+    }
+
+    /// The connection's calling side.
+    pub fn caller(&self) -> &Caller {
+        &self.connection.caller
+    }
+
+    /// First half of a call: a block, the arguments in it, one swap.
+    ///
+    /// # Errors
+    /// [`CallError`]; nothing was sent.
+    #[inline]
+    pub fn begin<C: Deref<Target = Caller>, A: Message>(
+        &self,
+        caller: C,
+        method: u16,
+        args: &impl Argument<A>,
+    ) -> Result<Pending<C>, CallError> {
         let number = self.connection.numbers.get(usize::from(method)).copied().unwrap_or(NO_METHOD);
         if number == NO_METHOD {
             return Err(self.incompatible(method));
@@ -168,7 +198,12 @@ impl Stub {
             Ok(len) => len,
             Err(error) => return Err(CallError::Arguments { method: self.name(method), error }),
         };
-        match draft.submit(number, len, limit).and_then(|pending| pending.wait()) {
+        draft.submit(number, len, limit).map_err(|failure| self.failed(method, failure))
+    }
+
+    #[inline]
+    fn wait<C: Deref<Target = Caller>>(&self, method: u16, pending: Pending<C>) -> Result<Answer<C>, CallError> {
+        match pending.wait() {
             Ok(answer) if answer.status() == REPLIED => Ok(answer),
             Ok(answer) => Err(self.not_replied(method, &answer)),
             Err(failure) => Err(self.failed(method, failure)),

@@ -303,6 +303,7 @@ const _: () = {
             >(&self.stub, __Method::r#match, &(text, query))
         }
     }
+    const _: ::ipc_rpc::__private::core::marker::PhantomData<CalcDispatcher<()>> = ::ipc_rpc::__private::core::marker::PhantomData;
     impl<
         __S: Calc + ::ipc_rpc::__private::core::marker::Send
             + ::ipc_rpc::__private::core::marker::Sync + 'static,

@@ -11,7 +11,7 @@ use syn::{
 };
 
 use super::attrs;
-use super::model::{Kind, Method, Outcome, Service};
+use super::model::{Kind, Method, Service};
 use super::names::RESERVED;
 use super::types::{self, Place};
 use crate::report::Report;
@@ -59,7 +59,12 @@ fn check_trait(item: &ItemTrait, report: &mut Report) {
         report.at(token, "a service has methods, which an auto trait cannot have: remove `auto`");
     }
     for parameter in &item.generics.params {
-        report.at(parameter, "a service has no parameters: both ends agree on one set of types, so name them");
+        let name: &dyn ToTokens = match parameter {
+            GenericParam::Lifetime(lifetime) => &lifetime.lifetime,
+            GenericParam::Type(ty) => &ty.ident,
+            GenericParam::Const(constant) => &constant.ident,
+        };
+        report.at(name, "a service has no parameters: both ends agree on one set of types, so name them");
     }
     if let Some(clause) = &item.generics.where_clause {
         report.at(clause.where_token, "a service has no `where` clause: write a bound as `trait Name: Bound`");
@@ -254,11 +259,11 @@ fn check_pattern(argument: &PatType, check: &mut Check<'_>) {
     }
 }
 
-fn check_result(method: &mut Method, check: &mut Check<'_>) {
+fn check_result(method: &Method, check: &mut Check<'_>) {
     let refuse: &mut types::Refuse<'_> = &mut |tokens, message| check.at(tokens, message);
-    match &method.result {
-        Outcome::Value(ty) => types::owned(ty, Place::Result, refuse),
-        Outcome::Fallible { ok, err, .. } => {
+    match &method.result.fallible {
+        None => types::owned(&method.result.whole, Place::Result, refuse),
+        Some((ok, err)) => {
             // What stands in a `Result` is a result as well: the same advice applies to it.
             types::owned(ok, Place::Result, refuse);
             types::owned(err, Place::Result, refuse);

@@ -4,7 +4,7 @@ use proc_macro2::TokenStream;
 use quote::quote;
 
 use super::attrs;
-use super::model::{Kind, Method, Outcome, Param, Service};
+use super::model::{Kind, Method, Param, Service};
 use super::names::own_tokens;
 
 /// How a client gives results.
@@ -154,29 +154,20 @@ pub(super) fn signature(service: &Service, method: &Method, mode: Mode) -> Token
         quote!(#[doc = #doc])
     });
     let params = params.iter().map(|param| param.passed(p));
-    let result = match &method.result {
-        Outcome::Value(ty) => {
-            let ty = given(p, ty, mode);
-            quote!(#p::core::result::Result<#ty, #p::CallError>)
-        }
-        Outcome::Fallible { ok, err, .. } => {
-            let ty = given(p, ok, mode);
-            quote!(#p::core::result::Result<#ty, #p::CallError<#err>>)
-        }
+    let (value, error) = match &method.result.fallible {
+        None => (&method.result.whole, quote!(#p::CallError)),
+        Some((ok, err)) => (ok, quote!(#p::CallError<#err>)),
+    };
+    let value = match mode {
+        Mode::Owned => quote!(#value),
+        Mode::Viewing => quote!(#p::Reply<#value>),
     };
     quote! {
         #(#gates)*
         #doc
         #(#shown)*
         #[inline]
-        #vis fn #ident(&self #(, #params)*) -> #result
-    }
-}
-
-fn given(p: &TokenStream, ty: &syn::Type, mode: Mode) -> TokenStream {
-    match mode {
-        Mode::Owned => quote!(#ty),
-        Mode::Viewing => quote!(#p::Reply<#ty>),
+        #vis fn #ident(&self #(, #params)*) -> #p::core::result::Result<#value, #error>
     }
 }
 
@@ -191,15 +182,12 @@ fn call(service: &Service, method: &Method, mode: Mode) -> TokenStream {
         _ => quote!(&#ident),
     });
     let arguments = quote!((&self.stub, #indexes::#ident, &(#(#values,)*)));
-    match (&method.result, mode) {
-        (Outcome::Value(ty), Mode::Owned) => quote!(#p::Stub::call::<#request, #ty> #arguments),
-        (Outcome::Value(ty), Mode::Viewing) => quote!(#p::Stub::view::<#request, #ty> #arguments),
-        (Outcome::Fallible { ok, err, .. }, Mode::Owned) => {
-            quote!(#p::Stub::call_result::<#request, #ok, #err> #arguments)
-        }
-        (Outcome::Fallible { ok, err, .. }, Mode::Viewing) => {
-            quote!(#p::Stub::view_result::<#request, #ok, #err> #arguments)
-        }
+    let whole = &method.result.whole;
+    match (&method.result.fallible, mode) {
+        (None, Mode::Owned) => quote!(#p::Stub::call::<#request, #whole> #arguments),
+        (None, Mode::Viewing) => quote!(#p::Stub::view::<#request, #whole> #arguments),
+        (Some((ok, err)), Mode::Owned) => quote!(#p::Stub::call_result::<#request, #ok, #err> #arguments),
+        (Some((ok, err)), Mode::Viewing) => quote!(#p::Stub::view_result::<#request, #ok, #err> #arguments),
     }
 }
 

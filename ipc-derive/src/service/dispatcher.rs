@@ -89,6 +89,14 @@ pub(super) fn implement(
     }
 }
 
+/// Makes the dispatcher count as used, and with it the trait and its methods: a program that only calls a service never
+/// implements the trait, which is no dead code.
+pub(super) fn keep(service: &Service) -> TokenStream {
+    let Service { private: p, names, .. } = service;
+    let dispatcher = &names.dispatcher;
+    quote!(const _: #p::core::marker::PhantomData<#dispatcher<()>> = #p::core::marker::PhantomData;)
+}
+
 /// The body of `dispatch`.
 pub(super) fn dispatch(service: &Service) -> TokenStream {
     let Service { private: p, names, .. } = service;
@@ -115,7 +123,7 @@ fn serve(service: &Service, method: &Method) -> TokenStream {
     let Service { private: p, names, .. } = service;
     let (trait_name, implementor, ident) = (&names.service, &names.implementor, &method.ident);
     let request = method.request(p);
-    let result = method.result.whole();
+    let result = &method.result.whole;
     let (call, args, value) = (local("__call"), local("__args"), local("__value"));
     let read = (!method.params.is_empty()).then(|| quote!(let #args =));
     let mut reads = Vec::new();
@@ -183,7 +191,7 @@ pub(super) fn table(service: &Service) -> TokenStream {
             let ty = param.kind.wire(p);
             quote!(#p::ParamDesc { name: #name, desc: <#ty as #p::Message>::desc })
         });
-        let result = result.whole();
+        let result = &result.whole;
         quote! {
             #(#gates)*
             #p::MethodDesc { name: #name, params: &[#(#params),*], result: <#result as #p::Message>::desc }

@@ -24,6 +24,7 @@ pub(super) fn expand(service: &Service) -> TokenStream {
         client::connect(service, &client::connect_body(service)),
         client::methods(service, Mode::Owned),
         client::methods(service, Mode::Viewing),
+        dispatcher::keep(service),
         dispatcher::implement(service, Bound::Service, &quote!(&#table), &dispatcher::dispatch(service)),
     ];
     quote! {

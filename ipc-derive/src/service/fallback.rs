@@ -3,6 +3,7 @@
 
 use proc_macro2::{TokenStream, TokenTree};
 use quote::{ToTokens, format_ident, quote};
+use syn::ext::IdentExt;
 use syn::{FnArg, Pat, ReturnType, TraitItem, TraitItemFn, Type};
 
 use super::client::{self, Mode};
@@ -52,8 +53,9 @@ fn quiet_trait(service: &mut Service) {
         TraitItem::Fn(method)
             if !method.attrs.iter().any(|attr| attr.path().is_ident("cfg") || attr.path().is_ident("cfg_attr")) =>
         {
-            let new = !seen.contains(&method.sig.ident);
-            seen.push(method.sig.ident.clone());
+            let name = method.sig.ident.unraw();
+            let new = !seen.contains(&name);
+            seen.push(name);
             new
         }
         TraitItem::Verbatim(_) => false,

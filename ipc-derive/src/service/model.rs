@@ -71,11 +71,11 @@ pub(super) enum Kind {
 }
 
 /// What a method returns.
-pub(super) enum Outcome {
-    /// Any type but a `Result`.
-    Value(Type),
-    /// `Result<T, E>`: the client's error flattens `E`.
-    Fallible { whole: Type, ok: Type, err: Type },
+pub(super) struct Outcome {
+    /// The type that the wire carries.
+    pub(super) whole: Type,
+    /// `T` and `E` if it is written `Result<T, E>`: the client's error flattens `E`.
+    pub(super) fallible: Option<(Type, Type)>,
 }
 
 pub(super) fn build(parsed: Parsed) -> Service {
@@ -156,11 +156,12 @@ fn borrowed(reference: &TypeReference) -> Option<Kind> {
 }
 
 fn outcome(output: &ReturnType) -> Outcome {
-    let ReturnType::Type(_, ty) = output else { return Outcome::Value(syn::parse_quote!(())) };
-    match arguments(bare(ty), "Result") {
-        Some([ok, err]) => Outcome::Fallible { whole: (**ty).clone(), ok: (*ok).clone(), err: (*err).clone() },
-        _ => Outcome::Value((**ty).clone()),
-    }
+    let whole = match output {
+        ReturnType::Type(_, ty) => (**ty).clone(),
+        ReturnType::Default => syn::parse_quote!(()),
+    };
+    let fallible = arguments(bare(&whole), "Result").map(|[ok, err]| (ok.clone(), err.clone()));
+    Outcome { whole, fallible }
 }
 
 /// The type without parentheses and without the invisible groups that `macro_rules` puts around `$t:ty`.
@@ -217,15 +218,6 @@ impl Kind {
             Kind::OptRef(ty) | Kind::OptArchived(ty) => quote!(#p::core::option::Option<#ty>),
             Kind::OptStr => quote!(#p::core::option::Option<#p::String>),
             Kind::OptSlice(ty) => quote!(#p::core::option::Option<#p::Vec<#ty>>),
-        }
-    }
-}
-
-impl Outcome {
-    /// The type that the wire carries.
-    pub(super) fn whole(&self) -> &Type {
-        match self {
-            Outcome::Value(ty) | Outcome::Fallible { whole: ty, .. } => ty,
         }
     }
 }

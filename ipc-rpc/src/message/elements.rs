@@ -18,8 +18,9 @@ pub struct Elements<'a, T: Message> {
 
 impl<'a, T: Message> Elements<'a, T> {
     /// Reads `forms` as elements.
+    #[doc(hidden)]
     #[inline]
-    pub(super) fn new(forms: &'a [T::Form]) -> Self {
+    pub fn new(forms: &'a [T::Form]) -> Self {
         Elements { forms }
     }
 
@@ -65,7 +66,7 @@ impl<T: Message> Copy for Elements<'_, T> {}
 
 impl<T: Message> Debug for Elements<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.iter()).finish()
+        f.debug_list().entries(self.forms).finish()
     }
 }
 
@@ -102,7 +103,7 @@ impl<T: Message> Clone for ElementsIter<'_, T> {
 
 impl<T: Message> Debug for ElementsIter<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.clone()).finish()
+        f.debug_list().entries(self.forms.as_slice()).finish()
     }
 }
 

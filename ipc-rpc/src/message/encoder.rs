@@ -241,6 +241,24 @@ impl Writer for Encoder<'_> {
     }
 }
 
+/// The first pass for a field of type `T`.
+///
+/// # Errors
+///
+/// The value nests too deep or is too large, or there is no room for it.
+#[doc(hidden)]
+#[inline]
+pub fn serialize<T: Message>(value: &T, encoder: &mut Encoder<'_>) -> Result<T::Res, EncodeError> {
+    value.serialize(encoder)
+}
+
+/// The second pass for a field of type `T`.
+#[doc(hidden)]
+#[inline]
+pub fn resolve<T: Message>(value: &T, resolver: T::Res, out: Place<T::Form>) {
+    value.resolve(resolver, out);
+}
+
 /// The place of a field inside the place of its parent.
 ///
 /// # Safety

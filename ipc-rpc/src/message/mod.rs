@@ -74,9 +74,9 @@ pub unsafe trait Message: Argument<Self> + Sized + 'static {
     #[doc(hidden)]
     type Res;
     /// What reading the form gives; see [`View`].
-    type View<'a>: Copy + Debug;
+    type View<'a>;
     /// What reading consecutive forms gives: `&[f32]` for numbers, `&[ArchivedHit]` for derived types, else [`Elements`].
-    type Slice<'a>: Copy + Debug;
+    type Slice<'a>: Copy;
     /// Whether a checked form is the value, byte for byte.
     #[doc(hidden)]
     const PLAIN: bool = false;
@@ -164,9 +164,9 @@ pub mod private_exports {
     pub use super::checker::{Checker, check, unknown_variant};
     pub use super::desc::{Desc, DescFn, Field, Kind, Variant, lines};
     pub use super::elements::{Elements, ElementsIter};
-    pub use super::encoder::{Buffer, Encoder, Grow, encode, field, mismatch};
+    pub use super::encoder::{Buffer, Encoder, Grow, encode, field, mismatch, resolve, serialize};
     pub use super::error::{EncodeError, MessageError, MessageErrorKind};
-    pub use super::plain::{SliceArg, plain_ref, plain_slice, slice_arg};
+    pub use super::plain::{SliceArg, copies, has_tag, plain_ref, plain_slice, slice_arg};
     pub use super::{
         Archived, MAX_ALIGN, MAX_DEPTH, MAX_SIZE, Message, View, access, access_unchecked, decode, option_form, owned,
         result_form, str_arg,

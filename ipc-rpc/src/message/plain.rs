@@ -4,10 +4,11 @@
 // what the bytes are.
 
 use std::fmt::{self, Debug};
+use std::mem::ManuallyDrop;
 use std::ops::Deref;
 use std::slice;
 
-use super::{Message, MessageError};
+use super::{Argument, Message, MessageError};
 
 /// A slice argument: in place if the elements are plain, else decoded.
 ///
@@ -87,6 +88,23 @@ pub fn plain_ref<T: Message>(form: &T::Form) -> &T {
     }
     // SAFETY: as in `plain_slice`.
     unsafe { &*std::ptr::from_ref(form).cast::<T>() }
+}
+
+/// Whether the bytes of a `T` are its form, as far as sending goes.
+#[doc(hidden)]
+pub const fn copies<T: Message>() -> bool {
+    <T as Argument<T>>::COPY
+}
+
+/// Whether the only byte of `value` is `tag`.
+///
+/// # Safety
+///
+/// `T` is an enum without fields.
+#[doc(hidden)]
+pub const unsafe fn has_tag<T>(value: &ManuallyDrop<T>, tag: u8) -> bool {
+    // SAFETY: the value has one byte, and the only byte of an enum without fields tells its variant, so it is initialised.
+    size_of::<T>() == 1 && unsafe { *std::ptr::from_ref(value).cast::<u8>() } == tag
 }
 
 #[cold]

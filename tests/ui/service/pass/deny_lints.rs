@@ -1,10 +1,24 @@
-//! The expansion under strict lints: only what the user wrote is judged.
+//! The expansion under strict lints: only what the user wrote is judged. Compiled as a module of `ui_service` too, where
+//! clippy sees it.
 #![forbid(unsafe_code)]
 #![deny(warnings, missing_docs, missing_debug_implementations, missing_copy_implementations, unused, nonstandard_style)]
 #![deny(unreachable_pub, unused_qualifications, unused_results, unused_lifetimes, single_use_lifetimes)]
-#![deny(elided_lifetimes_in_paths, trivial_casts, trivial_numeric_casts, let_underscore_drop, absolute_paths_not_starting_with_crate)]
-#![deny(explicit_outlives_requirements, non_ascii_idents, redundant_lifetimes, meta_variable_misuse, variant_size_differences)]
-#![deny(clippy::all, clippy::pedantic, clippy::nursery, clippy::unwrap_used, clippy::as_conversions, clippy::absolute_paths)]
+#![deny(
+    elided_lifetimes_in_paths,
+    trivial_casts,
+    trivial_numeric_casts,
+    let_underscore_drop,
+    absolute_paths_not_starting_with_crate
+)]
+#![deny(explicit_outlives_requirements, redundant_lifetimes, meta_variable_misuse, variant_size_differences)]
+#![deny(
+    clippy::all,
+    clippy::pedantic,
+    clippy::nursery,
+    clippy::unwrap_used,
+    clippy::as_conversions,
+    clippy::absolute_paths
+)]
 
 use std::collections::HashMap;
 
@@ -14,7 +28,7 @@ use ipc_rpc::service;
 #[service]
 pub trait Store {
     /// Takes owned and borrowed values.
-    fn put(&self, key: String, values: &Vec<u8>, small: &u8, map: HashMap<String, u64>) -> u64;
+    fn put(&self, key: String, values: &[u8], small: &u8, map: HashMap<String, u64>) -> u64;
     /// Does nothing.
     fn ping(&self);
     /// May fail.
@@ -46,4 +60,6 @@ trait Outdated {
     fn put(&self, a: u8);
 }
 
-fn main() {}
+pub(crate) fn main() {
+    println!("linted");
+}
