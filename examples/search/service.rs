@@ -2,7 +2,10 @@
 
 use std::{error, fmt};
 
+use ipc_rpc::{Message, service};
+
 /// A search engine over the text files of one folder.
+#[service]
 pub trait Search {
     /// The lines that match, best first.
     fn find(&self, query: &Query) -> Result<Vec<Hit>, SearchError>;
@@ -12,7 +15,7 @@ pub trait Search {
 }
 
 /// What to look for.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Message, Debug, Clone, PartialEq)]
 pub struct Query {
     pub text: String,
     pub mode: Mode,
@@ -21,7 +24,7 @@ pub struct Query {
 }
 
 /// How to read the text of a query.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Message, Debug, Clone, Copy, PartialEq)]
 pub enum Mode {
     /// Words in any order, upper and lower case alike.
     Words,
@@ -30,7 +33,7 @@ pub enum Mode {
 }
 
 /// A line that matches.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Message, Debug, Clone, PartialEq)]
 pub struct Hit {
     pub path: String,
     /// Counted from 1.
@@ -42,14 +45,14 @@ pub struct Hit {
 }
 
 /// A range of bytes.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Message, Debug, Clone, Copy, PartialEq)]
 pub struct Mark {
     pub start: u32,
     pub end: u32,
 }
 
 /// The size of an index.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Message, Debug, Clone, Copy, PartialEq)]
 pub struct Stats {
     pub documents: u32,
     /// Files left out because they are too large or could not be read.
@@ -57,7 +60,7 @@ pub struct Stats {
 }
 
 /// A query that cannot be answered.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Message, Debug, Clone, PartialEq)]
 pub enum SearchError {
     EmptyQuery,
     BadPattern { pattern: String, reason: String },

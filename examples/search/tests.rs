@@ -43,22 +43,22 @@ fn marked(hit: &Hit) -> Vec<&str> {
 
 #[test]
 fn words_are_found_in_any_case_and_between_any_signs() {
-    let index = index(&[("a", "first\nSHARED_memory(x)\n"), ("b", "sharedmemory\n"), ("c", "Größe, ÜBER shared\n")]);
-    assert_eq!(places(&index, &words("shared")), ["c:1", "a:2"]);
+    let index = index(&[("a", "first\nBLUE_whale(x)\n"), ("b", "bluewhale\n"), ("c", "Größe, ÜBER blue\n")]);
+    assert_eq!(places(&index, &words("blue")), ["a:2", "c:1"]);
     assert_eq!(places(&index, &words("über GRÖßE")), ["c:1"]);
-    assert_eq!(marked(&index.find(&words("memory shared")).unwrap()[0]), ["SHARED", "memory"]);
+    assert_eq!(marked(&index.find(&words("whale blue")).unwrap()[0]), ["BLUE", "whale"]);
 }
 
 #[test]
 fn a_phrase_precedes_its_words_apart() {
-    let apart = "memory that is shared, shared by all, is memory that shared\n";
+    let apart = "whale that is blue, blue as the sea, is whale that blue\n";
     let index = index(&[
         ("apart", &apart.repeat(30)),
-        ("short", "memory, shared\n"),
-        ("phrase", "one long line of which only a small part speaks of shared memory and the rest of nothing at all\n"),
+        ("short", "whale, blue\n"),
+        ("phrase", "one long line of which only a small part speaks of blue whale and the rest of nothing at all\n"),
     ]);
-    assert_eq!(places(&index, &words("shared memory"))[0], "phrase:1");
-    assert_ne!(places(&index, &words("memory shared"))[0], "phrase:1");
+    assert_eq!(places(&index, &words("blue whale"))[0], "phrase:1");
+    assert_ne!(places(&index, &words("whale blue"))[0], "phrase:1");
 }
 
 #[test]

@@ -26,7 +26,7 @@ fn two_commands_add() {
 
     let second = place.run("calculator", &["serve"]);
     assert_eq!((second.code, second.err.lines().count()), (Some(1), 1), "{second:?}");
-    assert!(second.err.contains("in use"), "{second:?}");
+    assert!(second.err.contains("a server is running at"), "{second:?}");
 }
 
 #[test]

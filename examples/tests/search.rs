@@ -22,11 +22,11 @@ fn notes() -> TempDir {
         fs::create_dir_all(file.parent().expect("a folder")).expect("a folder for a note");
         fs::write(file, text).expect("a note");
     };
-    write("apart.md", &"Memory is what processes shared before; shared by all, memory was cheap.\n".repeat(20));
-    write("deep/phrase.md", "# Notes\n\n    Two processes attach to shared memory.\n");
+    write("apart.md", &"A whale is not always blue; blue is the sea, where the whale lives.\n".repeat(20));
+    write("deep/phrase.md", "# Notes\n\n    Two divers swim beside a blue whale.\n");
     write("other.txt", "nothing to see\n");
-    write("secret.log", "shared memory shared memory\n");
-    write("binary", "shared memory\0\n");
+    write("secret.log", "blue whale blue whale\n");
+    write("binary", "blue whale\0\n");
     write(".gitignore", "*.log\n");
     folder
 }
@@ -35,8 +35,14 @@ fn notes() -> TempDir {
 fn search(arguments: &[&str]) -> Finished {
     let place = Place::new();
     let answer = place.run("search", arguments);
-    assert_eq!(place.files(), [""; 0]);
+    assert_eq!(files(&place), [""; 0]);
     answer
+}
+
+/// Names of what an example left behind, or has in use.
+fn files(place: &Place) -> Vec<String> {
+    let files = place.path().read_dir().expect("the folder of a test");
+    files.map(|file| file.expect("a file of a test").file_name().to_string_lossy().into_owned()).collect()
 }
 
 fn path(folder: &TempDir) -> &str {
@@ -52,12 +58,12 @@ fn one_error(answer: Finished) -> String {
 #[test]
 fn one_command_finds_lines_best_first() {
     let notes = notes();
-    let answer = search(&["shared memory", path(&notes)]);
+    let answer = search(&["blue whale", path(&notes)]);
     assert_eq!((answer.code, answer.err.as_str()), (Some(0), ""), "{answer:?}");
     let lines: Vec<&str> = answer.out.lines().collect();
     assert_eq!(lines.len(), 21, "{answer:?}");
-    assert_eq!(lines[0], format!("{}/deep/phrase.md:3: Two processes attach to shared memory.", path(&notes)));
-    assert!(lines[1].starts_with(&format!("{}/apart.md:1: Memory is", path(&notes))), "{answer:?}");
+    assert_eq!(lines[0], format!("{}/deep/phrase.md:3: Two divers swim beside a blue whale.", path(&notes)));
+    assert!(lines[1].starts_with(&format!("{}/apart.md:1: A whale is", path(&notes))), "{answer:?}");
     assert!(!answer.out.contains("secret.log") && !answer.out.contains("binary"));
 
     let summary = lines[20].strip_prefix("3 documents, 20 hits, median call time ").expect("a summary");
@@ -69,17 +75,17 @@ fn one_command_finds_lines_best_first() {
 #[test]
 fn a_regular_expression_is_matched_line_by_line() {
     let notes = notes();
-    let answer = search(&["--regex", r"^\s+two\b.*memory\.$", path(&notes)]);
+    let answer = search(&["--regex", r"^\s+two\b.*whale\.$", path(&notes)]);
     assert!(answer.code == Some(1) && answer.out.starts_with("3 documents, 0 hits, "), "{answer:?}");
-    let answer = search(&["--regex", "--ignore-case", r"^\s+two\b.*memory\.$", path(&notes)]);
+    let answer = search(&["--regex", "--ignore-case", r"^\s+two\b.*whale\.$", path(&notes)]);
     assert_eq!(answer.code, Some(0));
-    assert!(answer.out.contains("deep/phrase.md:3: Two processes"), "{answer:?}");
+    assert!(answer.out.contains("deep/phrase.md:3: Two divers"), "{answer:?}");
     assert!(answer.out.contains("3 documents, 1 hit, "), "{answer:?}");
 }
 
 #[test]
 fn the_limit_cuts_the_answer() {
-    let answer = search(&["--limit", "2", "shared", path(&notes())]);
+    let answer = search(&["--limit", "2", "blue", path(&notes())]);
     assert_eq!(answer.out.lines().count(), 3, "{answer:?}");
     assert!(answer.out.contains("3 documents, 2 hits, "), "{answer:?}");
 }
@@ -87,9 +93,9 @@ fn the_limit_cuts_the_answer() {
 #[test]
 fn matches_are_highlighted_on_request() {
     let notes = notes();
-    let coloured = search(&["--color", "always", "attach", path(&notes)]);
-    assert!(coloured.out.contains("Two processes \x1b[1;31mattach\x1b[0m to shared memory."), "{coloured:?}");
-    let plain = search(&["attach", path(&notes)]);
+    let coloured = search(&["--color", "always", "beside", path(&notes)]);
+    assert!(coloured.out.contains("Two divers swim \x1b[1;31mbeside\x1b[0m a blue whale."), "{coloured:?}");
+    let plain = search(&["beside", path(&notes)]);
     assert!(!plain.out.contains('\x1b'), "{plain:?}");
 }
 
@@ -108,7 +114,7 @@ fn a_folder_that_cannot_be_read_is_an_error() {
 
     let closed = notes.path().join("closed");
     fs::create_dir(&closed).expect("a folder");
-    fs::set_permissions(&closed, fs::Permissions::from_mode(0)).expect("a closed folder");
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o000)).expect("a closed folder");
     // Nothing is closed to root.
     if fs::read_dir(&closed).is_err() {
         let closed = closed.to_str().expect("UTF-8");
@@ -141,7 +147,7 @@ fn several_clients_ask_one_server() {
         for limit in 1..=4 {
             let place = &place;
             scope.spawn(move || {
-                let answer = place.run("search", &["--connect", "notes", "shared", "-n", &limit.to_string()]);
+                let answer = place.run("search", &["--connect", "notes", "blue", "-n", &limit.to_string()]);
                 assert_eq!((answer.code, answer.out.lines().count()), (Some(0), limit + 1), "{answer:?}");
             });
         }
@@ -163,19 +169,18 @@ fn without_a_server_the_client_says_what_it_tried() {
 #[test]
 fn a_reader_that_goes_away_is_no_error() {
     let (notes, place) = (notes(), Place::new());
-    let mut child = place.example("search").args(["shared", path(&notes)]).spawn().expect("a search");
+    let mut child = place.example("search").args(["blue", path(&notes)]).spawn().expect("a search");
     drop(child.stdout.take());
     let answer = Finished::from(child.wait_with_output().expect("an end"));
     assert_eq!((answer.code, answer.err.as_str()), (Some(0), ""));
-    assert_eq!(place.files(), [""; 0]);
+    assert_eq!(files(&place), [""; 0]);
 }
 
 #[test]
 fn a_killed_client_takes_its_server_down() {
     let (notes, place) = (notes(), Place::new());
-    fs::write(notes.path().join("many"), "shared memory, and so on and so on and so on\n".repeat(10_000))
-        .expect("a note");
-    let arguments = ["--limit", "10000", "shared", path(&notes)];
+    fs::write(notes.path().join("many"), "blue whale, and so on and so on and so on\n".repeat(10_000)).expect("a note");
+    let arguments = ["--limit", "10000", "blue", path(&notes)];
     let mut client = Running(place.example("search").args(arguments).stderr(Stdio::null()).spawn().expect("a search"));
     // It prints more than a pipe holds, so it is still there.
     let mut line = String::new();
@@ -184,11 +189,11 @@ fn a_killed_client_takes_its_server_down() {
     let id = client.0.id();
     let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).expect("the list of its children");
     let server = children.trim();
-    assert!(is_running(server) && place.files().len() == 1, "{server:?} {:?}", place.files());
+    assert!(is_running(server) && files(&place).len() == 1, "{server:?} {:?}", files(&place));
 
     client.0.kill().expect("a client to kill");
     let begin = Instant::now();
-    while is_running(server) || !place.files().is_empty() {
+    while is_running(server) || !files(&place).is_empty() {
         assert!(begin.elapsed() < Duration::from_secs(20), "the server outlives its client");
         thread::sleep(Duration::from_millis(5));
     }

@@ -20,12 +20,6 @@ impl Place {
         self.folder.path()
     }
 
-    /// Names of the files in the folder.
-    pub fn files(&self) -> Vec<String> {
-        let files = self.path().read_dir().expect("the folder of a test");
-        files.map(|file| file.expect("a file of a test").file_name().to_string_lossy().into_owned()).collect()
-    }
-
     /// An example that was built, to be started here.
     pub fn example(&self, name: &str) -> Command {
         let mut command = Command::new(example(name));
