@@ -110,7 +110,7 @@ pub enum ConnectError {
         /// The socket that was tried.
         path: PathBuf,
         /// What differs.
-        mismatch: Mismatch,
+        mismatch: Box<Mismatch>,
     },
     /// The server turned the client away.
     Refused {
@@ -194,7 +194,7 @@ impl std::error::Error for ConnectError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             ConnectError::Permission { error, .. } | ConnectError::Io { error, .. } => Some(error),
-            ConnectError::Incompatible { mismatch, .. } => Some(mismatch),
+            ConnectError::Incompatible { mismatch, .. } => Some(&**mismatch),
             _ => None,
         }
     }
@@ -265,7 +265,7 @@ impl Connection {
                 let none = numbers.iter().all(|n| *n == handshake::NO_METHOD);
                 let mismatches: Vec<_> = methods.into_iter().filter_map(Result::err).collect();
                 if let Some(first) = mismatches.first().filter(|_| config.require_all || none) {
-                    return Err(ConnectError::Incompatible { path, mismatch: first.clone() });
+                    return Err(ConnectError::Incompatible { path, mismatch: Box::new(first.clone()) });
                 }
                 let own = if who.uid == endpoint::user() { Trust::InPlace } else { Trust::Snapshot };
                 let trust = config.trust.unwrap_or(own);
