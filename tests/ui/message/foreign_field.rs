@@ -1,0 +1,8 @@
+use ipc_rpc::Message;
+
+#[derive(Message)]
+struct Query {
+    since: std::time::Instant,
+}
+
+fn main() {}
