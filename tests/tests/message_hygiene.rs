@@ -157,9 +157,9 @@ pub(crate) struct r#struct {
 /// A facade that re-exports the crate.
 mod facade {
     pub(crate) mod deep {
-        pub(crate) use ipc_rpc::*;
         #[doc(hidden)]
         pub(crate) use ipc_rpc::__private;
+        pub(crate) use ipc_rpc::*;
     }
 }
 
