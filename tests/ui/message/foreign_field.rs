@@ -1,8 +1,0 @@
-use ipc_rpc::Message;
-
-#[derive(Message)]
-struct Query {
-    since: std::time::Instant,
-}
-
-fn main() {}
