@@ -19,6 +19,8 @@
     keyword_idents
 )]
 
+extern crate ipc_rpc as renamed;
+
 use ipc_rpc::{Archived, Message};
 
 /// That the types are messages is what the compiler has to accept.
@@ -170,6 +172,12 @@ pub(crate) enum Renamed {
     B { x: String },
 }
 
+#[derive(renamed::Message, Debug)]
+#[message(crate = ::renamed)]
+pub(crate) struct ByAnotherName {
+    pub(crate) x: u8,
+}
+
 mod outer {
     mod inner {
         use ipc_rpc::Message;
@@ -224,6 +232,6 @@ fn all_of_them_are_messages() {
     is_message::<(names::Archived, names::Form, names::Field)>();
     is_message::<names::Parameters<u8, u8, u8, u8, u8, u8, u8>>();
     is_message::<names::EnumParameters<u8, u8, u8>>();
-    is_message::<(crates::Struct, Declared, DeclaredEnum, Deprecating, Unread, r#struct, Renamed)>();
+    is_message::<(crates::Struct, Declared, DeclaredEnum, Deprecating, Unread, r#struct, Renamed, ByAnotherName)>();
     is_message::<(outer::Restricted, outer::RestrictedEnum)>();
 }
