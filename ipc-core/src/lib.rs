@@ -1,2 +1,51 @@
 //! Shared-memory segments, call blocks, offset queues and doorbells: the bytes under `ipc-rpc`.
+//!
+//! Two processes map one segment. The *caller* owns it and lends blocks of it to the *callee*; handing a block over is one
+//! swap of its state word, its offset goes on the receiver's queue only if the receiver is not looking, and a doorbell is
+//! rung only if it sleeps. This crate knows bytes; methods, types and names of services are `ipc-rpc`'s.
+//!
+//! | layer | modules |
+//! |---|---|
+//! | layout | [`layout`], [`word`] |
+//! | behaviour | [`handover`], [`queue`], [`role`], [`doorbell`], [`extent`] |
+//! | operating system | `segment`, `socket`, `futex`, `clock` |
+//! | the two sides | `caller`, `callee` |
+//!
+//! The protocol, its ordering pairs (P1..) and its state table (C1.., S1..) are in `docs/protocol.md`, the layout (L1..) in
+//! `docs/layout.md`.
 #![deny(unsafe_code)]
+
+pub mod doorbell;
+pub mod extent;
+pub mod gap;
+pub mod handover;
+pub mod layout;
+pub mod pool;
+pub mod queue;
+pub mod role;
+pub mod sync;
+pub mod word;
+
+// The rest talks to the operating system and to real shared memory, which loom does not know.
+#[cfg(not(loom))]
+pub mod arena;
+#[cfg(not(loom))]
+mod bells;
+#[cfg(not(loom))]
+pub mod callee;
+#[cfg(not(loom))]
+pub mod caller;
+#[cfg(not(loom))]
+pub mod clock;
+#[cfg(not(loom))]
+mod futex;
+#[cfg(not(loom))]
+mod hold;
+#[cfg(not(loom))]
+mod poll;
+#[cfg(not(loom))]
+pub mod scanner;
+#[cfg(not(loom))]
+pub mod segment;
+#[cfg(not(loom))]
+pub mod socket;

@@ -1,0 +1,281 @@
+//! What the holder of the scanner role looks at: channels, their queues, and the watch set.
+//!
+//! A pass goes round in one direction: the watched words first, then the head of each queue. After a hit it goes on *behind*
+//! it, so that no watched block can hide a queue, and no channel another one.
+//!
+//! # Safety
+//! Pointers into channels that `channels` keeps alive: looking them up by place for every word would cost more than looking
+//! at the word.
+#![allow(unsafe_code)]
+
+use std::ptr;
+use std::sync::Arc;
+
+use crate::callee::Channel;
+use crate::handover;
+use crate::layout::BlockHead;
+use crate::queue::{Consumer, Entry, Kind};
+use crate::sync::{AtomicU64, Ordering};
+use crate::word::{self, Corrupt, Seen};
+
+/// Blocks watched in all, and of one channel.
+const WATCHES: usize = 16;
+const WATCHES_PER_CHANNEL: usize = 4;
+
+/// A place in the watch set.
+struct Watch<P> {
+    channel: *const Channel<P>,
+    head: *const BlockHead,
+    /// The place of the channel.
+    at: usize,
+    block: u32,
+}
+
+/// A channel as the scanner sees it.
+pub(crate) struct Scanned<P> {
+    pub(crate) channel: Arc<Channel<P>>,
+    requests: Consumer,
+    /// The cells of its queue, which `channel` keeps mapped.
+    cells: *const [AtomicU64],
+    pub(crate) hung_up: bool,
+}
+
+impl<P> Scanned<P> {
+    #[inline(always)]
+    fn cells(&self) -> &[AtomicU64] {
+        // SAFETY: cells of the segment that `channel` keeps mapped; atomics only.
+        unsafe { &*self.cells }
+    }
+
+    /// Is there an entry at the head of its queue?
+    pub(crate) fn is_ready(&self) -> bool {
+        !self.channel.is_broken() && self.requests.is_ready(self.cells())
+    }
+}
+
+/// The data of the role.
+pub(crate) struct Hold<P> {
+    pub(crate) channels: Vec<Option<Scanned<P>>>,
+    /// A watched block's channel is in `channels` at its place: it is forgotten before the channel is retired.
+    watches: [Option<Watch<P>>; WATCHES],
+    /// Which of `watches` are taken.
+    watching: u32,
+    /// Where the next pass begins: a watch, or behind them a channel's queue.
+    cursor: usize,
+    /// Channels that are no longer scanned but may be in use by a worker.
+    pub(crate) retired: Vec<Arc<Channel<P>>>,
+    /// The tick is armed.
+    pub(crate) ticking: bool,
+    /// Requests served since the epoll set was last looked at.
+    pub(crate) work: u32,
+}
+
+/// A request that was found. The channel is alive while the role is held.
+pub(crate) struct Found<P> {
+    pub(crate) channel: *const Channel<P>,
+    /// The place of the channel.
+    pub(crate) at: usize,
+    pub(crate) block: u32,
+}
+
+impl<P> Hold<P> {
+    /// No channels.
+    pub(crate) fn new() -> Self {
+        Hold {
+            channels: Vec::new(),
+            watches: [const { None }; WATCHES],
+            watching: 0,
+            cursor: 0,
+            retired: Vec::new(),
+            ticking: false,
+            work: 0,
+        }
+    }
+
+    /// Scans `channel` from now on.
+    pub(crate) fn add(&mut self, channel: Arc<Channel<P>>) {
+        let cells = ptr::from_ref(channel.segment.request_cells());
+        let scanned = Scanned { channel, requests: Consumer::new(), cells, hung_up: false };
+        match self.channels.iter_mut().find(|c| c.is_none()) {
+            Some(place) => *place = Some(scanned),
+            None => self.channels.push(Some(scanned)),
+        }
+    }
+
+    /// Is this channel still scanned at its place?
+    #[inline]
+    pub(crate) fn has(&self, at: usize, channel: *const Channel<P>) -> bool {
+        matches!(self.channels.get(at), Some(Some(c)) if Arc::as_ptr(&c.channel) == channel)
+    }
+
+    /// Takes every promise to watch back, until one turns out to have been answered with a request.
+    pub(crate) fn unwatch_all(&mut self) -> Option<Found<P>> {
+        while self.watching != 0 {
+            if let Some(found) = self.unwatch(self.watching.trailing_zeros() as usize) {
+                return Some(found);
+            }
+        }
+        None
+    }
+
+    /// The next request at or behind the cursor, which moves behind it: no watched block can hide a queue.
+    #[inline]
+    pub(crate) fn next(&mut self) -> Option<Found<P>> {
+        let all = self.channels.len();
+        if self.cursor < WATCHES {
+            let behind = u32::MAX << self.cursor;
+            let found = self.look_at_watches(behind).or_else(|| self.look_at_queues(0, all));
+            return found.or_else(|| self.look_at_watches(!behind));
+        }
+        let start = (self.cursor - WATCHES).min(all);
+        let found = self.look_at_queues(start, all).or_else(|| self.look_at_watches(u32::MAX));
+        found.or_else(|| self.look_at_queues(0, start))
+    }
+
+    /// Looks at the watched words at the places in `mask`.
+    #[inline]
+    fn look_at_watches(&mut self, mask: u32) -> Option<Found<P>> {
+        let mut left = self.watching & mask;
+        while left != 0 {
+            let at = left.trailing_zeros() as usize;
+            left &= left - 1;
+            let Some(Some(watch)) = self.watches.get(at) else { continue };
+            // SAFETY: the block of a channel that `channels` keeps alive; atomics only.
+            let value = unsafe { &*watch.head }.word.load(Ordering::Acquire); // [P1]
+            if value == word::DONE | word::WATCHED {
+                continue;
+            }
+            let found = Found { channel: watch.channel, at: watch.at, block: watch.block };
+            self.forget_watch(at);
+            match word::unwatched(value) {
+                Ok(_) => {
+                    self.cursor = at + 1;
+                    return Some(found);
+                }
+                // SAFETY: as above, of its channel.
+                Err(corrupt) => unsafe { &*found.channel }.condemn(corrupt),
+            }
+        }
+        None
+    }
+
+    /// Looks at the head of each queue from place `from` to `to`.
+    #[inline]
+    fn look_at_queues(&mut self, from: usize, to: usize) -> Option<Found<P>> {
+        for at in from..to {
+            let Some(Some(scanned)) = self.channels.get_mut(at) else { continue };
+            // SAFETY: cells of the segment that `channel` keeps mapped; atomics only.
+            let cells = unsafe { &*scanned.cells };
+            match scanned.requests.pop(cells) {
+                Ok(None) => {}
+                popped => {
+                    if let Some(found) = self.popped(at, popped) {
+                        self.cursor = WATCHES + at + 1;
+                        return Some(found);
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    /// Judges what was popped from the queue at place `at`.
+    fn popped(&mut self, at: usize, popped: Result<Option<Entry>, Corrupt>) -> Option<Found<P>> {
+        let Some(Some(scanned)) = self.channels.get(at) else { return None };
+        let channel = Arc::as_ptr(&scanned.channel);
+        if scanned.channel.is_broken() {
+            return None;
+        }
+        let entry = match popped {
+            Ok(entry) => entry?,
+            Err(corrupt) => {
+                scanned.channel.condemn(corrupt);
+                return None;
+            }
+        };
+        let block = scanned.channel.segment.geometry().block_index(entry.offset);
+        match block.filter(|block| entry.kind == Kind::Request && !self.is_watched(channel, *block)) {
+            Some(block) => Some(Found { channel, at, block }),
+            None => {
+                scanned.channel.condemn(Corrupt(u64::from(entry.offset)));
+                None
+            }
+        }
+    }
+
+    fn is_watched(&self, channel: *const Channel<P>, block: u32) -> bool {
+        self.watching != 0 && self.watches.iter().flatten().any(|w| w.channel == channel && w.block == block)
+    }
+
+    fn forget_watch(&mut self, at: usize) {
+        if let Some(place) = self.watches.get_mut(at) {
+            *place = None;
+            self.watching &= !(1 << at);
+        }
+    }
+
+    /// Puts a block that was answered with `WATCHED` into the set; its channel is scanned at place `at`. Beyond a limit an
+    /// older one is given up; gives that one if its request has arrived.
+    #[inline]
+    pub(crate) fn watch(&mut self, found: Found<P>, head: *const BlockHead) -> Option<Found<P>> {
+        let evicted = if self.watching == 0 { None } else { self.evict(found.channel) };
+        let free = (!self.watching).trailing_zeros() as usize;
+        if let Some(place) = self.watches.get_mut(free) {
+            *place = Some(Watch { channel: found.channel, head, at: found.at, block: found.block });
+            self.watching |= 1 << free;
+        }
+        evicted
+    }
+
+    /// Makes room for one more watched block of `channel`.
+    fn evict(&mut self, channel: *const Channel<P>) -> Option<Found<P>> {
+        let own = |w: &Option<Watch<P>>| w.as_ref().is_some_and(|w| w.channel == channel);
+        if self.watches.iter().filter(|w| own(w)).count() >= WATCHES_PER_CHANNEL {
+            let last = self.watches.iter().rposition(own)?;
+            return self.unwatch(last);
+        }
+        if self.watching.count_ones() as usize >= WATCHES { self.unwatch(self.cursor % WATCHES) } else { None }
+    }
+
+    /// S3 for one place of the watch set; gives its request if one has arrived.
+    fn unwatch(&mut self, at: usize) -> Option<Found<P>> {
+        let watch = self.watches.get_mut(at)?.take()?;
+        self.watching &= !(1 << at);
+        // SAFETY: the block of a channel that `channels` keeps alive; atomics only.
+        match handover::unwatch(&unsafe { &*watch.head }.word) {
+            Ok(true) => Some(Found { channel: watch.channel, at: watch.at, block: watch.block }),
+            Ok(false) => None,
+            Err(corrupt) => {
+                // SAFETY: `channels` keeps it alive.
+                unsafe { &*watch.channel }.condemn(corrupt);
+                None
+            }
+        }
+    }
+
+    /// Stops scanning a channel whose peer is gone, if nothing of it is left to serve.
+    pub(crate) fn retire(&mut self, at: usize) -> bool {
+        let Some(Some(scanned)) = self.channels.get(at) else { return true };
+        let here = scanned.channel.clone();
+        if scanned.is_ready() {
+            return false;
+        }
+        for place in 0..WATCHES {
+            let watch = self.watches.get(place).and_then(Option::as_ref).filter(|w| w.at == at);
+            let Some(block) = watch.map(|w| w.block) else { continue };
+            let value = here.segment.block(block).map(|head| head.word.load(Ordering::Acquire));
+            if !here.is_broken() && value.is_some_and(|v| word::seen(v) == Ok(Seen::Run)) {
+                return false;
+            }
+            self.forget_watch(place);
+        }
+        if let Some(place) = self.channels.get_mut(at) {
+            *place = None;
+        }
+        while matches!(self.channels.last(), Some(None)) {
+            self.channels.pop();
+        }
+        self.retired.push(here);
+        true
+    }
+}

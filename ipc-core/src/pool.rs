@@ -1,0 +1,113 @@
+//! The free blocks of a caller: last in, first out, lock-free, private to the process.
+//!
+//! Last-in-first-out because the block that came home last is the one the callee most likely still watches.
+//!
+//! # Algorithm
+//! Treiber's stack (1986) of block numbers; the head word carries a tag that changes with every operation, so a head that
+//! was popped and pushed again in between is noticed. Links are in a private vector, never in shared memory.
+//!
+//! # Ordering
+//! P13: a waiter adds itself to `waiters`, then changes the head's tag, then looks again; `push` changes the head, then
+//! loads `waiters`. Both change the same word, so one of them comes second: the pusher, and it sees the waiter - or the
+//! waiter, and it sees the block. No fence is on the path of a call.
+//! The head also carries the block's memory from the thread that brings it home to the one that takes it next.
+
+use crate::sync::{AtomicU32, AtomicU64, Ordering};
+
+/// The free blocks of one channel.
+#[derive(Debug)]
+pub struct Pool {
+    /// Tag in the upper half, block number plus one in the lower (0: empty).
+    head: AtomicU64,
+    next: Box<[AtomicU32]>,
+    waiters: AtomicU32,
+}
+
+const TAG: u64 = 1 << 32;
+
+impl Pool {
+    /// All of `blocks` blocks are free; number 0 is on top.
+    pub fn new(blocks: u32) -> Self {
+        let next = (0..blocks).map(|b| AtomicU32::new(if b + 1 < blocks { b + 2 } else { 0 })).collect();
+        Pool { head: AtomicU64::new(u64::from(blocks > 0)), next, waiters: AtomicU32::new(0) }
+    }
+
+    /// Takes the block that came home last.
+    #[inline]
+    pub fn pop(&self) -> Option<u32> {
+        let mut head = self.head.load(Ordering::Acquire);
+        loop {
+            let block = (head as u32).checked_sub(1)?;
+            // May be the link of an older life of this block: then the tag has changed and the exchange fails.
+            let next = self.next.get(block as usize)?.load(Ordering::Relaxed);
+            let new = (head & !(TAG - 1)).wrapping_add(TAG) | u64::from(next);
+            match self.head.compare_exchange_weak(head, new, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => return Some(block),
+                Err(now) => head = now,
+            }
+        }
+    }
+
+    /// Brings a block home. `true`: somebody waits for one and must be woken.
+    #[inline]
+    pub fn push(&self, block: u32) -> bool {
+        let Some(link) = self.next.get(block as usize) else { return false };
+        let mut head = self.head.load(Ordering::Relaxed);
+        loop {
+            link.store(head as u32, Ordering::Relaxed);
+            let new = (head & !(TAG - 1)).wrapping_add(TAG) | u64::from(block + 1);
+            // [P13] pairs with `begin_wait`, and release with the acquire of `pop`.
+            match self.head.compare_exchange_weak(head, new, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) => return self.waiters.load(Ordering::Relaxed) != 0,
+                Err(now) => head = now,
+            }
+        }
+    }
+
+    /// A thread that found nothing is going to wait. It must `pop` again after this, before it sleeps.
+    pub fn begin_wait(&self) {
+        self.waiters.fetch_add(1, Ordering::Relaxed);
+        self.head.fetch_add(TAG, Ordering::AcqRel); // [P13] pairs with `push`.
+    }
+
+    /// The thread waits no longer.
+    pub fn end_wait(&self) {
+        self.waiters.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn last_in_first_out() {
+        let pool = Pool::new(3);
+        assert_eq!([pool.pop(), pool.pop(), pool.pop(), pool.pop()], [Some(0), Some(1), Some(2), None]);
+        assert!(!pool.push(1));
+        pool.begin_wait();
+        assert!(pool.push(2), "a waiter must be woken");
+        pool.end_wait();
+        assert_eq!([pool.pop(), pool.pop(), pool.pop()], [Some(2), Some(1), None]);
+    }
+
+    #[test]
+    fn no_block_is_lost_or_doubled_between_threads() {
+        let pool = Pool::new(4);
+        let held: Vec<AtomicU32> = (0..4).map(|_| AtomicU32::new(0)).collect();
+        std::thread::scope(|s| {
+            for _ in 0..4 {
+                s.spawn(|| {
+                    for _ in 0..50_000 {
+                        if let Some(b) = pool.pop() {
+                            assert_eq!(held[b as usize].fetch_add(1, Ordering::Relaxed), 0);
+                            held[b as usize].fetch_sub(1, Ordering::Relaxed);
+                            pool.push(b);
+                        }
+                    }
+                });
+            }
+        });
+        assert_eq!((0..5).filter(|_| pool.pop().is_some()).count(), 4);
+    }
+}

@@ -1,0 +1,167 @@
+//! The offset queue: many producing threads of one process, one consumer in the other process, bounded, lock-free.
+//!
+//! # Algorithm
+//! A producer reserves a position with `fetch_add` on its private tail and stores the cell: lap tag, kind, offset in one
+//! word. The consumer looks at the cell of its private head; the lap tag says whether it was written in this lap.
+//! The shared region holds nothing but the cells: a peer can write nonsense entries, it cannot move our head or tail.
+//!
+//! # Capacity
+//! Covers everything that can be outstanding (see `Geometry`), so a push cannot fail and producers never read the cells.
+//!
+//! # Ordering
+//! P3: cell store Release / cell load Acquire publishes the block's `REQUEST`. P4 is the doorbell's, in `doorbell.rs`.
+//!
+//! # Crash
+//! A producer that dies between reserving and storing leaves an empty cell: its channel is being torn down anyway. A
+//! producer *thread* descheduled there only delays the entries behind it.
+//!
+//! # Trust
+//! A cell with a tag of another lap is [`Corrupt`]: the consumer never catches up by guessing.
+
+use crate::sync::{AtomicU64, Ordering};
+use crate::word::{self, Cell, Corrupt};
+
+/// What the offset in a cell is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Kind {
+    /// A block of the producer that now holds a request.
+    Request = 1,
+    /// A block of the consumer that now holds a reply.
+    Announcement = 2,
+}
+
+/// One entry of a queue, its kind judged, its offset not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Entry {
+    /// What the offset is for.
+    pub kind: Kind,
+    /// Offset in the segment as the peer wrote it.
+    pub offset: u32,
+}
+
+/// The producing end: the private tail of the cells in the consumer's queue.
+#[derive(Debug, Default)]
+pub struct Producer {
+    tail: AtomicU64,
+}
+
+impl Producer {
+    /// A producer for cells that have never been written.
+    pub fn new() -> Self {
+        Producer { tail: AtomicU64::new(0) }
+    }
+
+    /// Puts an entry on the queue whose cells are `cells` (a power of two of them, the same slice each time).
+    #[inline]
+    pub fn push(&self, cells: &[AtomicU64], kind: Kind, offset: u32) {
+        let position = self.tail.fetch_add(1, Ordering::Relaxed);
+        let capacity = cells.len() as u64;
+        let index = position & (capacity.wrapping_sub(1));
+        if let Some(cell) = cells.get(index as usize) {
+            // [P3] release: pairs with `Consumer::pop`.
+            cell.store(word::cell(position, capacity, kind as u8, offset), Ordering::Release);
+        }
+    }
+}
+
+/// The consuming end: the private head.
+#[derive(Debug, Default)]
+pub struct Consumer {
+    head: u64,
+}
+
+impl Consumer {
+    /// A consumer of cells that have never been written.
+    pub fn new() -> Self {
+        Consumer { head: 0 }
+    }
+
+    /// Is there something at the head (an entry, or nonsense)?
+    #[inline]
+    pub fn is_ready(&self, cells: &[AtomicU64]) -> bool {
+        !matches!(self.judge(cells), Cell::Empty)
+    }
+
+    /// Takes the entry at the head, or `None` if there is none.
+    ///
+    /// # Errors
+    /// [`Corrupt`] for a cell of another lap or of an unknown kind.
+    #[inline]
+    pub fn pop(&mut self, cells: &[AtomicU64]) -> Result<Option<Entry>, Corrupt> {
+        match self.judge(cells) {
+            Cell::Empty => Ok(None),
+            Cell::Corrupt => Err(Corrupt(self.load(cells))),
+            Cell::Entry { kind, offset } => {
+                let kind = match kind {
+                    1 => Kind::Request,
+                    2 => Kind::Announcement,
+                    _ => return Err(Corrupt(self.load(cells))),
+                };
+                self.head = self.head.wrapping_add(1);
+                Ok(Some(Entry { kind, offset }))
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn judge(&self, cells: &[AtomicU64]) -> Cell {
+        word::judge_cell(self.load(cells), self.head, cells.len() as u64)
+    }
+
+    #[inline(always)]
+    fn load(&self, cells: &[AtomicU64]) -> u64 {
+        let index = self.head & (cells.len() as u64).wrapping_sub(1);
+        // [P3] acquire: pairs with `Producer::push`. An empty slice reads as an empty cell.
+        cells.get(index as usize).map_or(0, |cell| cell.load(Ordering::Acquire))
+    }
+
+    /// Starts both ends of an empty queue at `position`, for tests of wrap-around.
+    #[doc(hidden)]
+    pub fn start_at(position: u64, cells: &[AtomicU64]) -> (Producer, Consumer) {
+        let capacity = cells.len() as u64;
+        for before in position.saturating_sub(capacity)..position {
+            if let Some(cell) = cells.get((before & (capacity - 1)) as usize) {
+                cell.store(word::cell(before, capacity, 0, 0), Ordering::Relaxed);
+            }
+        }
+        (Producer { tail: AtomicU64::new(position) }, Consumer { head: position })
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    fn cells(n: usize) -> Vec<AtomicU64> {
+        (0..n).map(|_| AtomicU64::new(0)).collect()
+    }
+
+    #[test]
+    fn first_in_first_out_over_many_laps() {
+        for start in [0, 4 * (word::LAPS - 2), 4 * word::LAPS * 5 - 4] {
+            let cells = cells(4);
+            let (producer, mut consumer) = Consumer::start_at(start, &cells);
+            for n in 0..40u32 {
+                assert_eq!(consumer.pop(&cells), Ok(None));
+                producer.push(&cells, Kind::Request, n);
+                producer.push(&cells, Kind::Announcement, n + 1000);
+                assert_eq!(consumer.pop(&cells), Ok(Some(Entry { kind: Kind::Request, offset: n })));
+                assert!(consumer.is_ready(&cells));
+                assert_eq!(consumer.pop(&cells), Ok(Some(Entry { kind: Kind::Announcement, offset: n + 1000 })));
+            }
+        }
+    }
+
+    #[test]
+    fn nonsense_is_an_error_and_does_not_move_the_head() {
+        let cells = cells(4);
+        let mut consumer = Consumer::new();
+        for bad in [u64::MAX, word::cell(8, 4, 1, 0), word::cell(0, 4, 0, 0), word::cell(0, 4, 9, 0)] {
+            cells[0].store(bad, Ordering::Relaxed);
+            assert_eq!(consumer.pop(&cells), Err(Corrupt(bad)));
+        }
+        cells[0].store(word::cell(0, 4, 2, 7), Ordering::Relaxed);
+        assert_eq!(consumer.pop(&cells), Ok(Some(Entry { kind: Kind::Announcement, offset: 7 })));
+    }
+}

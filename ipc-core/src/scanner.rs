@@ -1,0 +1,656 @@
+//! The workers of a callee: who looks for requests, who runs them, and how all of them sleep.
+//!
+//! # Algorithm
+//! Leader and followers. One worker at a time holds the scanner role (`role.rs`): it looks at the words of the watched
+//! blocks and at the head of each channel's queue. When it finds a request it marks the block busy, gives the role up, runs
+//! the handler itself, answers, and takes the role again if nobody has. Workers without the role sleep in the kernel on
+//! the same epoll set: doorbells, hang-ups, new connections, and - while the process is awake - a tick of 10 ms that lets one
+//! of them take over if a handler turns out to be long. With every queue empty and the budget spent, the holder takes the
+//! promises to watch back, raises every sleep flag, looks once more, and sleeps too: then no thread of the process runs.
+//!
+//! # Ownership
+//! `hold` belongs to whoever holds the role. A worker without it touches only the block it serves, and the channel of
+//! that block, which a retirer leaves alive while the worker's `serving` entry names it.
+//!
+//! # Safety
+//! `UnsafeCell` for the data of the role, and pointers to channels that the `serving` entries keep alive.
+#![allow(unsafe_code)]
+
+use std::cell::UnsafeCell;
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::ptr;
+use std::sync::atomic::AtomicPtr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::callee::{BUSY, Call, Channel, HOLDS_REPLY, Handler};
+use crate::clock;
+use crate::doorbell;
+use crate::gap::Gap;
+use crate::handover;
+use crate::hold::{Found, Hold, Scanned};
+use crate::layout::{BlockHead, NOT_RUN, RELEASE};
+use crate::poll::{Poll, Ready, Signal, Ticker};
+use crate::role::Role;
+use crate::socket::{self, Drained, MAX_PACKET};
+use crate::sync::{AtomicBool, AtomicU64, Ordering, spin_hint};
+use crate::word::{Corrupt, Seen};
+
+/// Empty passes before the clock is read for the first time: about a microsecond or two.
+const FIRST_PASSES: u32 = 40;
+/// Empty passes between two readings of the clock.
+const PASSES_PER_READING: u32 = 16;
+/// Requests served, or readings of the clock made, between two looks at the epoll set.
+const WORK_PER_POLL: u32 = 512;
+const TICK_MS: u32 = 10;
+/// Connections that have not said hello yet.
+const MAX_GREETINGS: usize = 64;
+
+const LISTENER: u64 = 0;
+const STOP: u64 = 1;
+const TICK: u64 = 2;
+const FIRST_CONNECTION: u64 = 16;
+
+enum Connection<P> {
+    Greeting(OwnedFd),
+    Channel(Arc<Channel<P>>),
+}
+
+enum Change<P> {
+    Add(Arc<Channel<P>>),
+    HungUp(u64),
+}
+
+/// What became of the role while a request was served.
+#[derive(PartialEq, Eq)]
+enum After {
+    Held,
+    Lost,
+}
+
+#[repr(align(128))]
+struct Serving<P>(AtomicPtr<Channel<P>>);
+
+/// The called side of a process: a listener, its channels, and the workers that serve them.
+pub struct Callee<H: Handler> {
+    handler: H,
+    role: Role,
+    hold: UnsafeCell<Hold<H::Peer>>,
+    /// Something in `changes`, `retired` or `stopping` wants the holder's attention.
+    attention: AtomicBool,
+    stopping: AtomicBool,
+    changes: Mutex<Vec<Change<H::Peer>>>,
+    connections: Mutex<HashMap<u64, Connection<H::Peer>>>,
+    serving: Box<[Serving<H::Peer>]>,
+    next_id: AtomicU64,
+    poll: Poll,
+    stop: Signal,
+    tick: Ticker,
+    listener: Option<OwnedFd>,
+    gap: Gap,
+    asleep_since: AtomicU64,
+    single_core: bool,
+}
+
+// SAFETY: `hold` is the only field that is not `Sync` by itself; it is touched only by the holder of `role`, which one
+// thread at a time is (P5).
+unsafe impl<H: Handler> Sync for Callee<H> {}
+// SAFETY: nothing in it is bound to a thread.
+unsafe impl<H: Handler> Send for Callee<H> {}
+
+impl<H: Handler> std::fmt::Debug for Callee<H> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Callee").field("workers", &self.serving.len()).finish_non_exhaustive()
+    }
+}
+
+impl<H: Handler> Callee<H> {
+    /// A callee with room for `workers` threads, each of which has to call [`Callee::work`].
+    ///
+    /// # Errors
+    /// The system's: no descriptors left.
+    pub fn new(handler: H, listener: Option<OwnedFd>, workers: usize) -> io::Result<Self> {
+        let callee = Callee {
+            handler,
+            role: Role::new(),
+            hold: UnsafeCell::new(Hold::new()),
+            attention: AtomicBool::new(false),
+            stopping: AtomicBool::new(false),
+            changes: Mutex::default(),
+            connections: Mutex::default(),
+            serving: (0..workers.max(1)).map(|_| Serving(AtomicPtr::new(ptr::null_mut()))).collect(),
+            next_id: AtomicU64::new(FIRST_CONNECTION),
+            poll: Poll::new()?,
+            stop: Signal::new()?,
+            tick: Ticker::new()?,
+            listener,
+            gap: Gap::new(),
+            // Not 0: the first worker to look finds the process just woken, and arms the tick.
+            asleep_since: AtomicU64::new(1),
+            single_core: std::thread::available_parallelism().is_ok_and(|n| n.get() == 1),
+        };
+        if let Some(listener) = &callee.listener {
+            callee.poll.add(listener.as_fd(), LISTENER)?;
+        }
+        callee.poll.add(callee.stop.as_fd(), STOP)?;
+        callee.poll.add(callee.tick.as_fd(), TICK)?;
+        Ok(callee)
+    }
+
+    /// The handler.
+    pub fn handler(&self) -> &H {
+        &self.handler
+    }
+
+    /// How many workers there may be.
+    pub fn workers(&self) -> usize {
+        self.serving.len()
+    }
+
+    /// Number of open channels.
+    pub fn channels(&self) -> usize {
+        self.connections().values().filter(|c| matches!(c, Connection::Channel(_))).count()
+    }
+
+    /// Takes a connection in that did not come through the listener.
+    ///
+    /// # Errors
+    /// The system's: no memory for another watch.
+    pub fn adopt(&self, socket: OwnedFd) -> io::Result<()> {
+        self.greet_later(socket)
+    }
+
+    /// Makes every worker return once its handler has ended. Requests not begun stay unanswered: their callers learn from
+    /// the hang-up, when this value is dropped, that they did not start.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+        self.attention.store(true, Ordering::Release);
+        self.stop.raise();
+    }
+
+    /// Works as number `me` (each number once, below [`Callee::workers`]) until [`Callee::stop`].
+    pub fn work(&self, me: usize) {
+        let Some(serving) = self.serving.get(me) else { return };
+        let mut ticked = false;
+        loop {
+            if self.stopping.load(Ordering::Relaxed) {
+                self.stop.raise(); // One edge wakes one worker: pass it on.
+                return;
+            }
+            let won = if ticked { self.role.try_take() } else { self.role.take_or_poke() };
+            if won {
+                self.scan(serving, ticked);
+                ticked = false;
+                if self.stopping.load(Ordering::Relaxed) {
+                    continue;
+                }
+                // The role was lost to another worker, or given up to sleep.
+                if !self.role.is_vacant() || self.asleep_since.load(Ordering::Relaxed) != 0 {
+                    ticked = self.listen(None);
+                }
+            } else {
+                ticked = self.listen(None);
+            }
+        }
+    }
+
+    /// Looks once at everything, as number `me` would, and serves at most one request; never waits. For programs that count
+    /// instructions or have a loop of their own. `true`: a request was served.
+    pub fn step(&self, me: usize) -> bool {
+        let Some(serving) = self.serving.get(me) else { return false };
+        if !self.role.take_or_poke() {
+            return false;
+        }
+        // SAFETY: this thread holds the role; the reference is not used after `serve`.
+        let hold = unsafe { &mut *self.hold.get() };
+        if self.attention.load(Ordering::Relaxed) {
+            self.attend(hold);
+        }
+        let found = hold.next();
+        if found.is_none() {
+            self.glance(hold);
+        }
+        let Some(found) = found else {
+            self.role.give_up();
+            return false;
+        };
+        if self.serve(serving, found) == After::Held {
+            self.role.give_up();
+        }
+        true
+    }
+
+    /// Waits in the kernel and deals with what it reports. `true`: nothing but a tick.
+    fn listen(&self, milliseconds: Option<u32>) -> bool {
+        let mut only_tick = true;
+        let count = self.poll.wait(milliseconds, |ready| {
+            only_tick &= ready.id == TICK;
+            match ready.id {
+                LISTENER => self.accept(),
+                STOP | TICK => {}
+                _ => self.heard(ready),
+            }
+        });
+        only_tick && count > 0
+    }
+
+    fn accept(&self) {
+        let Some(listener) = &self.listener else { return };
+        loop {
+            match socket::accept(listener.as_fd()) {
+                Ok(Some(socket)) => {
+                    if self.greet_later(socket).is_err() {
+                        return;
+                    }
+                }
+                Ok(None) => return,
+                Err(_) => {
+                    // No descriptors left. The connection stays in the backlog; look again when some may be free.
+                    std::thread::sleep(std::time::Duration::from_millis(10));
+                    let _ = self.poll.again(listener.as_fd(), LISTENER);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn greet_later(&self, socket: OwnedFd) -> io::Result<()> {
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        let mut connections = self.connections();
+        let waiting = |c: &Connection<H::Peer>| matches!(c, Connection::Greeting(_));
+        if connections.values().filter(|c| waiting(c)).count() >= MAX_GREETINGS {
+            // Somebody connects and says nothing, again and again: the oldest has had its time.
+            let oldest = connections.iter().filter(|(_, c)| waiting(c)).map(|(id, _)| *id).min();
+            oldest.and_then(|id| connections.remove(&id));
+        }
+        let added = self.poll.add(socket.as_fd(), id);
+        if added.is_ok() {
+            connections.insert(id, Connection::Greeting(socket));
+        }
+        added
+    }
+
+    /// The socket of a connection has something to say.
+    fn heard(&self, ready: Ready) {
+        let mut connections = self.connections();
+        match connections.get(&ready.id) {
+            Some(Connection::Channel(channel)) => {
+                let channel = channel.clone();
+                drop(connections);
+                // The doorbell is emptied before the queue is looked at (section "Sleeping" of docs/protocol.md).
+                match socket::drain(channel.socket()) {
+                    Drained::HungUp => self.change(Change::HungUp(ready.id)),
+                    Drained::Quiet if ready.hung_up => self.change(Change::HungUp(ready.id)),
+                    Drained::Quiet => {}
+                    Drained::More => {
+                        let _ = self.poll.again(channel.socket(), ready.id);
+                    }
+                }
+                let since = self.asleep_since.load(Ordering::Relaxed);
+                let woken = channel.segment.callee_flags().woken_at.load(Ordering::Relaxed);
+                if since != 0 && woken >= since {
+                    self.gap.learn(woken - since);
+                }
+            }
+            Some(Connection::Greeting(_)) => {
+                if let Some(Connection::Greeting(socket)) = connections.remove(&ready.id) {
+                    drop(connections);
+                    self.greet(ready.id, socket);
+                }
+            }
+            None => {}
+        }
+    }
+
+    /// The first packet of a connection has come.
+    fn greet(&self, id: u64, socket: OwnedFd) {
+        let mut hello = vec![0; MAX_PACKET];
+        let (len, descriptors) = match socket::receive(socket.as_fd(), &mut hello) {
+            Ok(received) => received,
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                self.keep(id, socket);
+                return;
+            }
+            Err(_) => return,
+        };
+        let Some(hello) = hello.get(..len).filter(|h| !h.is_empty()) else { return };
+        let Ok(who) = socket::credentials(socket.as_fd()) else { return };
+        let greeting = self.handler.greet(hello, descriptors, who, self.channels());
+        let answered = socket::send(socket.as_fd(), &greeting.answer, None).is_ok();
+        if let Some((segment, peer)) = greeting.accepted.filter(|_| answered) {
+            let channel = Arc::new(Channel::new(segment, socket, id, peer));
+            // Under one lock, so that whoever hears the hang-up of this channel puts it behind the addition.
+            let mut connections = self.connections();
+            connections.insert(id, Connection::Channel(channel.clone()));
+            self.change(Change::Add(channel.clone()));
+            drop(connections);
+            // What happened on the socket while it was in no list was reported in vain: report it once more.
+            let _ = self.poll.again(channel.socket(), id);
+        } else {
+            // Not closed before the peer has read the answer: it hangs up, or is the oldest some day.
+            self.keep(id, socket);
+        }
+    }
+
+    /// Keeps a connection that has not become a channel, and has its state reported once more.
+    fn keep(&self, id: u64, socket: OwnedFd) {
+        let mut connections = self.connections();
+        let _ = self.poll.again(socket.as_fd(), id);
+        connections.insert(id, Connection::Greeting(socket));
+    }
+
+    fn change(&self, change: Change<H::Peer>) {
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner).push(change);
+        self.attention.store(true, Ordering::Release);
+    }
+
+    fn connections(&self) -> MutexGuard<'_, HashMap<u64, Connection<H::Peer>>> {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Holds the role and looks for requests until the role is lost, or given up to sleep or to stop.
+    fn scan(&self, serving: &Serving<H::Peer>, ticked: bool) {
+        // SAFETY: this thread holds the role; the reference ends before the role is given up (it is not used after
+        // `serve` has said `Lost`, nor after a successful `commit_to_sleep`).
+        let mut hold = unsafe { &mut *self.hold.get() };
+        if self.asleep_since.load(Ordering::Relaxed) != 0 {
+            self.awake(hold);
+        }
+        let (mut passes, mut found_any) = (0u32, false);
+        let (mut idle_since, mut idle_until) = (0, 0);
+        loop {
+            if self.attention.load(Ordering::Relaxed) && self.attend(hold) {
+                self.role.give_up();
+                return;
+            }
+            let found = match hold.next() {
+                Some(found) => found,
+                None => {
+                    passes += 1;
+                    if passes < FIRST_PASSES || passes % PASSES_PER_READING != 0 {
+                        spin_hint();
+                        continue;
+                    }
+                    let now = clock::now();
+                    if idle_since == 0 {
+                        idle_since = now;
+                        idle_until = now + self.worth_spinning(hold);
+                    }
+                    if now < idle_until {
+                        hold.work += 16;
+                        if hold.work >= WORK_PER_POLL {
+                            self.glance(hold);
+                        }
+                        continue;
+                    }
+                    if ticked && !found_any && hold.ticking {
+                        hold.ticking = false;
+                        self.tick.every(0);
+                    }
+                    match self.sleep(hold, idle_since) {
+                        Sleep::Committed => return,
+                        Sleep::Again => {
+                            self.awake(hold);
+                            passes = 0;
+                            continue;
+                        }
+                        Sleep::Found(found) => {
+                            self.awake(hold);
+                            found
+                        }
+                    }
+                }
+            };
+            if idle_since != 0 {
+                self.gap.learn(clock::now().saturating_sub(idle_since));
+                idle_since = 0;
+            }
+            (passes, found_any) = (0, true);
+            hold.work += 1;
+            if hold.work >= WORK_PER_POLL {
+                self.glance(hold);
+            }
+            if self.serve(serving, found) == After::Lost {
+                return;
+            }
+            // SAFETY: as above: `serve` took the role again.
+            hold = unsafe { &mut *self.hold.get() };
+        }
+    }
+
+    /// How long the holder goes on looking before it sleeps, in nanoseconds.
+    fn worth_spinning(&self, hold: &Hold<H::Peer>) -> u64 {
+        let core = clock::core();
+        let mut shared = self.single_core;
+        for scanned in hold.channels.iter().flatten() {
+            let flags = scanned.channel.segment.callee_flags();
+            if flags.core.load(Ordering::Relaxed) != core {
+                flags.core.store(core, Ordering::Relaxed);
+            }
+            // With one caller on this very core, spinning keeps it from running.
+            shared |=
+                hold.channels.len() == 1 && scanned.channel.segment.caller_flags().core.load(Ordering::Relaxed) == core;
+        }
+        if shared { 0 } else { self.gap.worth_spinning() }
+    }
+
+    /// Deals with what other threads left for the holder. `true`: the callee is stopping.
+    #[cold]
+    fn attend(&self, hold: &mut Hold<H::Peer>) -> bool {
+        self.attention.store(false, Ordering::Relaxed);
+        let changes = std::mem::take(&mut *self.changes.lock().unwrap_or_else(PoisonError::into_inner));
+        for change in changes {
+            match change {
+                Change::Add(channel) => hold.add(channel),
+                Change::HungUp(id) => {
+                    let channel = hold.channels.iter_mut().flatten().find(|c| c.channel.id == id);
+                    if let Some(scanned) = channel {
+                        scanned.hung_up = true;
+                    }
+                }
+            }
+        }
+        let mut again = false;
+        for at in 0..hold.channels.len() {
+            let leaving = hold.channels.get(at).is_some_and(|c| c.as_ref().is_some_and(|c| c.hung_up));
+            if leaving && !hold.retire(at) {
+                again = true;
+            }
+        }
+        self.sweep(hold);
+        let stopping = self.stopping.load(Ordering::Relaxed);
+        if again || stopping {
+            self.attention.store(true, Ordering::Relaxed); // The next holder is to see it too.
+        }
+        stopping
+    }
+
+    /// Lets go of the retired channels that no worker uses any more. [P11] The socket is closed here, after the channel was
+    /// retired under the role: a caller that sees the hang-up sees every `taken` there will be. (A condemned channel is shut
+    /// down earlier; its caller broke the protocol, and what it concludes is its own affair.)
+    fn sweep(&self, hold: &mut Hold<H::Peer>) {
+        hold.retired.retain(|channel| {
+            let address = Arc::as_ptr(channel).cast_mut();
+            let used = self.serving.iter().any(|s| s.0.load(Ordering::Acquire) == address);
+            if !used {
+                self.handler.ended(&channel.peer, channel.why());
+                self.poll.remove(channel.socket());
+                self.connections().remove(&channel.id);
+            }
+            used
+        });
+    }
+
+    /// Looks at the epoll set now and then while busy: hang-ups, connections, and what can be let go.
+    #[cold]
+    fn glance(&self, hold: &mut Hold<H::Peer>) {
+        hold.work = 0;
+        self.sweep(hold);
+        self.listen(Some(0));
+    }
+
+    /// The process is awake again.
+    #[cold]
+    fn awake(&self, hold: &mut Hold<H::Peer>) {
+        self.asleep_since.store(0, Ordering::Relaxed);
+        if !hold.ticking && self.serving.len() > 1 {
+            hold.ticking = true;
+            self.tick.every(TICK_MS);
+        }
+    }
+
+    /// The sleep rule (section "Sleeping" of docs/protocol.md), all but the sleep itself.
+    #[cold]
+    fn sleep(&self, hold: &mut Hold<H::Peer>, idle_since: u64) -> Sleep<H::Peer> {
+        self.sweep(hold);
+        if let Some(found) = hold.unwatch_all() {
+            return Sleep::Found(found);
+        }
+        for scanned in hold.channels.iter().flatten() {
+            doorbell::raise_one(&scanned.channel.segment.callee_flags().asleep);
+        }
+        doorbell::raised(); // [P4]
+        if hold.channels.iter().flatten().any(Scanned::is_ready) || self.attention_is_due(hold) {
+            return Sleep::Again;
+        }
+        self.asleep_since.store(idle_since.max(1), Ordering::Relaxed);
+        if self.role.commit_to_sleep() {
+            return Sleep::Committed;
+        }
+        self.asleep_since.store(0, Ordering::Relaxed);
+        Sleep::Again
+    }
+
+    /// Is there anything to attend to but retired channels, which the workers that use them bring up again?
+    fn attention_is_due(&self, hold: &Hold<H::Peer>) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+            || !self.changes.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+            || hold.channels.iter().flatten().any(|c| c.hung_up)
+    }
+
+    /// Serves a request, and those that arrive where only this worker can know of them. The role is held on entry, so the
+    /// channel found is alive. No reference to the data of the role is passed in: it would outlive the role.
+    #[inline]
+    fn serve(&self, serving: &Serving<H::Peer>, found: Found<H::Peer>) -> After {
+        let Found { mut channel, mut at, mut block } = found;
+        let mut held = true;
+        loop {
+            // SAFETY: with the role held, `hold.channels` keeps the channel alive; without it, the `serving` entry stored
+            // below does: a retirer frees only channels that no entry names, and it saw ours because we stored it before
+            // we gave the role up (P5).
+            let here = unsafe { &*channel };
+            let Some(head) = here.segment.block(block) else { return self.done(serving, held) };
+            match self.take(here, head, block) {
+                Ok(true) => {}
+                Ok(false) => return self.done(serving, held),
+                Err(corrupt) => {
+                    here.condemn(corrupt);
+                    return self.done(serving, held);
+                }
+            }
+            if held {
+                serving.0.store(channel.cast_mut(), Ordering::Relaxed);
+                self.role.give_up(); // [P5] from here on `hold` is not ours.
+            }
+            let holds_reply = match self.run(here, head, block) {
+                Ok(holds_reply) => holds_reply,
+                Err(corrupt) => {
+                    here.condemn(corrupt);
+                    false
+                }
+            };
+            if let Some(state) = here.blocks.get(block as usize) {
+                state.store(if holds_reply { HOLDS_REPLY } else { 0 }, Ordering::Relaxed);
+            }
+            let watched = self.role.is_vacant() && !here.is_broken();
+            match handover::finish(&head.word, watched) {
+                Ok(tell) => here.tell(head, block, tell),
+                Err(corrupt) => here.condemn(corrupt),
+            }
+            if self.role.try_take() {
+                // SAFETY: this thread holds the role again, and the reference ends before it gives the role up.
+                let hold = unsafe { &mut *self.hold.get() };
+                serving.0.store(ptr::null_mut(), Ordering::Release);
+                if self.asleep_since.load(Ordering::Relaxed) != 0 {
+                    self.awake(hold);
+                }
+                // The channel may have been retired while the handler ran, and its place given to another.
+                if !watched || !hold.has(at, channel) || here.is_broken() {
+                    return After::Held;
+                }
+                let Some(evicted) = hold.watch(Found { channel, at, block }, head) else { return After::Held };
+                // The request of another watched block has arrived, and nobody else knows.
+                Found { channel, at, block } = evicted;
+                held = true;
+            } else {
+                let arrived = watched
+                    && match handover::unwatch(&head.word) {
+                        Ok(arrived) => arrived,
+                        Err(corrupt) => {
+                            here.condemn(corrupt);
+                            false
+                        }
+                    };
+                if !arrived {
+                    return self.done(serving, false);
+                }
+                held = false; // Arrived while nobody else could know: served here, without the role.
+            }
+        }
+    }
+
+    fn done(&self, serving: &Serving<H::Peer>, held: bool) -> After {
+        if held {
+            return After::Held;
+        }
+        serving.0.store(ptr::null_mut(), Ordering::Release);
+        After::Lost
+    }
+
+    /// S1: judges the word and takes the block, or refuses the request. `true`: the handler is to run.
+    #[inline]
+    fn take(&self, channel: &Channel<H::Peer>, head: &BlockHead, block: u32) -> Result<bool, Corrupt> {
+        let refuse = match handover::request(&head.word)? {
+            Seen::Nothing => return Ok(false), // Only a hint.
+            Seen::Refuse => true,
+            Seen::Run => {
+                let deadline = head.deadline.load(Ordering::Relaxed);
+                deadline != 0 && clock::now() >= deadline
+            }
+        };
+        let Some(state) = channel.blocks.get(block as usize) else { return Ok(false) };
+        let before = state.load(Ordering::Relaxed);
+        if before & BUSY != 0 {
+            return Err(Corrupt(u64::from(block)));
+        }
+        if before & HOLDS_REPLY != 0 {
+            channel.release_reply(block);
+            state.store(0, Ordering::Relaxed);
+        }
+        if refuse || head.method.load(Ordering::Relaxed) == RELEASE {
+            head.status.store(NOT_RUN, Ordering::Relaxed);
+            head.reply_len.store(0, Ordering::Relaxed);
+            let tell = handover::finish(&head.word, false)?;
+            channel.tell(head, block, tell);
+            return Ok(false);
+        }
+        state.store(BUSY, Ordering::Relaxed);
+        handover::take(&head.taken);
+        Ok(true)
+    }
+
+    /// Runs the handler; the reply's descriptor is in the block afterwards. `true`: an extent holds the reply.
+    #[inline]
+    fn run(&self, channel: &Channel<H::Peer>, head: &BlockHead, block: u32) -> Result<bool, Corrupt> {
+        let mut call = Call::new(channel, head, block)?;
+        let (status, len) = self.handler.call(&channel.peer, &mut call);
+        Ok(call.finish(status, len))
+    }
+}
+
+enum Sleep<P> {
+    Committed,
+    Again,
+    Found(Found<P>),
+}

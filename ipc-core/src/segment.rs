@@ -1,0 +1,280 @@
+//! A segment: the memory of one channel, an anonymous file (memfd) mapped by two processes.
+//!
+//! The caller creates it, seals its size before anybody else sees it, and passes the descriptor over a Unix socket; the
+//! callee checks seals, size and kind before it maps. It has no name anywhere: when both ends are gone the kernel frees it.
+//!
+//! # Safety
+//! This file turns offsets into pointers, which needs `unsafe`. A [`Segment`] keeps its mapping for as long as it lives,
+//! its size is sealed against shrinking (no SIGBUS), and every accessor checks its offset against the geometry that was
+//! validated once at the start; the peer's words are never used for it.
+#![allow(unsafe_code)]
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::ptr::NonNull;
+
+use memmap2::{MmapOptions, MmapRaw};
+
+use crate::layout::{BlockHead, Flags, Geometry, INLINE, INLINE_ROOM};
+use crate::sync::AtomicU64;
+
+const SEALS: libc::c_int = libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_SEAL;
+const UNWRITABLE: libc::c_int = libc::F_SEAL_WRITE | libc::F_SEAL_FUTURE_WRITE;
+
+/// A mapped segment and its descriptor.
+#[derive(Debug)]
+pub struct Segment {
+    map: MmapRaw,
+    file: OwnedFd,
+    geometry: Geometry,
+}
+
+impl Segment {
+    /// Creates, seals and maps a segment. The part that holds flags, queues and blocks is committed; arenas are committed
+    /// on use.
+    ///
+    /// # Errors
+    /// The system's: no memory, no descriptor, a kernel without memfd seals.
+    ///
+    /// ```
+    /// use ipc_core::{layout::Geometry, segment::Segment};
+    /// let geometry = Geometry::new(8, 1 << 16, 1 << 16).unwrap();
+    /// let ours = Segment::create(geometry)?;
+    /// let theirs = Segment::open(ours.descriptor().try_clone_to_owned()?, geometry)?;
+    /// ours.block(3).unwrap().taken.store(1, std::sync::atomic::Ordering::Relaxed);
+    /// assert_eq!(theirs.block(3).unwrap().taken.load(std::sync::atomic::Ordering::Relaxed), 1);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn create(geometry: Geometry) -> io::Result<Self> {
+        let flags = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
+        // SAFETY: the name is a NUL-terminated string that lives for the call.
+        let fd = unsafe { libc::memfd_create(c"ipc-rpc".as_ptr(), flags) };
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the kernel has just given us this descriptor, nobody else owns it.
+        let file = unsafe { OwnedFd::from_raw_fd(fd) };
+        let size = i64::try_from(geometry.len()).map_err(io::Error::other)?;
+        // SAFETY: plain system call on our own descriptor.
+        check(unsafe { libc::ftruncate(file.as_raw_fd(), size) })?;
+        // SAFETY: plain system call on our own descriptor.
+        check(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_ADD_SEALS, SEALS) })?;
+        commit(file.as_fd(), 0, geometry.caller_arena_at())?;
+        Segment::map(file, geometry)
+    }
+
+    /// Checks and maps a segment that a peer has passed.
+    ///
+    /// # Errors
+    /// `InvalidData` if the file is not an ordinary memfd of exactly this size that is sealed against shrinking, growing
+    /// and further seals; or the system's error.
+    pub fn open(file: OwnedFd, geometry: Geometry) -> io::Result<Self> {
+        // SAFETY: plain system call on our own descriptor.
+        let seals = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GET_SEALS) };
+        if seals < 0 || seals & SEALS != SEALS || seals & UNWRITABLE != 0 {
+            return Err(invalid("the descriptor passed is not a writable memfd with the seals SHRINK, GROW and SEAL"));
+        }
+        // SAFETY: all-zero bytes are a valid `statfs`, a plain C structure of integers.
+        let mut kind: libc::statfs = unsafe { std::mem::zeroed() };
+        // SAFETY: `kind` is a valid place for the result.
+        check(unsafe { libc::fstatfs(file.as_raw_fd(), &raw mut kind) })?;
+        // A memfd of huge pages can be sealed too, but touching it kills the process when the pool is empty.
+        if kind.f_type != libc::TMPFS_MAGIC {
+            return Err(invalid("the memfd passed is not of ordinary pages"));
+        }
+        // SAFETY: all-zero bytes are a valid `stat`, a plain C structure of integers.
+        let mut stat: libc::stat = unsafe { std::mem::zeroed() };
+        // SAFETY: `stat` is a valid place for the result.
+        check(unsafe { libc::fstat(file.as_raw_fd(), &raw mut stat) })?;
+        if u64::try_from(stat.st_size) != Ok(geometry.len()) {
+            return Err(invalid("the size of the memfd passed is not that of the announced geometry"));
+        }
+        Segment::map(file, geometry)
+    }
+
+    fn map(file: OwnedFd, geometry: Geometry) -> io::Result<Self> {
+        let len = usize::try_from(geometry.len()).map_err(io::Error::other)?;
+        let map = MmapOptions::new().len(len).no_reserve_swap().map_raw(&file)?;
+        Ok(Segment { map, file, geometry })
+    }
+
+    /// The memfd, to be passed to the peer.
+    pub fn descriptor(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+
+    /// The geometry it was made with.
+    pub fn geometry(&self) -> &Geometry {
+        &self.geometry
+    }
+
+    /// The head of block `index`, or `None` if there is no such block.
+    #[inline]
+    pub fn block(&self, index: u32) -> Option<&BlockHead> {
+        if index >= self.geometry.blocks() {
+            return None;
+        }
+        let at = self.pointer(self.geometry.block_at(index));
+        // SAFETY: in the mapping (index checked, geometry validated against the mapped length), aligned to 256 bytes,
+        // alive as long as `self`; the type consists of atomics only, so the peer may write meanwhile.
+        Some(unsafe { at.cast::<BlockHead>().as_ref() })
+    }
+
+    /// The flags of the callee's queue.
+    #[inline]
+    pub fn callee_flags(&self) -> &Flags {
+        // SAFETY: offset 0 of a mapping of at least one page; atomics only; alive as long as `self`.
+        unsafe { self.pointer(0).cast::<Flags>().as_ref() }
+    }
+
+    /// The flags of the caller's queue.
+    #[inline]
+    pub fn caller_flags(&self) -> &Flags {
+        // SAFETY: offset 64 of a mapping of at least one page; atomics only; alive as long as `self`.
+        unsafe { self.pointer(64).cast::<Flags>().as_ref() }
+    }
+
+    /// The cells of the callee's queue.
+    #[inline]
+    pub fn request_cells(&self) -> &[AtomicU64] {
+        self.cells(self.geometry.request_cells_at(), self.geometry.request_cells())
+    }
+
+    /// The cells of the caller's queue.
+    #[inline]
+    pub fn announcement_cells(&self) -> &[AtomicU64] {
+        self.cells(self.geometry.announcement_cells_at(), self.geometry.announcement_cells())
+    }
+
+    #[inline]
+    fn cells(&self, at: u32, count: u32) -> &[AtomicU64] {
+        let first = self.pointer(at).cast::<AtomicU64>();
+        // SAFETY: `at` and `count` come from the validated geometry, which puts the cells inside the mapping, aligned to
+        // 8 bytes; atomics only, so the peer may write meanwhile; alive as long as `self`.
+        unsafe { std::slice::from_raw_parts(first.as_ptr(), count as usize) }
+    }
+
+    /// Checks that `len` bytes at `offset` lie inside `area` and gives their address.
+    #[inline]
+    pub fn bytes(&self, area: Area, offset: u32, len: u32) -> Option<NonNull<u8>> {
+        let (from, to) = match area {
+            Area::Inline(block) => {
+                let at = self.geometry.block_at(block);
+                (at + INLINE, at + INLINE + INLINE_ROOM)
+            }
+            Area::CallerArena => (self.geometry.caller_arena_at(), self.geometry.callee_arena_at()),
+            Area::CalleeArena => {
+                let at = self.geometry.callee_arena_at();
+                (at, at + self.geometry.callee_arena())
+            }
+        };
+        (offset >= from && offset <= to && len <= to - offset).then(|| self.pointer(offset))
+    }
+
+    /// The address of `offset`, which the caller has checked to lie in the segment.
+    #[inline(always)]
+    pub(crate) fn pointer(&self, offset: u32) -> NonNull<u8> {
+        debug_assert!(u64::from(offset) <= self.geometry.len());
+        // SAFETY: the mapping starts at a non-null address, and every caller in this file passes an offset inside it.
+        unsafe { NonNull::new_unchecked(self.map.as_mut_ptr().wrapping_add(offset as usize)) }
+    }
+
+    /// Commits the pages of `len` bytes at `offset`, so that running out of memory is an error here and not a signal later.
+    ///
+    /// # Errors
+    /// The system's, `ENOSPC` or `ENOMEM` when there is no memory.
+    pub fn commit(&self, offset: u32, len: u32) -> io::Result<()> {
+        commit(self.file.as_fd(), offset, len)
+    }
+
+    /// Gives the pages of `len` bytes at `offset` back to the system; they read as zero afterwards.
+    pub fn decommit(&self, offset: u32, len: u32) {
+        let mode = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
+        // SAFETY: plain system call on our own descriptor. Failure leaves the memory committed, which harms nobody.
+        let _ = unsafe { libc::fallocate(self.file.as_raw_fd(), mode, i64::from(offset), i64::from(len)) };
+    }
+}
+
+/// A part of a segment in which a message may lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Area {
+    /// The message bytes of a block.
+    Inline(u32),
+    /// The arena the caller allocates from.
+    CallerArena,
+    /// The arena the callee allocates from.
+    CalleeArena,
+}
+
+fn commit(file: BorrowedFd<'_>, offset: u32, len: u32) -> io::Result<()> {
+    if len == 0 {
+        return Ok(());
+    }
+    loop {
+        // SAFETY: plain system call on a descriptor that is open for the call.
+        let done = check(unsafe { libc::fallocate(file.as_raw_fd(), 0, i64::from(offset), i64::from(len)) });
+        match done {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            done => return done,
+        }
+    }
+}
+
+fn check(result: libc::c_int) -> io::Result<()> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+fn invalid(why: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, why)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn geometry() -> Geometry {
+        Geometry::new(4, 1 << 16, 1 << 16).unwrap()
+    }
+
+    fn memfd(flags: libc::c_uint, size: i64, seals: libc::c_int) -> OwnedFd {
+        // SAFETY: NUL-terminated name.
+        let fd = unsafe { libc::memfd_create(c"test".as_ptr(), flags) };
+        assert!(fd >= 0);
+        // SAFETY: fresh descriptor.
+        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        // SAFETY: plain system call.
+        assert_eq!(unsafe { libc::ftruncate(fd.as_raw_fd(), size) }, 0);
+        if seals != 0 {
+            // SAFETY: plain system call.
+            assert_eq!(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_ADD_SEALS, seals) }, 0);
+        }
+        fd
+    }
+
+    #[test]
+    fn unsealed_or_wrong_sized_memory_is_refused() {
+        let len = geometry().len() as i64;
+        let open = |fd| Segment::open(fd, geometry()).unwrap_err().to_string();
+        assert!(open(memfd(libc::MFD_ALLOW_SEALING, len, 0)).contains("seals"));
+        assert!(open(memfd(libc::MFD_ALLOW_SEALING, len, libc::F_SEAL_GROW)).contains("seals"));
+        assert!(open(memfd(libc::MFD_ALLOW_SEALING, len - 4096, SEALS)).contains("size"));
+        assert!(open(memfd(libc::MFD_ALLOW_SEALING, len, SEALS | libc::F_SEAL_WRITE)).contains("seals"));
+        let file = std::fs::File::open("/dev/null").unwrap();
+        assert!(open(file.into()).contains("memfd"));
+    }
+
+    #[test]
+    fn bytes_outside_their_area_are_refused() {
+        let s = Segment::create(geometry()).unwrap();
+        let g = *s.geometry();
+        let inline = g.block_at(1) + INLINE;
+        assert!(s.bytes(Area::Inline(1), inline, INLINE_ROOM).is_some());
+        assert!(s.bytes(Area::Inline(1), inline, INLINE_ROOM + 1).is_none());
+        assert!(s.bytes(Area::Inline(1), inline - 1, 1).is_none());
+        assert!(s.bytes(Area::Inline(1), inline + INLINE_ROOM, u32::MAX).is_none());
+        assert!(s.bytes(Area::CallerArena, g.caller_arena_at(), 1 << 16).is_some());
+        assert!(s.bytes(Area::CallerArena, g.callee_arena_at(), 1).is_none());
+        assert!(s.bytes(Area::CalleeArena, g.callee_arena_at() + 8, 1 << 16).is_none());
+        assert!(s.block(4).is_none());
+    }
+}

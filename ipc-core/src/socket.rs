@@ -1,0 +1,359 @@
+//! The control socket of a channel: handshake, descriptors, doorbell, and the hang-up that tells of a peer's death.
+//!
+//! `SOCK_SEQPACKET`, so that a message is one packet and a reader never sees half of one.
+//!
+//! # Safety
+//! System calls with pointers to locals and slices that live for the call; descriptors are owned by `OwnedFd` as soon as
+//! the kernel has given them out.
+#![allow(unsafe_code)]
+
+use std::ffi::OsStr;
+use std::io;
+use std::mem;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use crate::clock;
+
+/// Longest packet that is sent or received, in bytes.
+pub const MAX_PACKET: usize = 64 * 1024;
+/// Most descriptors that come with one packet; surplus ones are closed.
+const MAX_DESCRIPTORS: usize = 4;
+/// Longest path of a socket, in bytes (`sockaddr_un` has 108 with the terminating zero).
+pub const MAX_PATH: usize = 107;
+
+/// Who is at the other end, as the kernel knows it since the connection was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Credentials {
+    /// Process number.
+    pub pid: i32,
+    /// Effective user.
+    pub uid: u32,
+    /// Effective group.
+    pub gid: u32,
+}
+
+/// What a look at a doorbell found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Drained {
+    /// All rings are read.
+    Quiet,
+    /// There may be more.
+    More,
+    /// The peer is gone.
+    HungUp,
+}
+
+fn call(result: isize) -> io::Result<usize> {
+    usize::try_from(result).map_err(|_| io::Error::last_os_error())
+}
+
+fn address(path: &Path) -> io::Result<(libc::sockaddr_un, libc::socklen_t)> {
+    let bytes = OsStr::as_bytes(path.as_os_str());
+    if bytes.is_empty() || bytes.len() > MAX_PATH || bytes.contains(&0) {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("a socket path has 1 to {MAX_PATH} bytes and no zero byte, this one has {}", bytes.len()),
+        ));
+    }
+    // SAFETY: all-zero bytes are a valid `sockaddr_un`, a plain C structure.
+    let mut address: libc::sockaddr_un = unsafe { mem::zeroed() };
+    address.sun_family = libc::AF_UNIX as libc::sa_family_t;
+    for (to, from) in address.sun_path.iter_mut().zip(bytes) {
+        *to = *from as libc::c_char;
+    }
+    let len = mem::offset_of!(libc::sockaddr_un, sun_path) + bytes.len() + 1;
+    Ok((address, len as libc::socklen_t))
+}
+
+fn socket() -> io::Result<OwnedFd> {
+    let kind = libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+    // SAFETY: plain arguments.
+    let fd = call(unsafe { libc::socket(libc::AF_UNIX, kind, 0) } as isize)?;
+    // SAFETY: the kernel has just given us this descriptor.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
+}
+
+/// A listening socket at `path`, non-blocking. The file has `mode` from the moment it can be connected to.
+///
+/// # Errors
+/// The system's; `AddrInUse` if the path exists.
+pub fn listen(path: &Path, mode: u32) -> io::Result<OwnedFd> {
+    let socket = socket()?;
+    let (address, len) = address(path)?;
+    // The socket file takes its mode from the descriptor at bind time; nobody can connect before `listen`.
+    // SAFETY: plain system call on our own descriptor.
+    call(unsafe { libc::fchmod(socket.as_raw_fd(), mode as libc::mode_t) } as isize)?;
+    // SAFETY: `address` is a valid address of `len` bytes.
+    call(unsafe { libc::bind(socket.as_raw_fd(), (&raw const address).cast(), len) } as isize)?;
+    std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode))?;
+    // SAFETY: plain system call on our own descriptor.
+    call(unsafe { libc::listen(socket.as_raw_fd(), 1024) } as isize)?;
+    Ok(socket)
+}
+
+/// Connects to the listener at `path`; waits for a place in its backlog until `deadline` (`CLOCK_MONOTONIC` nanoseconds).
+///
+/// # Errors
+/// The system's: `NotFound`, `ConnectionRefused` (a socket file without a process), `PermissionDenied`; `TimedOut`.
+pub fn connect(path: &Path, deadline: u64) -> io::Result<OwnedFd> {
+    let socket = socket()?;
+    let (address, len) = address(path)?;
+    loop {
+        // SAFETY: `address` is a valid address of `len` bytes.
+        match call(unsafe { libc::connect(socket.as_raw_fd(), (&raw const address).cast(), len) } as isize) {
+            Ok(_) => return Ok(socket),
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            // The backlog is full. A Unix socket cannot be polled for a place in it.
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                if clock::now() >= deadline {
+                    return Err(io::ErrorKind::TimedOut.into());
+                }
+                std::thread::sleep(std::time::Duration::from_millis(2));
+            }
+            Err(e) => return Err(e),
+        }
+    }
+}
+
+/// Two connected sockets, for both ends in one process.
+///
+/// # Errors
+/// The system's: no descriptors left.
+pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    let mut fds = [0; 2];
+    let kind = libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+    // SAFETY: `fds` has room for the two results.
+    call(unsafe { libc::socketpair(libc::AF_UNIX, kind, 0, fds.as_mut_ptr()) } as isize)?;
+    // SAFETY: the kernel has just given us this descriptor.
+    let a = unsafe { OwnedFd::from_raw_fd(fds[0]) };
+    // SAFETY: the kernel has just given us this descriptor.
+    let b = unsafe { OwnedFd::from_raw_fd(fds[1]) };
+    Ok((a, b))
+}
+
+/// Accepts one connection, or `None` if nobody is waiting.
+///
+/// # Errors
+/// The system's: no descriptors left.
+pub fn accept(listener: BorrowedFd<'_>) -> io::Result<Option<OwnedFd>> {
+    loop {
+        let flags = libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+        // SAFETY: null pointers say that the peer's address is not wanted.
+        let fd = unsafe { libc::accept4(listener.as_raw_fd(), std::ptr::null_mut(), std::ptr::null_mut(), flags) };
+        match call(fd as isize) {
+            // SAFETY: the kernel has just given us this descriptor.
+            Ok(fd) => return Ok(Some(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })),
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+            Err(e) if matches!(e.kind(), io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted) => {}
+            Err(e) => return Err(e),
+        }
+    }
+}
+
+/// Who is at the other end.
+///
+/// # Errors
+/// The system's, if `socket` is not a connected Unix socket.
+pub fn credentials(socket: BorrowedFd<'_>) -> io::Result<Credentials> {
+    let mut c = libc::ucred { pid: 0, uid: 0, gid: 0 };
+    let mut len = mem::size_of::<libc::ucred>() as libc::socklen_t;
+    let (level, name) = (libc::SOL_SOCKET, libc::SO_PEERCRED);
+    // SAFETY: `c` and `len` are valid places for the result and its size.
+    call(unsafe { libc::getsockopt(socket.as_raw_fd(), level, name, (&raw mut c).cast(), &raw mut len) } as isize)?;
+    Ok(Credentials { pid: c.pid, uid: c.uid, gid: c.gid })
+}
+
+/// Space for the control message that carries descriptors, aligned as the kernel wants it.
+#[repr(C, align(8))]
+struct Control([u8; 64]);
+
+/// Sends one packet, with up to one descriptor.
+///
+/// # Errors
+/// `WouldBlock` if the peer's buffer is full, `BrokenPipe` if it is gone.
+pub fn send(socket: BorrowedFd<'_>, bytes: &[u8], descriptor: Option<BorrowedFd<'_>>) -> io::Result<()> {
+    let mut control = Control([0; 64]);
+    let mut part = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
+    // SAFETY: all-zero bytes are a valid `msghdr`, a plain C structure.
+    let mut message: libc::msghdr = unsafe { mem::zeroed() };
+    message.msg_iov = &raw mut part;
+    message.msg_iovlen = 1;
+    if let Some(descriptor) = descriptor {
+        let payload = mem::size_of::<RawFd>() as libc::c_uint;
+        message.msg_control = control.0.as_mut_ptr().cast();
+        // SAFETY: pure computation.
+        message.msg_controllen = unsafe { libc::CMSG_SPACE(payload) } as _;
+        // SAFETY: `message` has a control buffer of the length just set.
+        let head = unsafe { libc::CMSG_FIRSTHDR(&raw const message) };
+        // SAFETY: pure computation.
+        let len = unsafe { libc::CMSG_LEN(payload) };
+        let value = libc::cmsghdr { cmsg_len: len as _, cmsg_level: libc::SOL_SOCKET, cmsg_type: libc::SCM_RIGHTS };
+        // SAFETY: `head` points into `control`, which is aligned for a `cmsghdr` and has 64 bytes.
+        unsafe { head.write(value) };
+        // SAFETY: `head` points to the initialised header above.
+        let data = unsafe { libc::CMSG_DATA(head) };
+        // SAFETY: `data` lies in `control` with room for one descriptor.
+        unsafe { data.cast::<RawFd>().write_unaligned(descriptor.as_raw_fd()) };
+    }
+    loop {
+        // SAFETY: all pointers in `message` are to locals and to `bytes`, which live for the call.
+        let sent = unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const message, libc::MSG_NOSIGNAL) };
+        match call(sent) {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            other => return other.map(|_| ()),
+        }
+    }
+}
+
+/// Receives one packet into `buffer`; gives its length and the descriptors that came with it. Length 0: the peer is gone.
+///
+/// # Errors
+/// `WouldBlock` if there is none yet, `InvalidData` for a packet that does not fit.
+pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
+    let mut control = Control([0; 64]);
+    let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+    // SAFETY: all-zero bytes are a valid `msghdr`, a plain C structure.
+    let mut message: libc::msghdr = unsafe { mem::zeroed() };
+    message.msg_iov = &raw mut part;
+    message.msg_iovlen = 1;
+    message.msg_control = control.0.as_mut_ptr().cast();
+    // SAFETY: pure computation.
+    message.msg_controllen = unsafe { libc::CMSG_SPACE((MAX_DESCRIPTORS * mem::size_of::<RawFd>()) as u32) } as _;
+    let len = loop {
+        // SAFETY: all pointers in `message` are to locals and to `buffer`, which live for the call.
+        let got = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, libc::MSG_CMSG_CLOEXEC) };
+        match call(got) {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            // A peer that closes with our unread packet in its buffer resets the connection.
+            Err(e) if e.kind() == io::ErrorKind::ConnectionReset => break 0,
+            other => break other?,
+        }
+    };
+    let descriptors = descriptors(&message);
+    if message.msg_flags & libc::MSG_TRUNC != 0 {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "the peer sent a packet that is too long"));
+    }
+    Ok((len, descriptors))
+}
+
+/// Takes ownership of every descriptor in the control part of a received message.
+fn descriptors(message: &libc::msghdr) -> Vec<OwnedFd> {
+    let mut all = Vec::new();
+    // SAFETY: `message` was filled in by the kernel; its control buffer is alive.
+    let mut head = unsafe { libc::CMSG_FIRSTHDR(message) };
+    while !head.is_null() {
+        // SAFETY: not null, so it points to a header the kernel wrote.
+        let value = unsafe { head.read_unaligned() };
+        if value.cmsg_level == libc::SOL_SOCKET && value.cmsg_type == libc::SCM_RIGHTS {
+            // SAFETY: pure computation.
+            let empty = unsafe { libc::CMSG_LEN(0) } as usize;
+            let count = (value.cmsg_len as usize).saturating_sub(empty) / mem::size_of::<RawFd>();
+            for n in 0..count {
+                // SAFETY: `head` points to a header the kernel wrote.
+                let data = unsafe { libc::CMSG_DATA(head) }.cast::<RawFd>();
+                // SAFETY: the kernel says that `count` descriptors follow the header.
+                let data = unsafe { data.add(n) };
+                // SAFETY: in bounds, as above.
+                let fd = unsafe { data.read_unaligned() };
+                // SAFETY: the kernel has just installed this descriptor for us.
+                all.push(unsafe { OwnedFd::from_raw_fd(fd) });
+            }
+        }
+        // SAFETY: both point to what the kernel wrote.
+        head = unsafe { libc::CMSG_NXTHDR(message, head) };
+    }
+    all
+}
+
+/// Waits until `socket` can be read, or `deadline` has passed (`false`).
+///
+/// # Errors
+/// The system's.
+pub fn wait_readable(socket: BorrowedFd<'_>, deadline: u64) -> io::Result<bool> {
+    loop {
+        let left = deadline.saturating_sub(clock::now()).div_ceil(1_000_000).min(i32::MAX as u64) as i32;
+        let mut poll = libc::pollfd { fd: socket.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+        // SAFETY: one valid `pollfd`.
+        match call(unsafe { libc::poll(&raw mut poll, 1, left) } as isize) {
+            Ok(0) if clock::now() >= deadline => return Ok(false),
+            Ok(0) => {}
+            Ok(_) => return Ok(true),
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+}
+
+/// Rings the doorbell of the peer: never blocks, and a full buffer means that it is ringing already.
+pub fn ring(socket: BorrowedFd<'_>) {
+    let (bell, flags) = ([1u8], libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL);
+    // SAFETY: one byte of a local.
+    unsafe { libc::send(socket.as_raw_fd(), bell.as_ptr().cast(), 1, flags) };
+}
+
+/// Reads the rings that have come, a bounded number of them. Descriptors sent along are dropped by the kernel.
+pub fn drain(socket: BorrowedFd<'_>) -> Drained {
+    for _ in 0..64 {
+        let mut byte = 0u8;
+        // SAFETY: one byte of a local.
+        let got = unsafe { libc::recv(socket.as_raw_fd(), (&raw mut byte).cast(), 1, libc::MSG_DONTWAIT) };
+        match call(got) {
+            Ok(0) => return Drained::HungUp,
+            Ok(_) => {}
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Drained::Quiet,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => return Drained::HungUp,
+        }
+    }
+    Drained::More
+}
+
+/// Ends the connection for both sides, whoever else holds the descriptor.
+pub fn shut_down(socket: BorrowedFd<'_>) {
+    // SAFETY: plain system call; an error means that it is shut down already.
+    unsafe { libc::shutdown(socket.as_raw_fd(), libc::SHUT_RDWR) };
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd;
+
+    use super::*;
+
+    #[test]
+    fn packets_and_descriptors_arrive_whole() {
+        let (a, b) = pair().unwrap();
+        let file = crate::poll::Signal::new().unwrap();
+        send(a.as_fd(), b"hello", Some(file.as_fd())).unwrap();
+        send(a.as_fd(), b"again", None).unwrap();
+        let mut buffer = [0; 16];
+        let (len, fds) = receive(b.as_fd(), &mut buffer).unwrap();
+        assert_eq!((&buffer[..len], fds.len()), (&b"hello"[..], 1));
+        assert_eq!(receive(b.as_fd(), &mut buffer[..2]).unwrap_err().kind(), io::ErrorKind::InvalidData);
+        assert_eq!(receive(b.as_fd(), &mut buffer).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        drop(a);
+        assert_eq!(receive(b.as_fd(), &mut buffer).unwrap().0, 0);
+    }
+
+    #[test]
+    fn a_doorbell_rings_and_hangs_up() {
+        let (a, b) = pair().unwrap();
+        assert_eq!(drain(b.as_fd()), Drained::Quiet);
+        for _ in 0..100_000 {
+            ring(a.as_fd()); // never blocks
+        }
+        assert_eq!(drain(b.as_fd()), Drained::More);
+        while drain(b.as_fd()) == Drained::More {}
+        drop(a);
+        assert_eq!(drain(b.as_fd()), Drained::HungUp);
+    }
+
+    #[test]
+    fn long_paths_are_refused_with_the_limit() {
+        let path = std::path::PathBuf::from("/tmp").join("x".repeat(200));
+        assert!(connect(&path, 0).unwrap_err().to_string().contains("107"));
+    }
+}

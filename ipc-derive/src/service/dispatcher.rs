@@ -1,0 +1,203 @@
+//! The dispatcher, the table that describes the service, and the methods' indexes.
+
+use proc_macro2::{Literal, TokenStream};
+use quote::quote;
+
+use super::attrs;
+use super::model::{Kind, Method, Param, Service};
+use super::names::{local, own_tokens};
+
+/// The struct, without its constructor and without what it does.
+pub(super) fn declare(service: &Service) -> TokenStream {
+    let Service { private: p, names, item, .. } = service;
+    let dispatcher = &names.dispatcher;
+    let vis = own_tokens(&item.vis);
+    let marks = attrs::marks(&item.attrs);
+    let allows = attrs::allows(&item.attrs);
+    let doc = format!(" Serves calls to [`{}`] with a value that implements it.", names.wire);
+    let name = dispatcher.to_string();
+    quote! {
+        #[doc = #doc]
+        #(#marks)*
+        #vis struct #dispatcher<S> {
+            service: S,
+        }
+
+        #(#allows)*
+        impl<S> #p::core::fmt::Debug for #dispatcher<S> {
+            fn fmt(&self, formatter: &mut #p::core::fmt::Formatter<'_>) -> #p::core::fmt::Result {
+                let mut debug = #p::core::fmt::Formatter::debug_struct(formatter, #name);
+                #p::core::fmt::DebugStruct::finish_non_exhaustive(&mut debug)
+            }
+        }
+    }
+}
+
+/// The bounds of the implementor; after a mistake without the trait, which may not be usable as a bound.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Bound {
+    Service,
+    Nothing,
+}
+
+/// The constructor and the runtime's traits, with these bodies of `Dispatch`'s two methods.
+pub(super) fn implement(
+    service: &Service,
+    bound: Bound,
+    described: &TokenStream,
+    dispatched: &TokenStream,
+) -> TokenStream {
+    let Service { private: p, names, item, .. } = service;
+    let (dispatcher, client, implementor) = (&names.dispatcher, &names.client, &names.implementor);
+    let vis = own_tokens(&item.vis);
+    let service_bound = (bound == Bound::Service).then(|| {
+        let service = &names.service;
+        quote!(#service +)
+    });
+    let bounds = quote!(#service_bound #p::core::marker::Send + #p::core::marker::Sync + 'static);
+    let (method, call) = (local("__method"), local("__call"));
+    quote! {
+        impl<#implementor: #bounds> #dispatcher<#implementor> {
+            /// A dispatcher that calls `service`.
+            #vis fn new(service: #implementor) -> Self {
+                Self { service }
+            }
+        }
+
+        impl<#implementor: #bounds> #p::Dispatch for #dispatcher<#implementor> {
+            fn service(&self) -> &'static #p::ServiceDesc {
+                #described
+            }
+
+            #[inline]
+            fn dispatch(
+                &self,
+                #method: u16,
+                #call: #p::Incoming<'_>,
+            ) -> #p::core::result::Result<#p::Replied, #p::Refused> {
+                #dispatched
+            }
+        }
+
+        impl<#implementor: #bounds> #p::Pair for #dispatcher<#implementor> {
+            type Client = #client;
+
+            fn client(stub: #p::Stub) -> Self::Client {
+                #client { stub, mode: #p::core::marker::PhantomData }
+            }
+        }
+    }
+}
+
+/// Makes the dispatcher count as used, and with it the trait and its methods: a program that only calls a service never
+/// implements the trait, which is no dead code.
+pub(super) fn keep(service: &Service) -> TokenStream {
+    let Service { private: p, names, .. } = service;
+    let dispatcher = &names.dispatcher;
+    quote!(const _: #p::core::marker::PhantomData<#dispatcher<()>> = #p::core::marker::PhantomData;)
+}
+
+/// The body of `dispatch`.
+pub(super) fn dispatch(service: &Service) -> TokenStream {
+    let Service { private: p, names, .. } = service;
+    let indexes = &names.indexes;
+    let (selector, call) = (local("__method"), local("__call"));
+    let arms = service.methods.iter().map(|method| {
+        let Method { ident, gates, .. } = method;
+        let body = serve(service, method);
+        quote! {
+            #(#gates)*
+            #indexes::#ident => { #body }
+        }
+    });
+    quote! {
+        match #selector {
+            #(#arms)*
+            _ => #p::Incoming::unknown_method(#call),
+        }
+    }
+}
+
+/// Reads a method's arguments, calls it and replies.
+fn serve(service: &Service, method: &Method) -> TokenStream {
+    let Service { private: p, names, .. } = service;
+    let (trait_name, implementor, ident) = (&names.service, &names.implementor, &method.ident);
+    let request = method.request(p);
+    let result = &method.result.whole;
+    let (call, args, value) = (local("__call"), local("__args"), local("__value"));
+    let read = (!method.params.is_empty()).then(|| quote!(let #args =));
+    let mut reads = Vec::new();
+    let mut passed = Vec::new();
+    for (number, Param { kind, .. }) in method.params.iter().enumerate() {
+        let field = Literal::usize_unsuffixed(number);
+        let form = quote!(&#args.#field);
+        let name = local(&format!("__{number}"));
+        let option = quote!(#p::core::option::Option);
+        let (value, pass) = match kind {
+            Kind::Owned(ty) => (quote!(#p::owned::<#ty>(#form)?), quote!(#name)),
+            Kind::Ref(ty) => (quote!(#p::owned::<#ty>(#form)?), quote!(&#name)),
+            Kind::Str => (quote!(#p::str_arg(#form)), quote!(#name)),
+            Kind::Slice(ty) => (quote!(#p::slice_arg::<#ty>(#form)?), quote!(&#name)),
+            Kind::Archived(_) => (form, quote!(#name)),
+            Kind::OptRef(ty) => (quote!(#p::owned::<#option<#ty>>(#form)?), quote!(#option::as_ref(&#name))),
+            Kind::OptStr => (quote!(#option::map(#p::option_form::<#p::String>(#form), #p::str_arg)), quote!(#name)),
+            Kind::OptSlice(ty) => (
+                quote! {
+                    match #p::option_form::<#p::Vec<#ty>>(#form) {
+                        #option::Some(form) => #option::Some(#p::slice_arg::<#ty>(form)?),
+                        #option::None => #option::None,
+                    }
+                },
+                quote!(#option::as_deref(&#name)),
+            ),
+            Kind::OptArchived(ty) => (quote!(#p::option_form::<#ty>(#form)), quote!(#name)),
+        };
+        reads.push(quote!(let #name = #value;));
+        passed.push(pass);
+    }
+    quote! {
+        #read #p::Incoming::args::<#request>(&#call)?;
+        #(#reads)*
+        let #value = <#implementor as #trait_name>::#ident(&self.service #(, #passed)*);
+        #p::Incoming::reply::<#result>(#call, &#value)
+    }
+}
+
+/// The methods' indexes: the compiler numbers the methods that exist.
+pub(super) fn indexes(service: &Service) -> TokenStream {
+    let (positions, indexes) = (&service.names.positions, &service.names.indexes);
+    let variants = service.methods.iter().map(|Method { ident, gates, .. }| quote!(#(#gates)* #ident));
+    let constants = service
+        .methods
+        .iter()
+        .map(|Method { ident, gates, .. }| quote!(#(#gates)* const #ident: u16 = #positions::#ident as u16;));
+    quote! {
+        enum #positions { #(#variants,)* }
+
+        struct #indexes;
+
+        impl #indexes { #(#constants)* }
+    }
+}
+
+/// The static that describes the service to the other end.
+pub(super) fn table(service: &Service) -> TokenStream {
+    let Service { private: p, names, .. } = service;
+    let (table, name) = (&names.table, &names.wire);
+    let methods = service.methods.iter().map(|method| {
+        let Method { gates, wire: (name, _), params, result, .. } = method;
+        let params = params.iter().map(|param| {
+            let name = param.wire_name();
+            let ty = param.kind.wire(p);
+            quote!(#p::ParamDesc { name: #name, desc: <#ty as #p::Message>::desc })
+        });
+        let result = &result.whole;
+        quote! {
+            #(#gates)*
+            #p::MethodDesc { name: #name, params: &[#(#params),*], result: <#result as #p::Message>::desc }
+        }
+    });
+    quote! {
+        static #table: #p::ServiceDesc = #p::ServiceDesc { name: #name, methods: &[#(#methods),*] };
+    }
+}

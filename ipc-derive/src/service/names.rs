@@ -1,0 +1,78 @@
+//! Every identifier that the expansion defines.
+//!
+//! A name that comes from one of the user's keeps the user's location, so that "go to definition" on `calc.add()` lands
+//! on the trait's method, but resolves (and counts for lints) as the macro's own code.
+
+use proc_macro2::{Group, Ident, Span, TokenStream, TokenTree};
+use quote::{ToTokens, format_ident};
+use syn::ext::IdentExt;
+
+/// Names that the client defines itself, or will: no method of a service can have them.
+pub(super) const RESERVED: [&str; 6] = ["clone", "connect", "connect_with", "start", "view", "with_timeout"];
+
+/// The names of one service.
+pub(super) struct Names {
+    /// The trait.
+    pub(super) service: Ident,
+    /// The service's name on the wire.
+    pub(super) wire: String,
+    /// The client stub.
+    pub(super) client: Ident,
+    /// The dispatcher.
+    pub(super) dispatcher: Ident,
+    /// Hidden enum with one variant for each method that exists: the variant's number is the method's index.
+    pub(super) positions: Ident,
+    /// Hidden struct whose associated constants are the method indexes, as patterns.
+    pub(super) indexes: Ident,
+    /// Hidden static that describes the service.
+    pub(super) table: Ident,
+    /// Parameter of the dispatcher: the type that implements the service.
+    pub(super) implementor: Ident,
+}
+
+impl Names {
+    pub(super) fn of(service: &Ident) -> Names {
+        let wire = service.unraw().to_string();
+        let span = own_span(service.span());
+        Names {
+            service: own(service),
+            client: Ident::new(&format!("{wire}Client"), span),
+            dispatcher: Ident::new(&format!("{wire}Dispatcher"), span),
+            wire,
+            positions: format_ident!("__Position"),
+            indexes: format_ident!("__Method"),
+            table: format_ident!("__SERVICE"),
+            implementor: format_ident!("__S"),
+        }
+    }
+}
+
+/// The user's identifier as a name that the expansion defines.
+pub(super) fn own(ident: &Ident) -> Ident {
+    let mut own = ident.clone();
+    own.set_span(own_span(ident.span()));
+    own
+}
+
+/// All of the user's `tokens` as the expansion's own code.
+pub(super) fn own_tokens(tokens: impl ToTokens) -> TokenStream {
+    fn own_tree(mut tree: TokenTree) -> TokenTree {
+        let span = own_span(tree.span());
+        if let TokenTree::Group(group) = &tree {
+            let inner = group.stream().into_iter().map(own_tree).collect();
+            tree = Group::new(group.delimiter(), inner).into();
+        }
+        tree.set_span(span);
+        tree
+    }
+    tokens.into_token_stream().into_iter().map(own_tree).collect()
+}
+
+/// A local variable of generated code, out of reach of the user's names.
+pub(super) fn local(name: &str) -> Ident {
+    Ident::new(name, Span::mixed_site())
+}
+
+fn own_span(span: Span) -> Span {
+    span.resolved_at(Span::call_site())
+}

@@ -1,0 +1,246 @@
+//! Why a call gave no result.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::time::Duration;
+
+use crate::handshake::Mismatch;
+use crate::message::{EncodeError, MessageError};
+
+/// Which method a call went to; prints as `Search::find`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MethodName {
+    /// The service trait.
+    pub service: &'static str,
+    /// The method, as it is called on the wire.
+    pub method: &'static str,
+}
+
+impl fmt::Display for MethodName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}::{}", self.service, self.method)
+    }
+}
+
+/// Why a call gave no result. `E` is the error of the handler, for methods that return `Result<_, E>`.
+///
+/// What a caller may conclude differs: after [`NotStarted`](CallError::NotStarted) the handler has not run and the call can
+/// be repeated, after [`MayHaveRun`](CallError::MayHaveRun) nobody can tell; see [`CallError::may_have_run`].
+///
+/// ```
+/// use std::time::Duration;
+/// use ipc_rpc::{CallError, Server, service, testing};
+///
+/// #[service]
+/// pub trait Sleeper {
+///     fn sleep(&self, milliseconds: u64);
+/// }
+/// struct Bed;
+/// impl Sleeper for Bed {
+///     fn sleep(&self, milliseconds: u64) {
+///         std::thread::sleep(Duration::from_millis(milliseconds));
+///     }
+/// }
+///
+/// let (client, _server) = testing::pair(SleeperDispatcher::new(Bed))?;
+/// let error = client.with_timeout(Duration::from_millis(5)).sleep(100).unwrap_err();
+/// assert!(matches!(error, CallError::TimedOut { .. }));
+/// assert!(error.may_have_run());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum CallError<E = Infallible> {
+    /// The handler ran and returned this error.
+    Handler(E),
+    /// The handler panicked; its process goes on.
+    Panicked {
+        /// The method.
+        method: MethodName,
+        /// What the panic said.
+        message: Box<str>,
+    },
+    /// No reply came in time.
+    TimedOut {
+        /// The method.
+        method: MethodName,
+        /// The time that was allowed.
+        after: Duration,
+        /// Whether the handler may have run, or be running still.
+        may_have_run: bool,
+    },
+    /// The connection is over and the handler has not run: the call can be repeated after connecting again.
+    NotStarted {
+        /// The method.
+        method: MethodName,
+    },
+    /// The connection ended after the server had taken the call up, before it answered.
+    MayHaveRun {
+        /// The method.
+        method: MethodName,
+    },
+    /// Every block of the connection was in use until the time was over: too many calls at once, or too many replies held.
+    Busy {
+        /// The method.
+        method: MethodName,
+    },
+    /// Client and server were built with different signatures of this method, or the server does not have it.
+    Incompatible(Box<Mismatch>),
+    /// The arguments cannot be sent.
+    Arguments {
+        /// The method.
+        method: MethodName,
+        /// Why.
+        error: EncodeError,
+    },
+    /// The handler ran, but its result could not be sent.
+    Result {
+        /// The method.
+        method: MethodName,
+        /// What the server said about it.
+        reason: Box<str>,
+    },
+    /// The server found the request invalid; the handler has not run.
+    Rejected {
+        /// The method.
+        method: MethodName,
+        /// What the server said about it.
+        reason: Box<str>,
+    },
+    /// The reply is no valid value of the result type.
+    Reply {
+        /// The method.
+        method: MethodName,
+        /// What is wrong with it.
+        error: MessageError,
+    },
+    /// The server wrote what no server writes; the connection is closed.
+    Protocol {
+        /// The method.
+        method: MethodName,
+        /// What was found.
+        error: ipc_core::word::Corrupt,
+    },
+}
+
+impl<E> CallError<E> {
+    /// Whether the handler may have run. `false` is certain, so the call can be repeated whatever it does.
+    pub fn may_have_run(&self) -> bool {
+        match self {
+            CallError::TimedOut { may_have_run, .. } => *may_have_run,
+            CallError::Handler(_)
+            | CallError::Panicked { .. }
+            | CallError::MayHaveRun { .. }
+            | CallError::Result { .. }
+            | CallError::Reply { .. }
+            | CallError::Protocol { .. } => true,
+            CallError::NotStarted { .. }
+            | CallError::Busy { .. }
+            | CallError::Incompatible(_)
+            | CallError::Arguments { .. }
+            | CallError::Rejected { .. } => false,
+        }
+    }
+
+    /// Whether the connection is over, so that every further call on it fails.
+    pub fn is_disconnected(&self) -> bool {
+        matches!(self, CallError::NotStarted { .. } | CallError::MayHaveRun { .. } | CallError::Protocol { .. })
+    }
+}
+
+impl CallError {
+    /// The same error for a method whose handler has errors of its own.
+    ///
+    /// ```
+    /// use ipc_rpc::CallError;
+    /// fn widened(error: CallError) -> CallError<String> {
+    ///     error.widen()
+    /// }
+    /// ```
+    pub fn widen<E>(self) -> CallError<E> {
+        match self {
+            CallError::Handler(never) => match never {},
+            CallError::Panicked { method, message } => CallError::Panicked { method, message },
+            CallError::TimedOut { method, after, may_have_run } => CallError::TimedOut { method, after, may_have_run },
+            CallError::NotStarted { method } => CallError::NotStarted { method },
+            CallError::MayHaveRun { method } => CallError::MayHaveRun { method },
+            CallError::Busy { method } => CallError::Busy { method },
+            CallError::Incompatible(mismatch) => CallError::Incompatible(mismatch),
+            CallError::Arguments { method, error } => CallError::Arguments { method, error },
+            CallError::Result { method, reason } => CallError::Result { method, reason },
+            CallError::Rejected { method, reason } => CallError::Rejected { method, reason },
+            CallError::Reply { method, error } => CallError::Reply { method, error },
+            CallError::Protocol { method, error } => CallError::Protocol { method, error },
+        }
+    }
+}
+
+impl<E: fmt::Display> fmt::Display for CallError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CallError::Handler(error) => error.fmt(f),
+            CallError::Panicked { method, message } => write!(f, "{method} panicked in the server: {message}"),
+            CallError::TimedOut { method, after, may_have_run: true } => {
+                write!(f, "{method} gave no reply within {after:?}; it may have run or be running still")
+            }
+            CallError::TimedOut { method, after, may_have_run: false } => {
+                write!(f, "{method} was not begun within {after:?} and will not run")
+            }
+            CallError::NotStarted { method } => {
+                write!(f, "the server is gone; {method} has not run: connect again and repeat the call")
+            }
+            CallError::MayHaveRun { method } => {
+                write!(f, "the server ended while it worked on {method}; whether it ran is unknown")
+            }
+            CallError::Busy { method } => write!(
+                f,
+                "{method} was not sent: every call block of the connection is in use; drop held replies, make fewer calls \
+                 at once, or raise `ClientConfig::blocks`"
+            ),
+            CallError::Incompatible(mismatch) => mismatch.fmt(f),
+            CallError::Arguments { method, error } => write!(f, "the arguments of {method} cannot be sent: {error}"),
+            CallError::Result { method, reason } => write!(f, "the result of {method} could not be sent: {reason}"),
+            CallError::Rejected { method, reason } => {
+                write!(f, "the server refused the request for {method}: {reason}")
+            }
+            CallError::Reply { method, error } => write!(f, "the reply of {method} is invalid: {error}"),
+            CallError::Protocol { method, error } => write!(f, "the connection broke in {method}: {error}"),
+        }
+    }
+}
+
+impl<E: std::error::Error + 'static> std::error::Error for CallError<E> {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            // Its text is this error's own.
+            CallError::Handler(error) => error.source(),
+            CallError::Arguments { error, .. } => Some(error),
+            CallError::Reply { error, .. } => Some(error),
+            CallError::Protocol { error, .. } => Some(error),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_name_the_method_and_what_to_do() {
+        let method = MethodName { service: "Search", method: "find" };
+        let texts: [(CallError, &str); 4] = [
+            (CallError::NotStarted { method }, "connect again"),
+            (CallError::MayHaveRun { method }, "unknown"),
+            (CallError::Busy { method }, "ClientConfig::blocks"),
+            (
+                CallError::TimedOut { method, after: Duration::from_millis(5), may_have_run: true },
+                "within 5ms; it may have run",
+            ),
+        ];
+        for (error, part) in texts {
+            let text = error.to_string();
+            assert!(text.contains("Search::find") && text.contains(part), "{text}");
+        }
+    }
+}

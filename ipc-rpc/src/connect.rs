@@ -1,0 +1,306 @@
+//! Connecting: from the name of a service to a channel.
+
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipc_core::caller::Caller;
+use ipc_core::layout::{CHUNK, Geometry, MAX_ARENA, MAX_BLOCKS};
+use ipc_core::segment::Segment;
+use ipc_core::{clock, socket};
+
+use crate::endpoint;
+use crate::handshake::{self, Answer, Mismatch, PROTOCOL};
+use crate::service::ServiceDesc;
+use crate::trust::Trust;
+
+/// How a client connects and calls.
+///
+/// ```
+/// use std::time::Duration;
+/// use ipc_rpc::ClientConfig;
+/// let config = ClientConfig { timeout: Some(Duration::from_secs(2)), ..ClientConfig::default() };
+/// assert_eq!(config.blocks, 256);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientConfig {
+    /// How long a call may take unless [`with_timeout`](crate#calling) says otherwise; `None`: until the server answers or
+    /// dies. Measured from when a call stops being short, so that the clock is not read for calls of a microsecond.
+    /// Default: 30 s.
+    pub timeout: Option<Duration>,
+    /// How long connecting may take. Default: 5 s.
+    pub connect_timeout: Duration,
+    /// How many calls can be in flight or have their replies held at once: 1 to 16,384. Default: 256, which takes 64 KiB.
+    pub blocks: u32,
+    /// Address space for large arguments, in bytes, up to 1 GiB; memory is taken on use. Default: 1 GiB.
+    pub arguments: u32,
+    /// Address space for large replies, likewise.
+    pub replies: u32,
+    /// Fail to connect if any method differs between client and server. Otherwise a method that differs fails when it is
+    /// called, and connecting fails only if no method can be called. Default: `false`.
+    pub require_all: bool,
+    /// How the server's replies are read; `None`: in place if it runs as this process's user, else as a snapshot.
+    pub trust: Option<Trust>,
+}
+
+impl Default for ClientConfig {
+    fn default() -> Self {
+        ClientConfig {
+            timeout: Some(Duration::from_secs(30)),
+            connect_timeout: Duration::from_secs(5),
+            blocks: 256,
+            arguments: MAX_ARENA,
+            replies: MAX_ARENA,
+            require_all: false,
+            trust: None,
+        }
+    }
+}
+
+/// Why a client could not connect. Prints what was tried and what to do.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// Nothing listens there.
+    NoServer {
+        /// The service trait.
+        service: &'static str,
+        /// The socket that was tried.
+        path: PathBuf,
+        /// `true`: there was a socket whose server was killed.
+        killed: bool,
+    },
+    /// The socket or its folder is not for this user.
+    Permission {
+        /// The socket that was tried.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// The server did not answer in time.
+    TimedOut {
+        /// The socket that was tried.
+        path: PathBuf,
+        /// The time that was allowed.
+        after: Duration,
+    },
+    /// The server speaks another version of the protocol.
+    Version {
+        /// The socket that was tried.
+        path: PathBuf,
+        /// The version of this side.
+        here: u32,
+        /// The version of the server.
+        there: u32,
+    },
+    /// The server was built with another layout of messages (features of rkyv that change it).
+    Format {
+        /// The socket that was tried.
+        path: PathBuf,
+        /// The layout of this side.
+        here: String,
+        /// The layout of the server.
+        there: String,
+    },
+    /// Client and server have different signatures; the first of the methods that differ.
+    Incompatible {
+        /// The socket that was tried.
+        path: PathBuf,
+        /// What differs.
+        mismatch: Mismatch,
+    },
+    /// The server turned the client away.
+    Refused {
+        /// The socket that was tried.
+        path: PathBuf,
+        /// What it said.
+        reason: String,
+    },
+    /// Something else listens there.
+    NotAServer {
+        /// The socket that was tried.
+        path: PathBuf,
+    },
+    /// A number in the [`ClientConfig`] is outside its limits.
+    Config {
+        /// Which, and its limits.
+        reason: String,
+    },
+    /// The system failed.
+    Io {
+        /// The socket that was tried.
+        path: PathBuf,
+        /// What it said.
+        error: io::Error,
+    },
+}
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ConnectError::NoServer { service, path, killed } => {
+                let state = if *killed { "its server was killed" } else { "there is no such socket" };
+                write!(
+                    f,
+                    "no server of {service} at {}: {state}; start a process that calls `Server::bind` with this name",
+                    path.display()
+                )
+            }
+            ConnectError::Permission { path, error } => {
+                write!(
+                    f,
+                    "no permission to connect to {}: {error}; run as the server's user, or have it allow this one",
+                    path.display()
+                )
+            }
+            ConnectError::TimedOut { path, after } => {
+                write!(
+                    f,
+                    "the server at {} did not answer within {after:?}; it may be stopped or overloaded",
+                    path.display()
+                )
+            }
+            ConnectError::Version { path, here, there } => write!(
+                f,
+                "the server at {} speaks protocol version {there}, this client version {here}; build both with the same \
+                 version of ipc-rpc",
+                path.display()
+            ),
+            ConnectError::Format { path, here, there } => write!(
+                f,
+                "the server at {} lays messages out differently; check the features of rkyv in both builds (here: {here}; \
+                 there: {there})",
+                path.display()
+            ),
+            ConnectError::Incompatible { path, mismatch } => {
+                write!(f, "the server at {} has another signature: {mismatch}", path.display())
+            }
+            ConnectError::Refused { path, reason } => {
+                write!(f, "the server at {} refused the connection: {reason}", path.display())
+            }
+            ConnectError::NotAServer { path } => {
+                write!(f, "what listens at {} is not an ipc-rpc server", path.display())
+            }
+            ConnectError::Config { reason } => write!(f, "invalid client configuration: {reason}"),
+            ConnectError::Io { path, error } => write!(f, "connecting to {} failed: {error}", path.display()),
+        }
+    }
+}
+
+impl std::error::Error for ConnectError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            ConnectError::Permission { error, .. } | ConnectError::Io { error, .. } => Some(error),
+            ConnectError::Incompatible { mismatch, .. } => Some(mismatch),
+            _ => None,
+        }
+    }
+}
+
+/// An open connection: the channel and what was agreed about it.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) caller: Arc<Caller>,
+    pub(crate) service: &'static ServiceDesc,
+    /// For each method of the service its number on this connection, or [`handshake::NO_METHOD`].
+    pub(crate) numbers: Box<[u16]>,
+    pub(crate) mismatches: Vec<Mismatch>,
+    pub(crate) trust: Trust,
+    pub(crate) path: PathBuf,
+}
+
+impl Connection {
+    /// Connects to the service called `name`.
+    pub(crate) fn open(service: &'static ServiceDesc, name: &str, config: &ClientConfig) -> Result<Self, ConnectError> {
+        let path = match endpoint::path_of(name, false) {
+            Ok(path) => path,
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                return Err(ConnectError::Permission { path: name.into(), error });
+            }
+            Err(error) => return Err(ConnectError::Io { path: name.into(), error }),
+        };
+        let deadline = clock::after(config.connect_timeout);
+        let socket = match socket::connect(&path, deadline) {
+            Ok(socket) => socket,
+            Err(error) => return Err(not_connected(service, path, error, config)),
+        };
+        Connection::greet(service, socket, path, config, deadline)
+    }
+
+    /// Shakes hands over a connected socket.
+    pub(crate) fn greet(
+        service: &'static ServiceDesc,
+        socket: OwnedFd,
+        path: PathBuf,
+        config: &ClientConfig,
+        deadline: u64,
+    ) -> Result<Self, ConnectError> {
+        let round = |bytes: u32| bytes.checked_next_multiple_of(CHUNK).unwrap_or(u32::MAX);
+        let geometry =
+            Geometry::new(config.blocks, round(config.arguments), round(config.replies)).ok_or_else(|| {
+                let reason =
+                    format!("`blocks` is 1 to {MAX_BLOCKS}, `arguments` and `replies` are at most {MAX_ARENA} bytes");
+                ConnectError::Config { reason }
+            })?;
+        let io = |error| ConnectError::Io { path: path.clone(), error };
+        let hello = handshake::hello(service, &geometry).map_err(|reason| ConnectError::Config { reason })?;
+        let who = socket::credentials(socket.as_fd()).map_err(io)?;
+        let segment = Segment::create(geometry).map_err(io)?;
+        socket::send(socket.as_fd(), &hello, Some(segment.descriptor())).map_err(io)?;
+        if !socket::wait_readable(socket.as_fd(), deadline).map_err(io)? {
+            return Err(ConnectError::TimedOut { path, after: config.connect_timeout });
+        }
+        let mut packet = vec![0; socket::MAX_PACKET];
+        let (len, _) = socket::receive(socket.as_fd(), &mut packet).map_err(io)?;
+        if len == 0 {
+            return Err(ConnectError::Refused { path, reason: "it closed the connection without a word".into() });
+        }
+        match handshake::answered(packet.get(..len).unwrap_or_default(), service) {
+            Some(Answer::Welcome { methods }) => {
+                let numbers =
+                    methods.iter().map(|m| *m.as_ref().unwrap_or(&handshake::NO_METHOD)).collect::<Box<[u16]>>();
+                let none = numbers.iter().all(|n| *n == handshake::NO_METHOD);
+                let mismatches: Vec<_> = methods.into_iter().filter_map(Result::err).collect();
+                if let Some(first) = mismatches.first().filter(|_| config.require_all || none) {
+                    return Err(ConnectError::Incompatible { path, mismatch: first.clone() });
+                }
+                let own = if who.uid == endpoint::user() { Trust::InPlace } else { Trust::Snapshot };
+                let trust = config.trust.unwrap_or(own);
+                let caller = Caller::new(segment, socket).map_err(io)?;
+                Ok(Connection { caller, service, numbers, mismatches, trust, path })
+            }
+            Some(Answer::Version(there)) => Err(ConnectError::Version { path, here: PROTOCOL, there }),
+            Some(Answer::Format(there)) => Err(ConnectError::Format { path, here: handshake::format_probe(), there }),
+            Some(Answer::Refused(reason)) => Err(ConnectError::Refused { path, reason }),
+            None => Err(ConnectError::NotAServer { path }),
+        }
+    }
+}
+
+fn not_connected(
+    service: &'static ServiceDesc,
+    path: PathBuf,
+    error: io::Error,
+    config: &ClientConfig,
+) -> ConnectError {
+    match error.kind() {
+        io::ErrorKind::NotFound => ConnectError::NoServer { service: service.name, path, killed: false },
+        io::ErrorKind::ConnectionRefused => {
+            let killed = !still_there_after_sweep(&path);
+            ConnectError::NoServer { service: service.name, path, killed }
+        }
+        io::ErrorKind::PermissionDenied => ConnectError::Permission { path, error },
+        io::ErrorKind::TimedOut => ConnectError::TimedOut { path, after: config.connect_timeout },
+        // A socket of another kind, or no socket at all.
+        _ if error.raw_os_error() == Some(libc::EPROTOTYPE) => ConnectError::NotAServer { path },
+        _ => ConnectError::Io { path, error },
+    }
+}
+
+fn still_there_after_sweep(path: &Path) -> bool {
+    endpoint::sweep(path);
+    path.exists()
+}

@@ -1,0 +1,179 @@
+//! Names of services and their sockets: where they lie, who owns the folder, what is stale.
+//!
+//! # Safety
+//! `flock` on a folder, and asking for the user's number.
+#![allow(unsafe_code)]
+
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ipc_core::{clock, socket};
+
+/// The user this process acts as.
+pub(crate) fn user() -> u32 {
+    // SAFETY: no arguments, cannot fail.
+    unsafe { libc::geteuid() }
+}
+
+/// The socket path for a name: a name with a slash is a path, any other one a file in the user's private folder.
+///
+/// # Errors
+/// `InvalidInput` for an empty name, or one with a zero byte; `PermissionDenied` if the folder is not private.
+pub(crate) fn path_of(name: &str, create: bool) -> io::Result<PathBuf> {
+    if name.is_empty() || name.contains('\0') || name == "." || name == ".." {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "a service name is not empty and has no zero byte"));
+    }
+    if name.contains('/') {
+        return Ok(PathBuf::from(name));
+    }
+    let folder = folder();
+    if create {
+        match fs::DirBuilder::new().mode(0o700).create(&folder) {
+            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
+            _ => {}
+        }
+    }
+    match fs::symlink_metadata(&folder) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+        Err(e) => return Err(e),
+        // Whoever can write in the folder can answer for every service in it.
+        Ok(m) if !m.is_dir() || m.uid() != user() || m.mode() & 0o022 != 0 => {
+            let why = format!("{} must be a folder of this user that nobody else can write to", folder.display());
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
+        }
+        Ok(_) => {}
+    }
+    Ok(folder.join(format!("{name}.sock")))
+}
+
+/// The folder of this user's services.
+fn folder() -> PathBuf {
+    match std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|d| d.is_absolute() && d.is_dir()) {
+        Some(runtime) => runtime.join("ipc-rpc"),
+        None => std::env::temp_dir().join(format!("ipc-rpc-{}", user())),
+    }
+}
+
+/// Keeps other processes of ours from binding or removing sockets in the same folder meanwhile. Leaves nothing behind.
+struct FolderLock {
+    _folder: File,
+}
+
+impl FolderLock {
+    fn take(path: &Path) -> io::Result<Self> {
+        let folder = File::open(path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")))?;
+        loop {
+            // SAFETY: plain system call on our own descriptor.
+            if unsafe { libc::flock(folder.as_raw_fd(), libc::LOCK_EX) } == 0 {
+                return Ok(FolderLock { _folder: folder });
+            }
+            let error = io::Error::last_os_error();
+            if error.kind() != io::ErrorKind::Interrupted {
+                return Err(error);
+            }
+        }
+    }
+}
+
+/// A bound name. Dropping it removes the socket file.
+#[derive(Debug)]
+pub(crate) struct Endpoint {
+    path: PathBuf,
+    listener: OwnedFd,
+    file: (u64, u64),
+}
+
+/// Why a name could not be bound.
+pub(crate) enum NotBound {
+    /// A process answers there.
+    Taken {
+        /// Its process number, if it is known.
+        pid: Option<i32>,
+    },
+    Io(io::Error),
+}
+
+impl From<io::Error> for NotBound {
+    fn from(error: io::Error) -> Self {
+        NotBound::Io(error)
+    }
+}
+
+impl Endpoint {
+    /// Listens at `path`. The socket of a process that was killed is replaced.
+    pub(crate) fn bind(path: &Path, mode: u32) -> Result<Self, NotBound> {
+        let lock = FolderLock::take(path)?;
+        let listener = match socket::listen(path, mode) {
+            Err(e) if e.kind() == io::ErrorKind::AddrInUse => {
+                if let Some(pid) = answers(path)? {
+                    return Err(NotBound::Taken { pid: Some(pid).filter(|p| *p > 0) });
+                }
+                fs::remove_file(path)?;
+                socket::listen(path, mode)?
+            }
+            other => other?,
+        };
+        let file = fs::symlink_metadata(path)?;
+        drop(lock);
+        Ok(Endpoint { path: path.to_owned(), listener, file: (file.dev(), file.ino()) })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn listener(&self) -> BorrowedFd<'_> {
+        self.listener.as_fd()
+    }
+}
+
+impl Drop for Endpoint {
+    fn drop(&mut self) {
+        let Ok(_lock) = FolderLock::take(&self.path) else { return };
+        // A name that was bound anew by another process is not ours to remove.
+        if fs::symlink_metadata(&self.path).is_ok_and(|m| (m.dev(), m.ino()) == self.file) {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Does a process listen at `path`? Its number if so (0 if unknown); an error if the path is no socket.
+fn answers(path: &Path) -> io::Result<Option<i32>> {
+    if !fs::symlink_metadata(path)?.file_type().is_socket() {
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, "the path exists and is no socket"));
+    }
+    match socket::connect(path, clock::after(Duration::from_millis(100))) {
+        Ok(peer) => Ok(Some(socket::credentials(peer.as_fd()).map_or(0, |c| c.pid))),
+        Err(e) if e.kind() == io::ErrorKind::ConnectionRefused => Ok(None),
+        // It is there, but slow, or not for us.
+        Err(e) if matches!(e.kind(), io::ErrorKind::TimedOut | io::ErrorKind::PermissionDenied) => Ok(Some(0)),
+        Err(e) => Err(e),
+    }
+}
+
+/// Removes the socket file of a server that was killed, if that is what lies at `path`.
+pub(crate) fn sweep(path: &Path) {
+    let Ok(_lock) = FolderLock::take(path) else { return };
+    if matches!(answers(path), Ok(None)) {
+        let _ = fs::remove_file(path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_with_a_slash_are_paths_and_others_are_not() {
+        assert_eq!(path_of("/a/b.sock", false).unwrap(), PathBuf::from("/a/b.sock"));
+        assert_eq!(path_of("./x", false).unwrap(), PathBuf::from("./x"));
+        assert!(path_of("calc", false).unwrap().ends_with("calc.sock"));
+        for bad in ["", ".", "..", "a\0b"] {
+            assert!(path_of(bad, false).is_err(), "{bad:?}");
+        }
+    }
+}

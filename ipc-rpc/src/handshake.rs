@@ -1,0 +1,402 @@
+//! The handshake: what a client asks for and what a server answers, before any memory is shared.
+//!
+//! Both packets must be understood across versions of this crate and builds with other layouts, so they are written by hand:
+//! little-endian numbers, texts with their length before them. They begin with a magic number and the protocol version;
+//! nothing behind the version is read if that differs.
+
+use std::fmt;
+
+use ipc_core::layout::Geometry;
+use ipc_core::socket::MAX_PACKET;
+
+use crate::call_error::MethodName;
+use crate::message::{MAX_DEPTH, Message};
+use crate::service::{MethodDesc, ServiceDesc};
+
+const MAGIC: &[u8; 8] = b"ipc-rpc\0";
+/// The protocol of the shared memory: layout and moves of a block. Changed with either.
+pub(crate) const PROTOCOL: u32 = 1;
+/// A method that the server does not have, or has with another signature.
+pub(crate) const NO_METHOD: u16 = u16::MAX;
+/// Most bytes of lines about one mismatch.
+const MAX_LINES: usize = 4096;
+
+/// A method that client and server do not have in common; says what differs first.
+///
+/// Prints for example as `Calc::add argument 2: i64 here, i32 there`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Mismatch {
+    /// The method.
+    pub method: MethodName,
+    /// What is different; `None`: the server does not have the method.
+    pub difference: Option<Difference>,
+}
+
+/// The first difference between two signatures of a method.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Difference {
+    /// Where: `argument 2`, or `result`, with the field if there is one.
+    pub place: String,
+    /// What this side has there.
+    pub here: String,
+    /// What the other side has there.
+    pub there: String,
+}
+
+impl fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.difference {
+            None => write!(f, "the server has no method {}: it was built from an older trait", self.method),
+            Some(d) => write!(f, "{} {}: {} here, {} there", self.method, d.place, d.here, d.there),
+        }
+    }
+}
+
+impl std::error::Error for Mismatch {}
+
+/// Everything about a method that both sides must agree on, a line for each part.
+pub(crate) fn signature(method: &MethodDesc) -> Vec<String> {
+    let mut all = Vec::new();
+    for (number, param) in method.params.iter().enumerate() {
+        all.extend(
+            crate::message::private_exports::lines(param.desc).iter().map(|l| format!("argument {}\t{l}", number + 1)),
+        );
+    }
+    all.extend(crate::message::private_exports::lines(method.result).iter().map(|l| format!("result\t{l}")));
+    all
+}
+
+/// FNV-1a over the lines of a signature.
+pub(crate) fn fingerprint(signature: &[String]) -> u64 {
+    let bytes = signature.iter().flat_map(|line| line.bytes().chain([b'\n']));
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
+}
+
+/// The first difference between two signatures.
+fn difference(here: &[String], there: &[String]) -> Difference {
+    let nothing = String::from("\tnothing");
+    let longest = here.len().max(there.len());
+    let at = (0..longest).find(|n| here.get(*n) != there.get(*n)).unwrap_or(0);
+    let (here, there) = (here.get(at).unwrap_or(&nothing), there.get(at).unwrap_or(&nothing));
+    let part = |line: &str| line.split_once('\t').map(|(p, t)| (p.to_owned(), t.to_owned())).unwrap_or_default();
+    let ((here_place, here), (there_place, there)) = (part(here), part(there));
+    let same_place = here_place == there_place || here_place.is_empty() || there_place.is_empty();
+    let mut place = if here_place.is_empty() { there_place.clone() } else { here_place };
+    let mut texts = [here, if same_place { there } else { String::from("nothing") }];
+    // `Query.limit: u32` and `Query.limit: u64` share the field: name it once.
+    let field = |t: &str| t.split_once(": ").map(|(field, _)| field.to_owned());
+    if let (Some(a), Some(b)) = (field(&texts[0]), field(&texts[1]))
+        && a == b
+    {
+        place = format!("{place}, {a}");
+        texts = texts.map(|t| t.split_once(": ").map(|(_, kind)| kind.to_owned()).unwrap_or(t));
+    }
+    let [here, there] = texts;
+    Difference { place, here, there }
+}
+
+/// Sizes and alignments of forms that features of rkyv in some other part of a program could change.
+pub(crate) fn format_probe() -> String {
+    fn form<T: Message>() -> String {
+        format!("{}/{}", size_of::<T::Form>(), align_of::<T::Form>())
+    }
+    format!(
+        "u64 {} u128 {} f64 {} char {} String {} Vec {} Option {} Box {} nesting {MAX_DEPTH}",
+        form::<u64>(),
+        form::<u128>(),
+        form::<f64>(),
+        form::<char>(),
+        form::<String>(),
+        form::<Vec<u64>>(),
+        form::<Option<u64>>(),
+        form::<Box<u64>>(),
+    )
+}
+
+#[derive(Default)]
+struct Writer(Vec<u8>);
+
+impl Writer {
+    fn u8(&mut self, value: u8) {
+        self.0.push(value);
+    }
+    fn u16(&mut self, value: u16) {
+        self.0.extend(value.to_le_bytes());
+    }
+    fn u32(&mut self, value: u32) {
+        self.0.extend(value.to_le_bytes());
+    }
+    fn u64(&mut self, value: u64) {
+        self.0.extend(value.to_le_bytes());
+    }
+    fn text(&mut self, text: &str) {
+        let text = &text.as_bytes()[..text.len().min(usize::from(u16::MAX))];
+        self.u16(text.len() as u16);
+        self.0.extend(text);
+    }
+}
+
+/// Reads a peer's packet; `None` as soon as something does not fit.
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, len: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(len)?;
+        self.0 = rest;
+        Some(taken)
+    }
+    fn u8(&mut self) -> Option<u8> {
+        self.take(1)?.first().copied()
+    }
+    fn u16(&mut self) -> Option<u16> {
+        Some(u16::from_le_bytes(self.take(2)?.try_into().ok()?))
+    }
+    fn u32(&mut self) -> Option<u32> {
+        Some(u32::from_le_bytes(self.take(4)?.try_into().ok()?))
+    }
+    fn u64(&mut self) -> Option<u64> {
+        Some(u64::from_le_bytes(self.take(8)?.try_into().ok()?))
+    }
+    fn text(&mut self) -> Option<&'a str> {
+        let len = self.u16()?;
+        std::str::from_utf8(self.take(usize::from(len))?).ok()
+    }
+}
+
+/// What a client asks for.
+pub(crate) struct Hello<'a> {
+    pub(crate) probe: &'a str,
+    pub(crate) geometry: Geometry,
+    pub(crate) service: &'a str,
+    pub(crate) methods: Vec<(&'a str, u64)>,
+}
+
+/// The first packet of a client, as far as it was understood.
+pub(crate) enum Asked<'a> {
+    Hello(Hello<'a>),
+    /// Another protocol version.
+    OtherVersion,
+    /// Not a client of ours.
+    Nonsense,
+}
+
+/// Writes the first packet.
+pub(crate) fn hello(service: &ServiceDesc, geometry: &Geometry) -> Result<Vec<u8>, String> {
+    let mut w = Writer(MAGIC.to_vec());
+    w.u32(PROTOCOL);
+    w.text(&format_probe());
+    w.u32(geometry.blocks());
+    w.u32(geometry.caller_arena());
+    w.u32(geometry.callee_arena());
+    w.text(service.name);
+    w.u16(service.methods.len() as u16);
+    for method in service.methods {
+        w.text(method.name);
+        w.u64(fingerprint(&signature(method)));
+    }
+    if w.0.len() > MAX_PACKET {
+        return Err(format!("the names of the {} methods of {} are too long", service.methods.len(), service.name));
+    }
+    Ok(w.0)
+}
+
+/// Reads the first packet of a client.
+pub(crate) fn asked(packet: &[u8]) -> Asked<'_> {
+    let mut r = Reader(packet);
+    if r.take(MAGIC.len()) != Some(MAGIC) {
+        return Asked::Nonsense;
+    }
+    match r.u32() {
+        Some(PROTOCOL) => {}
+        Some(_) => return Asked::OtherVersion,
+        None => return Asked::Nonsense,
+    }
+    let mut rest = || {
+        let probe = r.text()?;
+        let geometry = Geometry::new(r.u32()?, r.u32()?, r.u32()?)?;
+        let service = r.text()?;
+        let count = r.u16()?;
+        let methods = (0..count).map(|_| Some((r.text()?, r.u64()?))).collect::<Option<Vec<_>>>()?;
+        Some(Hello { probe, geometry, service, methods })
+    };
+    rest().map_or(Asked::Nonsense, Asked::Hello)
+}
+
+/// What a server answers.
+pub(crate) enum Answer {
+    Welcome {
+        /// For each method asked for: its number, or why there is none.
+        methods: Vec<Result<u16, Mismatch>>,
+    },
+    /// The server speaks another version of the protocol.
+    Version(u32),
+    /// The server's messages have another format.
+    Format(String),
+    /// The server wants none of it, and says why.
+    Refused(String),
+}
+
+const WELCOME: u8 = 0;
+const VERSION: u8 = 1;
+const FORMAT: u8 = 2;
+const REFUSED: u8 = 3;
+
+fn answer(kind: u8) -> Writer {
+    let mut w = Writer(MAGIC.to_vec());
+    w.u32(PROTOCOL);
+    w.u8(kind);
+    w
+}
+
+/// Answers a client of another version.
+pub(crate) fn other_version() -> Vec<u8> {
+    answer(VERSION).0
+}
+
+/// Answers a client whose messages have another format.
+pub(crate) fn other_format() -> Vec<u8> {
+    let mut w = answer(FORMAT);
+    w.text(&format_probe());
+    w.0
+}
+
+/// Answers a client that is not let in.
+pub(crate) fn refused(why: &str) -> Vec<u8> {
+    let mut w = answer(REFUSED);
+    w.text(why);
+    w.0
+}
+
+/// Answers a client that is let in: for each method asked for its number, or the signature the server has for that name.
+pub(crate) fn welcome(methods: &[Result<u16, Option<Vec<String>>>]) -> Vec<u8> {
+    let mut w = answer(WELCOME);
+    w.u16(methods.len() as u16);
+    for method in methods {
+        match method {
+            Ok(number) => w.u16(*number),
+            Err(signature) => {
+                w.u16(NO_METHOD);
+                let mut text = signature.as_ref().map(|lines| lines.join("\n")).unwrap_or_default();
+                let room = MAX_PACKET.saturating_sub(w.0.len() + 4 * methods.len() + 8);
+                if text.len() > room.min(MAX_LINES) {
+                    // The client needs the first difference only; cut at a whole line, never to nothing.
+                    let cut = text.as_bytes()[..room.min(MAX_LINES)].iter().rposition(|b| *b == b'\n').unwrap_or(0);
+                    text.truncate(cut);
+                }
+                w.u8(u8::from(signature.is_some()));
+                w.text(&text);
+            }
+        }
+    }
+    w.0
+}
+
+/// Reads a server's answer; `None`: not a server of ours.
+pub(crate) fn answered(packet: &[u8], service: &'static ServiceDesc) -> Option<Answer> {
+    let mut r = Reader(packet);
+    if r.take(MAGIC.len())? != MAGIC {
+        return None;
+    }
+    let version = r.u32()?;
+    if version != PROTOCOL {
+        return Some(Answer::Version(version));
+    }
+    match r.u8()? {
+        WELCOME => {
+            if usize::from(r.u16()?) != service.methods.len() {
+                return None;
+            }
+            let mut methods = Vec::with_capacity(service.methods.len());
+            for method in service.methods {
+                let name = MethodName { service: service.name, method: method.name };
+                methods.push(match r.u16()? {
+                    NO_METHOD => {
+                        let known = r.u8()? != 0;
+                        let there: Vec<String> = r.text()?.lines().map(str::to_owned).collect();
+                        let difference = known.then(|| difference(&signature(method), &there));
+                        Err(Mismatch { method: name, difference })
+                    }
+                    number => Ok(number),
+                });
+            }
+            Some(Answer::Welcome { methods })
+        }
+        VERSION => Some(Answer::Version(version)),
+        FORMAT => Some(Answer::Format(r.text()?.to_owned())),
+        REFUSED => Some(Answer::Refused(r.text()?.to_owned())),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::service::ParamDesc;
+
+    static NARROW: ServiceDesc = ServiceDesc {
+        name: "Calc",
+        methods: &[MethodDesc {
+            name: "add",
+            params: &[
+                ParamDesc { name: "a", desc: <i64 as Message>::desc },
+                ParamDesc { name: "b", desc: <i32 as Message>::desc },
+            ],
+            result: <i64 as Message>::desc,
+        }],
+    };
+    static WIDE: ServiceDesc = ServiceDesc {
+        name: "Calc",
+        methods: &[MethodDesc {
+            name: "add",
+            params: &[
+                ParamDesc { name: "a", desc: <i64 as Message>::desc },
+                ParamDesc { name: "b", desc: <i64 as Message>::desc },
+            ],
+            result: <i64 as Message>::desc,
+        }],
+    };
+
+    #[test]
+    fn the_first_difference_is_named() {
+        let theirs = signature(&NARROW.methods[0]);
+        assert_ne!(fingerprint(&theirs), fingerprint(&signature(&WIDE.methods[0])));
+        let packet = welcome(&[Err(Some(theirs))]);
+        let Some(Answer::Welcome { methods }) = answered(&packet, &WIDE) else { panic!() };
+        let text = methods[0].as_ref().unwrap_err().to_string();
+        assert_eq!(text, "Calc::add argument 2: i64 here, i32 there");
+        let Some(Answer::Welcome { methods }) = answered(&welcome(&[Err(None)]), &WIDE) else { panic!() };
+        assert!(methods[0].as_ref().unwrap_err().to_string().contains("no method Calc::add"));
+    }
+
+    #[test]
+    fn differences_of_fields_and_of_length() {
+        let lines = |all: &[&str]| all.iter().map(|l| l.to_string()).collect::<Vec<_>>();
+        let here = lines(&["argument 1\tQuery", "argument 1\tQuery.limit: u32", "result\t()"]);
+        let there = lines(&["argument 1\tQuery", "argument 1\tQuery.limit: u64", "result\t()"]);
+        let d = difference(&here, &there);
+        assert_eq!((&*d.place, &*d.here, &*d.there), ("argument 1, Query.limit", "u32", "u64"));
+        let longer = lines(&["argument 1\tQuery", "argument 1\tQuery.limit: u32", "argument 2\tu8", "result\t()"]);
+        let d = difference(&longer, &here);
+        assert_eq!((&*d.place, &*d.here, &*d.there), ("argument 2", "u8", "nothing"));
+    }
+
+    #[test]
+    fn packets_survive_the_way_and_every_cut_is_noticed() {
+        let geometry = Geometry::new(8, 1 << 16, 1 << 16).unwrap();
+        let packet = hello(&WIDE, &geometry).unwrap();
+        let Asked::Hello(hello) = asked(&packet) else { panic!() };
+        assert_eq!((hello.service, hello.methods.len(), hello.geometry), ("Calc", 1, geometry));
+        for cut in 0..packet.len() {
+            assert!(matches!(asked(&packet[..cut]), Asked::Nonsense));
+        }
+        let packet = welcome(&[Ok(3)]);
+        for cut in 0..packet.len() {
+            assert!(answered(&packet[..cut], &WIDE).is_none());
+        }
+        let mut other = packet.clone();
+        other[8] = 9;
+        assert!(matches!(answered(&other, &WIDE), Some(Answer::Version(9))));
+    }
+}

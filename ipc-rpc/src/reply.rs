@@ -1,0 +1,88 @@
+//! A reply that is read where it lies.
+//!
+//! # Safety
+//! Keeps a reference into memory that it owns.
+#![allow(unsafe_code)]
+
+use std::fmt;
+use std::ops::Deref;
+
+use crate::message::private_exports::owned;
+use crate::message::{Archived, Message, MessageError, View};
+use crate::stub::Held;
+
+/// The result of a call made with `view()`: the server's value, in shared memory, until this is dropped.
+///
+/// Derefs to the archived value, whose accessors read natively. It keeps one call block of the connection, and the memory
+/// of the value, so drop it when done; it may outlive the client.
+///
+/// ```
+/// use ipc_rpc::{Message, service, testing};
+///
+/// #[derive(Message)]
+/// pub struct Page { pub title: String, pub words: Vec<u32> }
+///
+/// #[service]
+/// pub trait Pages {
+///     fn page(&self, number: u32) -> Page;
+/// }
+/// struct Book;
+/// impl Pages for Book {
+///     fn page(&self, number: u32) -> Page {
+///         Page { title: format!("page {number}"), words: vec![number; 1000] }
+///     }
+/// }
+///
+/// let (client, _server) = testing::pair(PagesDispatcher::new(Book))?;
+/// let page = client.view().page(7)?;
+/// assert_eq!(page.title(), "page 7");
+/// assert_eq!(page.words().len(), 1000);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Reply<T: Message> {
+    form: *const Archived<T>,
+    /// Keeps the bytes of `form`.
+    _held: Held,
+}
+
+// SAFETY: a `Reply` is a shared reference to a form plus the memory it lies in, which is bound to no thread.
+unsafe impl<T: Message> Send for Reply<T> where Archived<T>: Sync {}
+// SAFETY: as above.
+unsafe impl<T: Message> Sync for Reply<T> where Archived<T>: Sync {}
+
+impl<T: Message> Reply<T> {
+    /// Keeps `held` for the checked value at `form`.
+    ///
+    /// # Safety
+    /// `form` lies in the bytes of `held` and was checked.
+    pub(crate) unsafe fn new(held: Held, form: *const Archived<T>) -> Self {
+        Reply { form, _held: held }
+    }
+
+    /// Reads the value natively: a number, a `&str`, a slice, or a reference to the archived struct.
+    pub fn get(&self) -> View<'_, T> {
+        T::view(self)
+    }
+
+    /// Makes an owned value.
+    ///
+    /// # Errors
+    /// A map or set that holds a key twice; no honest server sends one.
+    pub fn to_owned(&self) -> Result<T, MessageError> {
+        owned::<T>(self)
+    }
+}
+
+impl<T: Message> Deref for Reply<T> {
+    type Target = Archived<T>;
+    fn deref(&self) -> &Archived<T> {
+        // SAFETY: checked when this was made, in bytes that `_held` keeps for as long as `self` lives.
+        unsafe { &*self.form }
+    }
+}
+
+impl<T: Message> fmt::Debug for Reply<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}

@@ -1,0 +1,405 @@
+//! Serving: from a dispatcher to a process that answers.
+
+use std::fmt;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use ipc_core::scanner::Callee;
+
+use crate::endpoint::{self, Endpoint, NotBound};
+use crate::router::{Admission, Router};
+use crate::service::Dispatch;
+use crate::trust::Trust;
+
+/// Why a name could not be bound.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum BindError {
+    /// Another process serves this name.
+    AddressInUse {
+        /// The socket.
+        path: PathBuf,
+        /// Its process number, if it is known.
+        pid: Option<i32>,
+    },
+    /// The folder or the socket is not for this user.
+    Permission {
+        /// The socket, or the name if no path could be made of it.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// The system failed.
+    Io {
+        /// The socket, or the name if no path could be made of it.
+        path: PathBuf,
+        /// What it said.
+        error: io::Error,
+    },
+}
+
+impl fmt::Display for BindError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BindError::AddressInUse { path, pid } => {
+                write!(f, "a server is running at {}", path.display())?;
+                if let Some(pid) = pid {
+                    write!(f, " (process {pid})")?;
+                }
+                write!(f, "; stop it or choose another name")
+            }
+            BindError::Permission { path, error } => {
+                write!(f, "no permission to serve at {}: {error}; choose a folder of this user", path.display())
+            }
+            BindError::Io { path, error } => write!(f, "serving at {} failed: {error}", path.display()),
+        }
+    }
+}
+
+impl std::error::Error for BindError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            BindError::AddressInUse { .. } => None,
+            BindError::Permission { error, .. } | BindError::Io { error, .. } => Some(error),
+        }
+    }
+}
+
+/// Why a bound server could not serve.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// There is no service to serve.
+    NoService,
+    /// Two services have the same name, so clients could not tell them apart.
+    DuplicateService {
+        /// The name.
+        name: &'static str,
+    },
+    /// The services have more methods than a server can number.
+    TooManyMethods,
+    /// The system failed: no descriptors, no threads.
+    Io(io::Error),
+}
+
+impl fmt::Display for ServeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ServeError::NoService => write!(f, "the server has no service; add one with `ServerBuilder::service`"),
+            ServeError::DuplicateService { name } => {
+                write!(f, "two services are called {name}; serve one of them under another name")
+            }
+            ServeError::TooManyMethods => write!(f, "a server has at most 65,534 methods"),
+            ServeError::Io(error) => write!(f, "serving failed: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for ServeError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            ServeError::Io(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<io::Error> for ServeError {
+    fn from(error: io::Error) -> Self {
+        ServeError::Io(error)
+    }
+}
+
+/// Bounds on what clients can take of a server.
+///
+/// ```
+/// use ipc_rpc::Limits;
+/// let limits = Limits { clients: 8, ..Limits::default() };
+/// assert_eq!(limits.blocks, 16_384);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections at once. Default: 4096.
+    pub clients: usize,
+    /// Call blocks a connection may bring. Default: 16,384, the most there can be.
+    pub blocks: u32,
+    /// Address space, in bytes, a connection may bring for arguments and for replies each. Default: 1 GiB, the most.
+    pub memory: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        use ipc_core::layout::{MAX_ARENA, MAX_BLOCKS};
+        Limits { clients: 4096, blocks: MAX_BLOCKS, memory: MAX_ARENA }
+    }
+}
+
+/// Settings of a server before it has a name.
+///
+/// ```
+/// use ipc_rpc::{Server, service};
+///
+/// #[service]
+/// pub trait Echo {
+///     fn echo(&self, text: &str) -> String;
+/// }
+/// struct Same;
+/// impl Echo for Same {
+///     fn echo(&self, text: &str) -> String { text.to_owned() }
+/// }
+///
+/// # let folder = std::env::temp_dir().join(format!("ipc-rpc-doc-{}", std::process::id()));
+/// # std::fs::create_dir_all(&folder)?;
+/// # let name = folder.join("echo.sock").display().to_string();
+/// let server = Server::builder().workers(2).service(EchoDispatcher::new(Same)).bind(&name)?;
+/// let handle = server.handle();
+/// let serving = std::thread::spawn(move || server.run());
+/// assert_eq!(EchoClient::connect(&name)?.echo("hello")?, "hello");
+/// handle.shutdown();
+/// serving.join().unwrap()?;
+/// # std::fs::remove_dir_all(&folder)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+#[must_use = "a builder serves nothing until it is bound and run"]
+pub struct ServerBuilder {
+    services: Vec<Arc<dyn Dispatch>>,
+    workers: usize,
+    mode: Option<u32>,
+    admission: Admission,
+}
+
+impl fmt::Debug for ServerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let services: Vec<_> = self.services.iter().map(|s| s.service().name).collect();
+        f.debug_struct("ServerBuilder")
+            .field("services", &services)
+            .field("workers", &self.workers)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Default for ServerBuilder {
+    fn default() -> Self {
+        // Handlers may block; a worker without work costs nothing.
+        let workers = std::thread::available_parallelism().map_or(4, |n| n.get().saturating_mul(2).clamp(4, 64));
+        ServerBuilder { services: Vec::new(), workers, mode: None, admission: Admission::default() }
+    }
+}
+
+impl ServerBuilder {
+    /// Adds a service. A server can have many, each with its own trait.
+    pub fn service(mut self, service: impl Dispatch) -> Self {
+        self.services.push(Arc::new(service));
+        self
+    }
+
+    /// How many threads run handlers: as many calls run at once, the others wait. At least 1; default: twice the cores,
+    /// 4 to 64. Only one of them looks for requests at a time, the others sleep.
+    pub fn workers(mut self, workers: usize) -> Self {
+        self.workers = workers.max(1);
+        self
+    }
+
+    /// Permission bits of the socket file. Default: `0o600`, this user; `0o666` once other users are allowed.
+    pub fn socket_mode(mut self, mode: u32) -> Self {
+        self.mode = Some(mode);
+        self
+    }
+
+    /// Lets these users in, besides the server's own and root. The name should be a path then: the folder of plain names is
+    /// closed to other users.
+    pub fn allow_users(mut self, users: impl IntoIterator<Item = u32>) -> Self {
+        self.admission.users.extend(users);
+        self
+    }
+
+    /// Bounds on what clients can take.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.admission.limits = limits;
+        self
+    }
+
+    /// How the requests of all clients are read. Default: in place for clients of the server's own user, a snapshot for
+    /// others.
+    pub fn trust(mut self, trust: Trust) -> Self {
+        self.admission.trust = Some(trust);
+        self
+    }
+
+    /// Reads requests without validating their bytes.
+    ///
+    /// # Safety
+    /// Every process that can connect sends only what the generated clients of the same services send: an invalid request
+    /// is undefined behaviour.
+    #[allow(unsafe_code)] // A promise of the user's; nothing unsafe happens here.
+    pub unsafe fn trust_unchecked(mut self) -> Self {
+        self.admission.trust = Some(Trust::Unchecked);
+        self
+    }
+
+    /// Takes the name: from now on clients can connect and wait. A name without a slash is a socket in the user's private
+    /// folder (`$XDG_RUNTIME_DIR/ipc-rpc`, else a folder under the temporary one); a name with a slash is a path.
+    ///
+    /// # Errors
+    /// [`BindError`]: the name is taken by a living process, or the folder cannot be used.
+    pub fn bind(self, name: impl AsRef<str>) -> Result<Server, BindError> {
+        let name = name.as_ref();
+        let failed = |path: PathBuf, error: io::Error| match error.kind() {
+            io::ErrorKind::PermissionDenied => BindError::Permission { path, error },
+            _ => BindError::Io { path, error },
+        };
+        let path = endpoint::path_of(name, true).map_err(|error| failed(name.into(), error))?;
+        let default = if self.admission.users.is_empty() { 0o600 } else { 0o666 };
+        match Endpoint::bind(&path, self.mode.unwrap_or(default)) {
+            Ok(endpoint) => Ok(Server { endpoint: Some(endpoint), builder: self, control: Arc::default() }),
+            Err(NotBound::Taken { pid }) => Err(BindError::AddressInUse { path, pid }),
+            Err(NotBound::Io(error)) => Err(failed(path, error)),
+        }
+    }
+}
+
+type Callees = Callee<Router>;
+
+#[derive(Debug, Default)]
+struct Control {
+    stopping: AtomicBool,
+    callee: Mutex<Weak<Callees>>,
+}
+
+/// A server that has its name.
+///
+/// ```no_run
+/// # use ipc_rpc::{Server, service};
+/// # #[service]
+/// # pub trait Calc { fn add(&self, a: u64, b: u64) -> u64; }
+/// # struct Adder;
+/// # impl Calc for Adder { fn add(&self, a: u64, b: u64) -> u64 { a + b } }
+/// Server::bind("calc")?.serve(CalcDispatcher::new(Adder))?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+#[must_use = "a bound server answers nobody until it serves"]
+pub struct Server {
+    endpoint: Option<Endpoint>,
+    builder: ServerBuilder,
+    control: Arc<Control>,
+}
+
+impl Server {
+    /// Settings other than the defaults, or several services.
+    pub fn builder() -> ServerBuilder {
+        ServerBuilder::default()
+    }
+
+    /// Takes a name with default settings; see [`ServerBuilder::bind`].
+    ///
+    /// # Errors
+    /// [`BindError`].
+    pub fn bind(name: impl AsRef<str>) -> Result<Server, BindError> {
+        Server::builder().bind(name)
+    }
+
+    /// The socket.
+    pub fn path(&self) -> &Path {
+        self.endpoint.as_ref().map_or(Path::new(""), Endpoint::path)
+    }
+
+    /// A handle that can stop the server from another thread.
+    pub fn handle(&self) -> ServerHandle {
+        ServerHandle { control: self.control.clone() }
+    }
+
+    /// Serves `service`, and those added to the builder, until [`ServerHandle::shutdown`].
+    ///
+    /// # Errors
+    /// [`ServeError`].
+    pub fn serve(mut self, service: impl Dispatch) -> Result<(), ServeError> {
+        self.builder.services.push(Arc::new(service));
+        self.run()
+    }
+
+    /// Serves what was added to the builder, until [`ServerHandle::shutdown`]. This thread is one of the workers.
+    ///
+    /// # Errors
+    /// [`ServeError`].
+    pub fn run(self) -> Result<(), ServeError> {
+        let listener = self.endpoint.as_ref().map(|e| e.listener().try_clone_to_owned()).transpose()?;
+        let running = Running::start(self.builder, listener, &self.control)?;
+        running.callee.work(0);
+        // The name is free before the last handler has ended: a new server can take it.
+        drop(self.endpoint);
+        Ok(())
+    }
+}
+
+/// Stops a server from another thread.
+#[derive(Debug, Clone)]
+pub struct ServerHandle {
+    control: Arc<Control>,
+}
+
+impl ServerHandle {
+    /// Stops looking for requests, lets running handlers end and their replies go out; then [`Server::run`] returns. Calls
+    /// that were not begun fail at their callers with [`CallError::NotStarted`](crate::CallError::NotStarted).
+    pub fn shutdown(&self) {
+        self.control.stopping.store(true, Ordering::SeqCst);
+        let callee = self.control.callee.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
+        if let Some(callee) = callee {
+            callee.stop();
+        }
+    }
+}
+
+/// The workers of a server, but the one that its starter may be.
+pub(crate) struct Running {
+    pub(crate) callee: Arc<Callees>,
+    workers: Vec<std::thread::JoinHandle<()>>,
+    handle: ServerHandle,
+}
+
+impl Running {
+    fn start(builder: ServerBuilder, listener: Option<OwnedFd>, control: &Arc<Control>) -> Result<Self, ServeError> {
+        let router = Router::new(builder.services, builder.admission)?;
+        let callee = Arc::new(Callee::new(router, listener, builder.workers)?);
+        *control.callee.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(&callee);
+        let handle = ServerHandle { control: control.clone() };
+        let mut running = Running { callee, workers: Vec::new(), handle };
+        for me in 1..running.callee.workers() {
+            let callee = running.callee.clone();
+            let worker = std::thread::Builder::new().name(format!("ipc-rpc worker {me}"));
+            running.workers.push(worker.spawn(move || callee.work(me))?);
+        }
+        if control.stopping.load(Ordering::SeqCst) {
+            running.callee.stop();
+        }
+        Ok(running)
+    }
+
+    /// A callee with one worker and no thread for it.
+    pub(crate) fn without_threads(builder: ServerBuilder) -> Result<Arc<Callees>, ServeError> {
+        let router = Router::new(builder.services, builder.admission)?;
+        Ok(Arc::new(Callee::new(router, None, 1)?))
+    }
+
+    /// All workers in threads of their own, for a server without a name.
+    pub(crate) fn in_background(builder: ServerBuilder) -> Result<Self, ServeError> {
+        let mut running = Running::start(builder, None, &Arc::default())?;
+        let callee = running.callee.clone();
+        let worker = std::thread::Builder::new().name("ipc-rpc worker 0".into());
+        running.workers.push(worker.spawn(move || callee.work(0))?);
+        Ok(running)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.handle.shutdown();
+        for worker in self.workers.drain(..) {
+            let _ = worker.join();
+        }
+    }
+}

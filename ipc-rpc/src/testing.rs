@@ -1,0 +1,105 @@
+//! A client and a server in one process, for tests: the same code path as between two, without a name.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use ipc_core::scanner::Callee;
+use ipc_core::{clock, socket};
+
+use crate::connect::{ClientConfig, ConnectError, Connection};
+use crate::router::Router;
+use crate::server::{Running, ServeError, Server};
+use crate::service::{Pair, ServiceDesc};
+use crate::stub::Stub;
+
+/// A server that runs in threads of this process until it is dropped.
+pub struct PairServer(Running);
+
+impl fmt::Debug for PairServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PairServer").field("callee", &self.0.callee).finish()
+    }
+}
+
+/// A client connected to a server of `dispatcher` that runs in this process.
+///
+/// Keep the server: dropping it ends the connection.
+///
+/// ```
+/// use ipc_rpc::{service, testing};
+///
+/// #[service]
+/// pub trait Calc {
+///     fn add(&self, a: u64, b: u64) -> u64;
+/// }
+/// struct Adder;
+/// impl Calc for Adder {
+///     fn add(&self, a: u64, b: u64) -> u64 { a + b }
+/// }
+///
+/// let (client, _server) = testing::pair(CalcDispatcher::new(Adder))?;
+/// assert_eq!(client.add(2, 3)?, 5);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// [`ConnectError::Io`] if the system has no descriptors, threads or memory left.
+pub fn pair<D: Pair>(dispatcher: D) -> Result<(D::Client, PairServer), ConnectError> {
+    let service = dispatcher.service();
+    let running = Running::in_background(Server::builder().service(dispatcher)).map_err(not_started)?;
+    Ok((D::client(connect(service, &running.callee)?), PairServer(running)))
+}
+
+/// As [`pair`], but the server has no thread: it runs only in [`Stepped::step`]. For counting instructions.
+#[doc(hidden)]
+pub fn stepped<D: Pair>(dispatcher: D) -> Result<(D::Client, Stepped), ConnectError> {
+    let service = dispatcher.service();
+    let callee = Running::without_threads(Server::builder().service(dispatcher)).map_err(not_started)?;
+    let connected = AtomicBool::new(false);
+    let stub = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !connected.load(Ordering::Relaxed) {
+                callee.step(0);
+            }
+        });
+        let stub = connect(service, &callee);
+        connected.store(true, Ordering::Relaxed);
+        stub
+    })?;
+    Ok((D::client(stub), Stepped(callee)))
+}
+
+/// The server of a [`stepped`] pair.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Stepped(Arc<Callee<Router>>);
+
+impl Stepped {
+    /// Serves at most one request.
+    pub fn step(&self) -> bool {
+        self.0.step(0)
+    }
+}
+
+fn failed(error: io::Error) -> ConnectError {
+    ConnectError::Io { path: PathBuf::from("a pair in this process"), error }
+}
+
+fn not_started(error: ServeError) -> ConnectError {
+    match error {
+        ServeError::Io(error) => failed(error),
+        other => ConnectError::Config { reason: other.to_string() },
+    }
+}
+
+fn connect(service: &'static ServiceDesc, callee: &Callee<Router>) -> Result<Stub, ConnectError> {
+    let (ours, theirs) = socket::pair().map_err(failed)?;
+    callee.adopt(theirs).map_err(failed)?;
+    let config = ClientConfig::default();
+    let deadline = clock::after(config.connect_timeout);
+    let connection = Connection::greet(service, ours, PathBuf::from("a pair in this process"), &config, deadline)?;
+    Ok(Stub::over(connection, &config))
+}

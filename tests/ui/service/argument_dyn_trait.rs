@@ -1,0 +1,9 @@
+use ipc_rpc::service;
+
+#[service]
+trait Store {
+    fn put(&self, value: &dyn std::fmt::Debug);
+    fn call(&self, value: Box<dyn Fn(u8) -> u8>);
+}
+
+fn main() {}

@@ -1,0 +1,9 @@
+use ipc_rpc::service;
+
+#[service]
+trait Store {
+    const LIMIT: u32;
+    fn put(&self);
+}
+
+fn main() {}

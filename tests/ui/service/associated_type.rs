@@ -1,0 +1,9 @@
+use ipc_rpc::service;
+
+#[service]
+trait Store {
+    type Item;
+    fn put(&self);
+}
+
+fn main() {}

@@ -1,0 +1,6 @@
+use ipc_rpc::service;
+
+#[service]
+auto trait Store {}
+
+fn main() {}

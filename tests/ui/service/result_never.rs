@@ -1,0 +1,8 @@
+use ipc_rpc::service;
+
+#[service]
+trait Store {
+    fn exit(&self) -> !;
+}
+
+fn main() {}

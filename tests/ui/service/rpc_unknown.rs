@@ -1,0 +1,23 @@
+use ipc_rpc::service;
+
+#[service]
+trait Store {
+    #[rpc(nmae = "put")]
+    fn put(&self);
+    #[rpc(oneway)]
+    fn tell(&self);
+    #[rpc]
+    fn bare(&self);
+    #[rpc()]
+    fn hollow(&self);
+    #[rpc = "put"]
+    fn value(&self);
+    #[rpc(name = put)]
+    fn unquoted(&self);
+    #[rpc(name = "a", name = "b")]
+    fn twice(&self);
+    #[cfg_attr(unix, rpc(name = "c"))]
+    fn conditional(&self);
+}
+
+fn main() {}

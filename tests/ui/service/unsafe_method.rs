@@ -1,0 +1,8 @@
+use ipc_rpc::service;
+
+#[service]
+trait Store {
+    unsafe fn put(&self, value: u8);
+}
+
+fn main() {}

@@ -1,0 +1,8 @@
+use ipc_rpc::service;
+
+#[service]
+trait Store {
+    unsafe extern "C" fn put(&self, value: u8, _: ...);
+}
+
+fn main() {}
