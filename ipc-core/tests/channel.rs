@@ -76,7 +76,7 @@ fn call(caller: &Caller, method: u16, request: &[u8], limit: Limit) -> Result<(u
     }
     // SAFETY: room for the request, ours alone.
     unsafe { std::ptr::copy_nonoverlapping(request.as_ptr(), to.as_ptr(), request.len()) };
-    let answer = draft.submit(method, request.len(), limit)?.wait()?;
+    let answer = draft.submit(method, request.len(), limit)?.wait(limit)?;
     let (data, len) = answer.bytes();
     // SAFETY: the reply lies there until `answer` is dropped, and this peer is honest.
     let reply = if len == 0 { Vec::new() } else { unsafe { std::slice::from_raw_parts(data.as_ptr(), len) }.to_vec() };

@@ -55,7 +55,7 @@ type Pending<'a> = ipc_core::caller::Pending<&'a ipc_core::caller::Caller>;
 
 #[inline(never)]
 fn client_begins(stub: &Stub, a: u64, b: u64) -> Pending<'_> {
-    stub.begin::<_, (u64, u64)>(stub.caller(), 0, &(&a, &b)).expect("a call")
+    stub.begin::<_, (u64, u64)>(stub.caller(), 0, &(&a, &b), stub.limit()).expect("a call")
 }
 
 #[inline(never)]
@@ -65,7 +65,7 @@ fn server_steps(server: &testing::Stepped) -> bool {
 
 #[inline(never)]
 fn client_ends(stub: &Stub, pending: Pending<'_>) -> u64 {
-    stub.end::<u64, _>(0, pending).expect("a reply")
+    stub.end::<u64, _>(0, pending, stub.limit()).expect("a reply")
 }
 
 fn run(calls: u64) {
