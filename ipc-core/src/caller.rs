@@ -91,6 +91,7 @@ pub struct Caller {
     extents: Box<[Mutex<Option<Extent>>]>,
     requests: Producer,
     end: AtomicU8,
+    why: Mutex<Option<Corrupt>>,
     given: Mutex<Given>,
     freed: Condvar,
     zombies: AtomicU32,
@@ -111,6 +112,7 @@ impl Caller {
             extents: (0..geometry.blocks()).map(|_| Mutex::new(None)).collect(),
             requests: Producer::new(),
             end: AtomicU8::new(OPEN),
+            why: Mutex::new(None),
             given: Mutex::default(),
             freed: Condvar::new(),
             zombies: AtomicU32::new(0),
@@ -214,7 +216,8 @@ impl Caller {
             match self.head(zombie.block.number).map(|head| handover::wish(&head.word, word::ANNOUNCE)) {
                 Some(Ok(Lent::Out(_))) => zombie.announced = true,
                 Some(Ok(Lent::Done)) => answered = true,
-                Some(Err(_)) | None => self.condemn(),
+                Some(Err(corrupt)) => self.condemn(corrupt),
+                None => {}
             }
         }
         answered
@@ -230,10 +233,10 @@ impl Caller {
                     let told = given.zombies.iter_mut().find(|z| z.announced && Some(z.block.number) == block);
                     match told {
                         Some(zombie) if entry.kind == Kind::Announcement => zombie.announced = false,
-                        _ => return self.condemn(),
+                        _ => return self.condemn(Corrupt(u64::from(entry.offset))),
                     }
                 }
-                Err(_) => return self.condemn(),
+                Err(corrupt) => return self.condemn(corrupt),
             }
         }
         let mut at = 0;
@@ -241,7 +244,8 @@ impl Caller {
             let done = match self.head(zombie.block.number).map(|head| handover::look(&head.word)) {
                 Some(Ok(Lent::Done)) => true,
                 Some(Ok(Lent::Out(_))) => false,
-                _ => return self.condemn(),
+                Some(Err(corrupt)) => return self.condemn(corrupt),
+                None => return,
             };
             if !done || zombie.announced {
                 at += 1;
@@ -267,7 +271,8 @@ impl Caller {
 
     /// Closes the channel because the peer broke the protocol.
     #[cold]
-    pub(crate) fn condemn(&self) {
+    pub(crate) fn condemn(&self, why: Corrupt) {
+        self.why.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(why);
         let _ = self.end.compare_exchange(OPEN, BROKEN, Ordering::Relaxed, Ordering::Relaxed);
         socket::shut_down(self.socket());
     }
@@ -294,9 +299,9 @@ impl Caller {
         self.freed.notify_all();
     }
 
-    /// Did the peer break the protocol?
-    pub(crate) fn is_broken(&self) -> bool {
-        self.end.load(Ordering::Relaxed) == BROKEN
+    /// What the peer broke the protocol with, if it did.
+    pub(crate) fn why_broken(&self) -> Option<Corrupt> {
+        *self.why.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The extent that goes with a block. The lock is never contended: a block has one owner.
@@ -352,7 +357,7 @@ impl Caller {
                 }
                 self.add_zombie(Block { large: false, ..block });
             }
-            Err(_) => self.condemn(),
+            Err(corrupt) => self.condemn(corrupt),
         }
     }
 

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use crate::callee::Channel;
 use crate::handover;
 use crate::layout::BlockHead;
-use crate::queue::{Consumer, Entry, Kind};
+use crate::queue::{Consumer, Kind};
 use crate::sync::{AtomicU64, Ordering};
 use crate::word::{self, Corrupt, Seen};
 
@@ -133,7 +133,7 @@ impl<P> Hold<P> {
     }
 
     /// Looks at the watched words at the places in `mask`.
-    #[inline]
+    #[inline(always)]
     fn look_at_watches(&mut self, mask: u32) -> Option<Found<P>> {
         let mut left = self.watching & mask;
         while left != 0 {
@@ -160,32 +160,32 @@ impl<P> Hold<P> {
     }
 
     /// Looks at the head of each queue from place `from` to `to`.
-    #[inline]
+    #[inline(always)]
     fn look_at_queues(&mut self, from: usize, to: usize) -> Option<Found<P>> {
         for at in from..to {
-            let Some(Some(scanned)) = self.channels.get_mut(at) else { continue };
-            // SAFETY: cells of the segment that `channel` keeps mapped; atomics only.
-            let cells = unsafe { &*scanned.cells };
-            match scanned.requests.pop(cells) {
-                Ok(None) => {}
-                popped => {
-                    if let Some(found) = self.popped(at, popped) {
-                        self.cursor = WATCHES + at + 1;
-                        return Some(found);
-                    }
-                }
+            let ready = match self.channels.get(at) {
+                Some(Some(scanned)) => scanned.requests.is_ready(scanned.cells()),
+                _ => false,
+            };
+            if ready && let Some(found) = self.pop(at) {
+                self.cursor = WATCHES + at + 1;
+                return Some(found);
             }
         }
         None
     }
 
-    /// Judges what was popped from the queue at place `at`.
-    fn popped(&mut self, at: usize, popped: Result<Option<Entry>, Corrupt>) -> Option<Found<P>> {
-        let Some(Some(scanned)) = self.channels.get(at) else { return None };
-        let channel = Arc::as_ptr(&scanned.channel);
+    /// Pops from the queue at place `at`, and judges the entry.
+    fn pop(&mut self, at: usize) -> Option<Found<P>> {
+        let Some(Some(scanned)) = self.channels.get_mut(at) else { return None };
         if scanned.channel.is_broken() {
             return None;
         }
+        // SAFETY: cells of the segment that `channel` keeps mapped; atomics only.
+        let cells = unsafe { &*scanned.cells };
+        let popped = scanned.requests.pop(cells);
+        let Some(Some(scanned)) = self.channels.get(at) else { return None };
+        let channel = Arc::as_ptr(&scanned.channel);
         let entry = match popped {
             Ok(entry) => entry?,
             Err(corrupt) => {

@@ -168,6 +168,17 @@ pub const fn cell(position: u64, capacity: u64, kind: u8, offset: u32) -> u64 {
     lap(position, capacity) << 40 | (kind as u64) << 32 | offset as u64
 }
 
+/// The lap tag in the word of a cell.
+#[inline(always)]
+pub const fn tag(value: u64) -> u64 {
+    value >> 40
+}
+
+/// The tag of the cell at `position` as long as it has not been written in this lap.
+pub const fn empty_tag(position: u64, capacity: u64) -> u64 {
+    lap(position, capacity).wrapping_sub(1) & (LAPS - 1)
+}
+
 /// What a consumer finds in the cell at its head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cell {

@@ -94,8 +94,7 @@ impl Stub {
         pending: Pending<C>,
         limit: Limit,
     ) -> Result<R, CallError> {
-        let answer = self.wait(method, pending, limit)?;
-        self.read::<R, R, _>(method, &answer, owned::<R>)
+        self.wait(method, pending, limit, |answer| self.read::<R, R, _>(method, &answer, owned::<R>))
     }
 
     /// Calls a method whose result is a `Result<R, E>`.
@@ -166,7 +165,7 @@ impl Stub {
     ) -> Result<Answer<C>, CallError> {
         let limit = self.limit();
         let pending = self.begin(caller, method, args, limit)?;
-        self.wait(method, pending, limit)
+        self.wait(method, pending, limit, Ok)
     }
 
     /// How long the call that begins now may take.
@@ -211,21 +210,21 @@ impl Stub {
             Ok(len) => len,
             Err(error) => return Err(CallError::Arguments { method: self.name(method), error }),
         };
-        draft.submit(number, len, limit).map_err(|failure| self.failed(method, failure))
+        Ok(draft.submit(number, len, limit))
     }
 
-    #[inline]
-    fn wait<C: Deref<Target = Caller>>(
+    #[inline(always)]
+    fn wait<C: Deref<Target = Caller>, T>(
         &self,
         method: u16,
         pending: Pending<C>,
         limit: Limit,
-    ) -> Result<Answer<C>, CallError> {
-        match pending.wait(limit) {
-            Ok(answer) if answer.status() == REPLIED => Ok(answer),
-            Ok(answer) => Err(self.not_replied(method, &answer)),
-            Err(failure) => Err(self.failed(method, failure)),
-        }
+        then: impl FnOnce(Answer<C>) -> Result<T, CallError>,
+    ) -> Result<T, CallError> {
+        let answered = |answer: Answer<C>| {
+            if answer.status() == REPLIED { then(answer) } else { Err(self.not_replied(method, &answer)) }
+        };
+        pending.wait_then(limit, answered, |failure| Err(self.failed(method, failure)))
     }
 
     /// Reads an owned value out of a reply.

@@ -1,1 +1,13 @@
-//! Tests of ipc-rpc.
+//! What the two-process tests of ipc-rpc share: services, helper processes, a look at `/proc`, and a peer written by hand.
+//!
+//! The helper programs are the binaries of this package. They leave when their standard input ends, and the kernel kills
+//! them when the thread that started them is gone, so no helper outlives its test.
+#![deny(unsafe_code)]
+
+pub mod helper;
+pub mod proc;
+pub mod raw;
+pub mod services;
+pub mod system;
+pub mod watchdog;
+pub mod zoo;

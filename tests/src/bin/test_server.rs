@@ -1,0 +1,57 @@
+//! Serves all test services: `test_server NAME [workers=N] [mode=OCTAL] [allow=UID] [clients=N] [blocks=N] [memory=N]`.
+//!
+//! Prints `bound` when clients can connect and `ended` after a graceful end, which the line `shutdown` on standard input
+//! asks for.
+
+use std::process::ExitCode;
+
+use ipc_rpc::{Limits, Server};
+use ipc_rpc_tests::helper;
+use ipc_rpc_tests::services::{Adder, CalcDispatcher, WorkDispatcher, Worker};
+use ipc_rpc_tests::zoo::{BorrowedDispatcher, Keeper, ZooDispatcher};
+
+fn number(text: &str) -> u32 {
+    text.parse().expect("a number")
+}
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    let name = arguments.next().expect("a name");
+    let mut server = Server::builder();
+    let mut limits = Limits::default();
+    for argument in arguments {
+        match argument.split_once('=').expect("an option") {
+            ("workers", n) => server = server.workers(number(n) as usize),
+            ("mode", mode) => server = server.socket_mode(u32::from_str_radix(mode, 8).expect("an octal number")),
+            ("allow", user) => server = server.allow_users([number(user)]),
+            ("clients", n) => limits.clients = number(n) as usize,
+            ("blocks", n) => limits.blocks = number(n),
+            ("memory", n) => limits.memory = number(n),
+            (other, _) => panic!("no option {other}"),
+        }
+    }
+    let server = server
+        .limits(limits)
+        .service(CalcDispatcher::new(Adder))
+        .service(WorkDispatcher::new(Worker::default()))
+        .service(ZooDispatcher::new(Keeper))
+        .service(BorrowedDispatcher::new(Keeper));
+    let server = match server.bind(&name) {
+        Ok(server) => server,
+        Err(error) => {
+            println!("{error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let handle = server.handle();
+    helper::live_no_longer_than_the_test(move |line| match line {
+        "shutdown" => handle.shutdown(),
+        other => panic!("no command {other}"),
+    });
+    println!("bound");
+    match server.run() {
+        Ok(()) => println!("ended"),
+        Err(error) => println!("{error}"),
+    }
+    ExitCode::SUCCESS
+}

@@ -1,0 +1,91 @@
+//! What `/proc` says of a process.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+/// A thread of a process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Thread {
+    /// Its number.
+    pub id: u32,
+    /// Its name.
+    pub name: String,
+    /// The kernel function it sleeps in.
+    pub waits_in: String,
+    /// How often it has been switched off a core, willingly or not.
+    pub switches: u64,
+}
+
+fn field(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(':'))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+/// All threads of process `pid`.
+pub fn threads(pid: u32) -> Vec<Thread> {
+    let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
+    let mut all: Vec<Thread> = tasks
+        .filter_map(|task| {
+            let path = task.ok()?.path();
+            let read = |file: &str| fs::read_to_string(path.join(file)).unwrap_or_default();
+            let status = read("status");
+            Some(Thread {
+                id: path.file_name()?.to_str()?.parse().ok()?,
+                name: read("comm").trim().to_owned(),
+                waits_in: read("wchan"),
+                switches: field(&status, "voluntary_ctxt_switches")? + field(&status, "nonvoluntary_ctxt_switches")?,
+            })
+        })
+        .collect();
+    all.sort_by_key(|t| t.id);
+    all
+}
+
+/// Context switches of all threads of process `pid`, by thread.
+pub fn switches(pid: u32) -> BTreeMap<u32, u64> {
+    threads(pid).into_iter().map(|t| (t.id, t.switches)).collect()
+}
+
+/// What the descriptors of process `pid` are open on, sorted, with inode numbers left out.
+pub fn descriptors(pid: u32) -> Vec<String> {
+    let Ok(links) = fs::read_dir(format!("/proc/{pid}/fd")) else { return Vec::new() };
+    let target = |link: fs::DirEntry| {
+        let target = fs::read_link(link.path()).ok()?.to_string_lossy().into_owned();
+        Some(target.split_once(":[").map_or(target.clone(), |(kind, _)| kind.to_owned()))
+    };
+    let mut all: Vec<String> = links.filter_map(|link| target(link.ok()?)).collect();
+    all.sort();
+    all
+}
+
+/// How many segments process `pid` has mapped.
+pub fn segments(pid: u32) -> usize {
+    let maps = fs::read_to_string(format!("/proc/{pid}/maps")).unwrap_or_default();
+    maps.lines().filter(|l| l.contains("memfd:ipc-rpc")).count()
+}
+
+/// Does the address lie in a segment of this very process?
+pub fn is_shared(address: usize) -> bool {
+    let maps = fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    maps.lines().filter(|l| l.contains("memfd:ipc-rpc")).any(|line| {
+        let range = line.split_whitespace().next().and_then(|r| r.split_once('-'));
+        range.is_some_and(|(from, to)| {
+            let number = |text| usize::from_str_radix(text, 16).unwrap_or(0);
+            (number(from)..number(to)).contains(&address)
+        })
+    })
+}
+
+/// Bytes of memory that process `pid` has to itself, and bytes of shared memory that it has touched.
+pub fn memory(pid: u32) -> (u64, u64) {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let of = |name| field(&status, name).unwrap_or(0) * 1024;
+    (of("RssAnon"), of("RssShmem"))
+}
+
+/// Whether process `pid` is alive (a zombie is not).
+pub fn is_alive(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
+    state.is_some_and(|s| !matches!(s, 'Z' | 'X'))
+}

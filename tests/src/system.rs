@@ -1,0 +1,92 @@
+//! The system calls that helpers and tests make themselves.
+//!
+//! # Safety
+//! Plain system calls on process numbers and on descriptors that are open for the call.
+#![allow(unsafe_code)]
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+/// Sends `signal` to process `pid`.
+///
+/// # Panics
+/// There is no such process, or it is another user's.
+pub fn kill(pid: u32, signal: i32) {
+    // SAFETY: plain arguments.
+    let done = unsafe { libc::kill(pid as libc::pid_t, signal) };
+    assert_eq!(done, 0, "kill {pid}: {}", io::Error::last_os_error());
+}
+
+/// Has the kernel kill this process when the thread that started it is gone.
+pub fn die_with_parent() {
+    // SAFETY: plain arguments.
+    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+}
+
+/// Is this process root?
+pub fn is_root() -> bool {
+    // SAFETY: no arguments, cannot fail.
+    unsafe { libc::geteuid() == 0 }
+}
+
+/// A memfd of `len` bytes with these seals.
+///
+/// # Panics
+/// The system refuses.
+pub fn memfd(len: u64, seals: i32) -> OwnedFd {
+    // SAFETY: the name is a NUL-terminated string that lives for the call.
+    let fd = unsafe { libc::memfd_create(c"test".as_ptr(), libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING) };
+    assert!(fd >= 0, "memfd_create: {}", io::Error::last_os_error());
+    // SAFETY: the kernel has just given us this descriptor.
+    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+    // SAFETY: plain system call on our own descriptor.
+    assert_eq!(unsafe { libc::ftruncate(fd.as_raw_fd(), len as libc::off_t) }, 0);
+    if seals != 0 {
+        // SAFETY: plain system call on our own descriptor.
+        assert_eq!(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_ADD_SEALS, seals) }, 0);
+    }
+    fd
+}
+
+/// The seals of an honest segment.
+pub const SEALS: i32 = libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_SEAL;
+
+/// Sends one packet with any number (up to 8) of descriptors.
+///
+/// # Errors
+/// The system's.
+pub fn send(socket: BorrowedFd<'_>, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+    #[repr(C, align(8))]
+    struct Control([u8; 128]);
+    let mut control = Control([0; 128]);
+    let mut part = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
+    // SAFETY: all-zero bytes are a valid `msghdr`, a plain C structure.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_iov = &raw mut part;
+    message.msg_iovlen = 1;
+    if !descriptors.is_empty() {
+        assert!(descriptors.len() <= 8);
+        let payload = size_of_val(descriptors) as libc::c_uint;
+        message.msg_control = control.0.as_mut_ptr().cast();
+        // SAFETY: pure computation.
+        message.msg_controllen = unsafe { libc::CMSG_SPACE(payload) } as _;
+        // SAFETY: `message` has a control buffer of the length just set.
+        let head = unsafe { libc::CMSG_FIRSTHDR(&raw const message) };
+        // SAFETY: pure computation.
+        let len = unsafe { libc::CMSG_LEN(payload) };
+        let value = libc::cmsghdr { cmsg_len: len as _, cmsg_level: libc::SOL_SOCKET, cmsg_type: libc::SCM_RIGHTS };
+        // SAFETY: `head` points into `control`, which is aligned for a `cmsghdr` and has 128 bytes.
+        unsafe { head.write(value) };
+        // SAFETY: `head` points to the header written above.
+        let data = unsafe { libc::CMSG_DATA(head) };
+        for (n, descriptor) in descriptors.iter().enumerate() {
+            // SAFETY: room for eight descriptors of four bytes was asserted above.
+            let place = unsafe { data.cast::<i32>().add(n) };
+            // SAFETY: inside `control`, as above.
+            unsafe { place.write_unaligned(descriptor.as_raw_fd()) };
+        }
+    }
+    // SAFETY: all pointers in `message` are to locals and to `bytes`, which live for the call.
+    let sent = unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const message, libc::MSG_NOSIGNAL) };
+    if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
