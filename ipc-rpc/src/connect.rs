@@ -61,6 +61,17 @@ impl Default for ClientConfig {
 }
 
 /// Why a client could not connect. Prints what was tried and what to do.
+///
+/// ```
+/// use ipc_rpc::{ConnectError, service};
+///
+/// #[service]
+/// pub trait Calc { fn add(&self, a: u64, b: u64) -> u64; }
+///
+/// let error = CalcClient::connect("/nowhere/calc.sock").unwrap_err();
+/// assert!(matches!(error, ConnectError::NoServer { .. }));
+/// assert!(error.to_string().starts_with("no server of Calc at /nowhere/calc.sock: there is no such socket"));
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ConnectError {

@@ -23,7 +23,8 @@ const MAX_LINES: usize = 4096;
 
 /// A method that client and server do not have in common; says what differs first.
 ///
-/// Prints for example as `Calc::add argument 2: i64 here, i32 there`.
+/// Prints for example as `Calc::add argument 2: i64 here, i32 there`. Clients get it in
+/// [`CallError::Incompatible`](crate::CallError::Incompatible) and [`ConnectError::Incompatible`](crate::ConnectError::Incompatible).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Mismatch {

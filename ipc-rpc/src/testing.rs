@@ -1,4 +1,7 @@
 //! A client and a server in one process, for tests: the same code path as between two, without a name.
+//!
+//! The memory is shared, the handshake is made and the calls go through blocks and queues as between processes; only the
+//! socket has no file. Nothing is left behind, and tests can run side by side.
 
 use std::fmt;
 use std::io;

@@ -9,6 +9,17 @@ use std::ptr::NonNull;
 /// How a peer's messages are read.
 ///
 /// All levels bound-check every offset and length of the call itself; they differ in how the bytes of a message are treated.
+/// `docs/safety.md` in the repository says what that means against a hostile peer.
+///
+/// ```
+/// use ipc_rpc::{ClientConfig, Server, Trust};
+///
+/// // A server whose clients run sandboxed as the same user, and a client that does not trust its server.
+/// let builder = Server::builder().trust(Trust::Snapshot);
+/// let config = ClientConfig { trust: Some(Trust::Snapshot), ..ClientConfig::default() };
+/// assert_ne!(config, ClientConfig::default());
+/// # drop(builder);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Trust {
