@@ -250,19 +250,24 @@ impl<'a> Call<'a> {
 
     /// Writes the reply's descriptor into the block. S2 follows. `true`: an extent holds the reply.
     #[inline]
-    pub(crate) fn finish(mut self, status: u16, len: usize) -> bool {
+    pub(crate) fn finish(&mut self, status: u16, len: usize) -> bool {
         let len = len.min(self.reply_room as usize) as u32;
         self.head.status.store(status, Ordering::Relaxed);
         self.head.reply_at.store(self.reply_at, Ordering::Relaxed);
         self.head.reply_len.store(len, Ordering::Relaxed);
-        match self.extent.take() {
-            Some(extent) => self.hold_reply(extent, len),
-            None => false,
+        self.extent.is_some() && self.hold_reply(len)
+    }
+
+    #[cold]
+    fn free_extent(&mut self) {
+        if let Some(extent) = self.extent.take() {
+            self.arena.free(self.segment, extent);
         }
     }
 
     #[cold]
-    fn hold_reply(&self, mut extent: Extent, len: u32) -> bool {
+    fn hold_reply(&mut self, len: u32) -> bool {
+        let Some(mut extent) = self.extent.take() else { return false };
         if len == 0 {
             self.arena.free(self.segment, extent);
             return false;
@@ -274,9 +279,10 @@ impl<'a> Call<'a> {
 }
 
 impl Drop for Call<'_> {
+    #[inline]
     fn drop(&mut self) {
-        if let Some(extent) = self.extent.take() {
-            self.arena.free(self.segment, extent);
+        if self.extent.is_some() {
+            self.free_extent();
         }
     }
 }

@@ -1,31 +1,24 @@
 //! The calling side of a channel: takes a block, lends it, waits, reads the reply, takes the block home.
 //!
 //! # The path of a call
-//! [`Caller::draft`] takes the hot block. The request is written into its memory (or into an extent, [`Draft::grow`]).
-//! [`Draft::submit`] is one swap (C1), plus a push (C2) and a ring if the callee is not looking. [`Pending::wait`] looks at
-//! the word (C4), and after a while parks on it (C3, futex). [`Answer`] holds the reply; dropping it brings the block home.
+//! [`Caller::draft`] takes the hot block; `lending.rs` has the rest: a draft is submitted, becomes pending, and is answered.
 //!
 //! # Ownership
-//! A block is in the pool, in one of the three types above, or a *zombie*: given up while lent, it comes home when the
+//! A block is in the pool, in one of the types of `lending.rs`, or a *zombie*: given up while lent, it comes home when the
 //! callee answers. Zombies are looked at when a block is needed; only a thread about to sleep for one asks to be told
 //! (`ANNOUNCE`), and such a block is reused only after its announcement was read (R3).
-//!
-//! # Safety
-//! One call that copies a growing request, whose memory is ours alone until it is submitted.
 //!
 //! # Death
 //! The thread of `bells.rs` sees the hang-up, notes it in `end`, then visits every lent block (C3 with `CANCELLED`, wake:
 //! P9). A caller that submits too late for the visit sees `end` before it sleeps (P12).
-#![allow(unsafe_code)]
 
 use std::io;
 use std::ops::Deref;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::ptr::NonNull;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use crate::arena::{Arena, NoExtent};
+use crate::arena::Arena;
 use crate::bells;
 use crate::clock;
 use crate::doorbell;
@@ -33,20 +26,16 @@ use crate::extent::Extent;
 use crate::futex;
 use crate::gap::Gap;
 use crate::handover;
-use crate::layout::{BlockHead, EXTENT_START, INLINE, INLINE_ROOM, MAX_MESSAGE, RELEASE};
+use crate::hot;
+use crate::layout::{BlockHead, MAX_MESSAGE, RELEASE};
 use crate::pool::Pool;
 use crate::queue::{Consumer, Kind, Producer};
 use crate::segment::{Area, Segment};
 use crate::socket;
-use crate::sync::{AtomicU8, AtomicU32, Ordering, fence, spin_hint};
+use crate::sync::{AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
 use crate::word::{self, Corrupt, Lent};
 
-/// Looks at a lent word before anything else is considered: about one to two microseconds.
-const FIRST_LOOKS: u32 = 48;
-/// A reply in the callee's arena of at least this many bytes is given back at once, not when its block is next used.
-const WORTH_RELEASING: u32 = 64 << 10;
-/// Looks between two readings of the clock while spinning on.
-const LOOKS_PER_READING: u32 = 16;
+pub use crate::lending::{Answer, Draft, Failure, Pending};
 
 /// How long a call may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,20 +48,6 @@ pub enum Limit {
     Until(u64),
 }
 
-/// Why there is no reply.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum Failure {
-    /// The limit passed; the call may have run or still be running.
-    TimedOut,
-    /// The peer is gone and had not begun.
-    NotStarted,
-    /// The peer is gone and had begun.
-    MayHaveRun,
-    /// The peer broke the protocol; the channel is closed.
-    Corrupt(Corrupt),
-}
-
 /// Why no block could be had.
 #[derive(Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -83,14 +58,24 @@ pub enum NoBlock {
     Ended,
 }
 
+static NUMBERS: AtomicU64 = AtomicU64::new(1);
+/// One in so many blocks may be kept by a thread.
+const KEPT: u32 = 8;
+
 const OPEN: u8 = 0;
 const HUNG_UP: u8 = 1;
 const BROKEN: u8 = 2;
 
+/// What a block that is not in the pool is called by: its number, and whether an extent goes with it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Block {
+    pub(crate) number: u32,
+    pub(crate) large: bool,
+}
+
 #[derive(Debug)]
 struct Zombie {
-    block: u32,
-    extent: Option<Extent>,
+    block: Block,
     announced: bool,
 }
 
@@ -103,16 +88,23 @@ struct Given {
 /// The calling side of a channel. Shared by all threads of the process.
 #[derive(Debug)]
 pub struct Caller {
-    segment: Segment,
+    number: u64,
+    this: Weak<Caller>,
+    /// Threads that may keep a block (`hot.rs`).
+    keepers: AtomicU32,
+    pub(crate) segment: Segment,
     socket: OwnedFd,
     pool: Pool,
-    arena: Arena,
+    pub(crate) arena: Arena,
+    /// Of each block, the extent of a request that did not fit; touched by the owner of the block only.
+    extents: Box<[Mutex<Option<Extent>>]>,
     requests: Producer,
     end: AtomicU8,
+    why: Mutex<Option<Corrupt>>,
     given: Mutex<Given>,
     freed: Condvar,
     zombies: AtomicU32,
-    gap: Gap,
+    pub(crate) gap: Gap,
 }
 
 impl Caller {
@@ -122,12 +114,17 @@ impl Caller {
     /// The system's, if the thread that listens for hang-ups cannot be started.
     pub fn new(segment: Segment, socket: OwnedFd) -> io::Result<Arc<Self>> {
         let geometry = *segment.geometry();
-        let caller = Arc::new(Caller {
+        let caller = Arc::new_cyclic(|this| Caller {
+            number: NUMBERS.fetch_add(1, Ordering::Relaxed),
+            this: this.clone(),
+            keepers: AtomicU32::new(0),
             socket,
             pool: Pool::new(geometry.blocks()),
             arena: Arena::new(geometry.caller_arena_at(), geometry.caller_arena()),
+            extents: (0..geometry.blocks()).map(|_| Mutex::new(None)).collect(),
             requests: Producer::new(),
             end: AtomicU8::new(OPEN),
+            why: Mutex::new(None),
             given: Mutex::default(),
             freed: Condvar::new(),
             zombies: AtomicU32::new(0),
@@ -171,12 +168,44 @@ impl Caller {
         if this.zombies.load(Ordering::Relaxed) != 0 {
             this.look_for_zombies();
         }
-        let block = match this.pool.pop() {
-            Some(block) => block,
-            None => this.wait_for_block(limit)?,
+        let number = match hot::take(this.number) {
+            Some(number) => number,
+            None => this.find_block(limit)?,
         };
-        let at = this.segment.geometry().block_at(block) + INLINE;
-        Ok(Draft { slot: Slot { caller: this, block, extent: None, state: State::Ours }, at, room: INLINE_ROOM })
+        Ok(Draft::new(this, number))
+    }
+
+    fn find_block(&self, limit: Limit) -> Result<u32, NoBlock> {
+        match self.pool.pop() {
+            Some(number) => Ok(number),
+            None => self.wait_for_block(limit),
+        }
+    }
+
+    /// This caller's number in this process, never 0 and never used again.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
+    pub(crate) fn weak(&self) -> Weak<Caller> {
+        self.this.clone()
+    }
+
+    /// May one more thread keep a block? Counts it if so.
+    pub(crate) fn may_keep(&self) -> bool {
+        let most = self.segment.geometry().blocks() / KEPT;
+        let one_more = |kept| (kept < most).then_some(kept + 1);
+        self.keepers.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_ok()
+    }
+
+    /// A thread that may keep a block ends, or turns to another caller.
+    pub(crate) fn keeps_no_longer(&self, block: Option<u32>) {
+        self.keepers.fetch_sub(1, Ordering::Relaxed);
+        if let Some(block) = block
+            && self.pool.push(block)
+        {
+            self.wake_one();
+        }
     }
 
     /// Brings answered zombies home: the block of a reply just released is the hot one.
@@ -229,10 +258,11 @@ impl Caller {
     fn ask_to_be_told(&self, given: &mut Given) -> bool {
         let mut answered = false;
         for zombie in given.zombies.iter_mut().filter(|z| !z.announced) {
-            match self.head(zombie.block).map(|head| handover::wish(&head.word, word::ANNOUNCE)) {
+            match self.head(zombie.block.number).map(|head| handover::wish(&head.word, word::ANNOUNCE)) {
                 Some(Ok(Lent::Out(_))) => zombie.announced = true,
                 Some(Ok(Lent::Done)) => answered = true,
-                Some(Err(_)) | None => self.condemn(),
+                Some(Err(corrupt)) => self.condemn(corrupt),
+                None => {}
             }
         }
         answered
@@ -245,21 +275,22 @@ impl Caller {
                 Ok(None) => break,
                 Ok(Some(entry)) => {
                     let block = self.segment.geometry().block_index(entry.offset);
-                    let told = given.zombies.iter_mut().find(|z| z.announced && Some(z.block) == block);
+                    let told = given.zombies.iter_mut().find(|z| z.announced && Some(z.block.number) == block);
                     match told {
                         Some(zombie) if entry.kind == Kind::Announcement => zombie.announced = false,
-                        _ => return self.condemn(),
+                        _ => return self.condemn(Corrupt(u64::from(entry.offset))),
                     }
                 }
-                Err(_) => return self.condemn(),
+                Err(corrupt) => return self.condemn(corrupt),
             }
         }
         let mut at = 0;
         while let Some(zombie) = given.zombies.get(at) {
-            let done = match self.head(zombie.block).map(|head| handover::look(&head.word)) {
+            let done = match self.head(zombie.block.number).map(|head| handover::look(&head.word)) {
                 Some(Ok(Lent::Done)) => true,
                 Some(Ok(Lent::Out(_))) => false,
-                _ => return self.condemn(),
+                Some(Err(corrupt)) => return self.condemn(corrupt),
+                None => return,
             };
             if !done || zombie.announced {
                 at += 1;
@@ -267,16 +298,15 @@ impl Caller {
             }
             let zombie = given.zombies.swap_remove(at);
             self.zombies.fetch_sub(1, Ordering::Relaxed);
-            if let Some(extent) = zombie.extent {
-                self.arena.free(&self.segment, extent);
-            }
-            if self.pool.push(zombie.block) {
+            self.free_extent(zombie.block);
+            if self.pool.push(zombie.block.number) {
                 self.freed.notify_one();
             }
         }
     }
 
-    fn head(&self, block: u32) -> Option<&BlockHead> {
+    #[inline(always)]
+    pub(crate) fn head(&self, block: u32) -> Option<&BlockHead> {
         self.segment.block(block)
     }
 
@@ -286,7 +316,8 @@ impl Caller {
 
     /// Closes the channel because the peer broke the protocol.
     #[cold]
-    fn condemn(&self) {
+    pub(crate) fn condemn(&self, why: Corrupt) {
+        self.why.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(why);
         let _ = self.end.compare_exchange(OPEN, BROKEN, Ordering::Relaxed, Ordering::Relaxed);
         socket::shut_down(self.socket());
     }
@@ -313,11 +344,84 @@ impl Caller {
         self.freed.notify_all();
     }
 
+    /// What the peer broke the protocol with, if it did.
+    pub(crate) fn why_broken(&self) -> Option<Corrupt> {
+        *self.why.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The extent that goes with a block. The lock is never contended: a block has one owner.
+    pub(crate) fn extent(&self, number: u32) -> Option<MutexGuard<'_, Option<Extent>>> {
+        let extent = self.extents.get(number as usize)?;
+        Some(extent.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     #[inline]
-    fn bring_home(&self, block: u32) {
-        if self.pool.push(block) {
+    pub(crate) fn free_extent(&self, block: Block) {
+        if block.large {
+            self.free_large(block.number);
+        }
+    }
+
+    #[cold]
+    fn free_large(&self, number: u32) {
+        if let Some(extent) = self.extent(number).and_then(|mut e| e.take()) {
+            self.arena.free(&self.segment, extent);
+        }
+    }
+
+    /// A block of ours comes home.
+    #[inline]
+    pub(crate) fn bring_home(&self, block: Block) {
+        self.free_extent(block);
+        if self.pool.has_waiters() || !hot::keep(self.number, block.number) {
+            self.bring_to_pool(block.number);
+        }
+    }
+
+    #[inline(never)]
+    fn bring_to_pool(&self, number: u32) {
+        if !self.pool.has_waiters() && hot::adopt(self) && hot::keep(self.number, number) {
+            return;
+        }
+        if self.pool.push(number) {
             self.wake_one();
         }
+    }
+
+    /// A lent block is given up: it comes home when the callee answers.
+    #[cold]
+    pub(crate) fn abandon(&self, block: Block) {
+        if let Some(head) = self.head(block.number) {
+            let _ = handover::wish(&head.word, word::CANCELLED);
+        }
+        self.add_zombie(block);
+    }
+
+    /// Lends a block once more, only to give the memory of its reply back. Nobody waits for the answer.
+    #[cold]
+    pub(crate) fn release_reply(&self, block: Block) {
+        self.free_extent(block);
+        let Some(head) = self.head(block.number) else { return };
+        head.taken.store(0, Ordering::Relaxed);
+        head.method.store(RELEASE, Ordering::Relaxed);
+        head.deadline.store(0, Ordering::Relaxed);
+        match handover::submit(&head.word, 0) {
+            Ok(watched) => {
+                if !watched {
+                    self.push(block.number);
+                }
+                self.add_zombie(Block { large: false, ..block });
+            }
+            Err(corrupt) => self.condemn(corrupt),
+        }
+    }
+
+    fn add_zombie(&self, block: Block) {
+        let mut given = self.lock();
+        given.zombies.push(Zombie { block, announced: false });
+        self.zombies.fetch_add(1, Ordering::Relaxed);
+        // Whoever sleeps for a block has not asked to be told of this one yet; which of them will stay to ask is unknown.
+        self.freed.notify_all();
     }
 
     #[cold]
@@ -327,7 +431,7 @@ impl Caller {
     }
 
     /// C2. `true`: the callee slept and had to be woken.
-    fn push(&self, block: u32) -> bool {
+    pub(crate) fn push(&self, block: u32) -> bool {
         let offset = self.segment.geometry().block_at(block);
         self.requests.push(self.segment.request_cells(), Kind::Request, offset);
         let flags = self.segment.callee_flags();
@@ -342,20 +446,24 @@ impl Caller {
     /// Reads where the reply of an answered block lies; every word once, each judged against memory that this call lent
     /// or the callee's arena.
     #[inline]
-    fn reply_of(&self, block: u32, extent: Option<&Extent>) -> Result<Reply, Corrupt> {
-        let Some(head) = self.head(block) else { return Err(Corrupt(u64::from(block))) };
+    pub(crate) fn reply_of(&self, block: Block) -> Result<Reply, Corrupt> {
+        let Some(head) = self.head(block.number) else { return Err(Corrupt(u64::from(block.number))) };
         let (at, len) = (head.reply_at.load(Ordering::Relaxed), head.reply_len.load(Ordering::Relaxed));
         let status = head.status.load(Ordering::Relaxed);
         if len == 0 {
             return Ok(Reply { status, at: 0, len, theirs: false });
         }
-        if self.segment.bytes(Area::Inline(block), at, len).is_some() {
+        if self.segment.bytes(Area::Inline(block.number), at, len).is_some() {
             return Ok(Reply { status, at, len, theirs: false });
         }
+        self.large_reply_of(block, status, at, len)
+    }
+
+    fn large_reply_of(&self, block: Block, status: u16, at: u32, len: u32) -> Result<Reply, Corrupt> {
         if len > MAX_MESSAGE {
             return Err(Corrupt(u64::from(len)));
         }
-        if let Some(extent) = extent
+        if let Some(extent) = self.extent(block.number).as_ref().and_then(|e| e.as_ref())
             && at >= extent.offset()
             && at - extent.offset() <= extent.len()
             && len <= extent.len() - (at - extent.offset())
@@ -375,330 +483,13 @@ impl Drop for Caller {
     }
 }
 
+/// Where a reply lies, checked.
 #[derive(Debug, Clone, Copy)]
-struct Reply {
-    status: u16,
+pub(crate) struct Reply {
+    pub(crate) status: u16,
     /// Offset in the segment, checked.
-    at: u32,
-    len: u32,
+    pub(crate) at: u32,
+    pub(crate) len: u32,
     /// It lies in the callee's arena.
-    theirs: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    /// In our hands: the request is being written, or the reply read.
-    Ours,
-    /// Lent.
-    Lent,
-    /// With a peer that is gone: never used again.
-    Lost,
-}
-
-/// A block that is not in the pool, and the extent that goes with it.
-#[derive(Debug)]
-struct Slot<C: Deref<Target = Caller>> {
-    caller: C,
-    block: u32,
-    extent: Option<Extent>,
-    state: State,
-}
-
-impl<C: Deref<Target = Caller>> Slot<C> {
-    #[inline]
-    fn head(&self) -> &BlockHead {
-        match self.caller.segment.block(self.block) {
-            Some(head) => head,
-            None => unreachable!("the pool of a channel holds only its own blocks"),
-        }
-    }
-
-    /// Lends the block once more, only to give the memory of its reply back. Nobody waits for the answer.
-    #[cold]
-    fn release_reply(&mut self) {
-        if let Some(extent) = self.extent.take() {
-            self.caller.arena.free(&self.caller.segment, extent);
-        }
-        let head = self.head();
-        head.taken.store(0, Ordering::Relaxed);
-        head.method.store(RELEASE, Ordering::Relaxed);
-        head.deadline.store(0, Ordering::Relaxed);
-        match handover::submit(&head.word, 0) {
-            Ok(watched) => {
-                if !watched {
-                    self.caller.push(self.block);
-                }
-                self.become_zombie();
-            }
-            Err(_) => self.caller.condemn(),
-        }
-        self.state = State::Lost;
-    }
-
-    /// A lent block is given up: it comes home when the callee answers.
-    #[cold]
-    fn abandon(&mut self) {
-        let _ = handover::wish(&self.head().word, word::CANCELLED);
-        self.become_zombie();
-    }
-
-    fn become_zombie(&mut self) {
-        let mut given = self.caller.lock();
-        given.zombies.push(Zombie { block: self.block, extent: self.extent.take(), announced: false });
-        self.caller.zombies.fetch_add(1, Ordering::Relaxed);
-        // Whoever sleeps for a block has not asked to be told of this one yet; which of them will stay to ask is unknown.
-        self.caller.freed.notify_all();
-        drop(given);
-    }
-}
-
-impl<C: Deref<Target = Caller>> Drop for Slot<C> {
-    #[inline]
-    fn drop(&mut self) {
-        match self.state {
-            State::Ours => {
-                if let Some(extent) = self.extent.take() {
-                    self.caller.arena.free(&self.caller.segment, extent);
-                }
-                self.caller.bring_home(self.block);
-            }
-            State::Lent => self.abandon(),
-            State::Lost => {}
-        }
-    }
-}
-
-/// A block whose request is being written. Dropping it brings the block home.
-#[derive(Debug)]
-pub struct Draft<C: Deref<Target = Caller>> {
-    slot: Slot<C>,
-    at: u32,
-    room: u32,
-}
-
-impl<C: Deref<Target = Caller>> Draft<C> {
-    /// Where the request goes: address of its first byte, and how many bytes there are. The address is 8 modulo 16. The
-    /// memory is ours alone until [`Draft::submit`] or [`Draft::grow`].
-    #[inline]
-    pub fn buffer(&self) -> (NonNull<u8>, usize) {
-        let segment = &self.slot.caller.segment;
-        let area = if self.slot.extent.is_some() { Area::CallerArena } else { Area::Inline(self.slot.block) };
-        match segment.bytes(area, self.at, self.room) {
-            Some(data) => (data, self.room as usize),
-            None => (NonNull::dangling(), 0),
-        }
-    }
-
-    /// Moves the request to memory of at least `needed` bytes, the first `used` bytes with it.
-    ///
-    /// # Errors
-    /// [`NoExtent`]; what was written stays where it was.
-    #[cold]
-    pub fn grow(&mut self, used: usize, needed: usize) -> Result<(NonNull<u8>, usize), NoExtent> {
-        let (from, room) = self.buffer();
-        let caller = &*self.slot.caller;
-        // SAFETY: the first `room` bytes at `from` are this draft's, in its block or in its extent, which is not lent.
-        unsafe { caller.arena.grow(&caller.segment, &mut self.slot.extent, from, used.min(room), needed)? };
-        if let Some(extent) = &self.slot.extent {
-            self.at = extent.offset() + EXTENT_START;
-            self.room = extent.len() - EXTENT_START;
-        }
-        Ok(self.buffer())
-    }
-
-    /// Lends the block with a request of `len` bytes to method `method`.
-    ///
-    /// # Errors
-    /// [`Failure::Corrupt`] if the peer had tampered with the block; the channel is closed then.
-    #[inline]
-    pub fn submit(mut self, method: u16, len: usize, limit: Limit) -> Result<Pending<C>, Failure> {
-        let head = self.slot.head();
-        head.taken.store(0, Ordering::Relaxed);
-        head.method.store(method, Ordering::Relaxed);
-        head.request_at.store(self.at, Ordering::Relaxed);
-        head.request_len.store(len.min(self.room as usize) as u32, Ordering::Relaxed);
-        head.room.store(self.room, Ordering::Relaxed);
-        head.deadline.store(if let Limit::Until(deadline) = limit { deadline } else { 0 }, Ordering::Relaxed);
-        match handover::submit(&head.word, 0) {
-            Ok(watched) => {
-                self.slot.state = State::Lent;
-                let caller = &*self.slot.caller;
-                let rang = !watched && caller.push(self.slot.block);
-                Ok(Pending { slot: self.slot, rang, limit })
-            }
-            Err(corrupt) => {
-                self.slot.state = State::Lost;
-                self.slot.caller.condemn();
-                Err(Failure::Corrupt(corrupt))
-            }
-        }
-    }
-}
-
-/// A lent block. Dropping it gives the call up.
-#[derive(Debug)]
-#[must_use = "dropping a pending call cancels it"]
-pub struct Pending<C: Deref<Target = Caller>> {
-    slot: Slot<C>,
-    rang: bool,
-    limit: Limit,
-}
-
-impl<C: Deref<Target = Caller>> Pending<C> {
-    /// Waits for the reply.
-    ///
-    /// # Errors
-    /// [`Failure`]. After `TimedOut` the block comes home later, by itself.
-    #[inline]
-    pub fn wait(mut self) -> Result<Answer<C>, Failure> {
-        let word = &self.slot.head().word;
-        for _ in 0..FIRST_LOOKS {
-            match handover::look(word) {
-                Ok(Lent::Done) => return self.answered(),
-                Ok(Lent::Out(_)) => spin_hint(),
-                Err(corrupt) => return Err(self.corrupt(corrupt)),
-            }
-        }
-        match self.wait_long() {
-            Ok(()) => self.answered(),
-            Err(failure) => Err(failure),
-        }
-    }
-
-    #[inline]
-    fn answered(mut self) -> Result<Answer<C>, Failure> {
-        self.slot.state = State::Ours;
-        match self.slot.caller.reply_of(self.slot.block, self.slot.extent.as_ref()) {
-            Ok(reply) => Ok(Answer { slot: self.slot, reply }),
-            Err(corrupt) => Err(self.corrupt(corrupt)),
-        }
-    }
-
-    #[cold]
-    fn corrupt(&mut self, corrupt: Corrupt) -> Failure {
-        self.slot.state = State::Lost;
-        self.slot.caller.condemn();
-        Failure::Corrupt(corrupt)
-    }
-
-    /// The reply did not come at once: spin on if that is worth it, then park.
-    #[cold]
-    #[inline(never)]
-    fn wait_long(&mut self) -> Result<(), Failure> {
-        let start = clock::now();
-        let deadline = match self.limit {
-            Limit::None => u64::MAX,
-            Limit::Lazy(timeout) => start.saturating_add(clock::nanoseconds(timeout)),
-            Limit::Until(deadline) => deadline,
-        };
-        let caller = &*self.slot.caller;
-        let head = self.slot.head();
-        if deadline != u64::MAX {
-            head.deadline.store(deadline, Ordering::Relaxed);
-        }
-        // A callee that was last seen on this very core cannot run while we spin here, and one that had to be woken
-        // usually starts on the waker's core: the kernel hands the core over faster than we can wait.
-        let core = clock::core();
-        let shares_core = core != 0 && caller.segment.callee_flags().core.load(Ordering::Relaxed) == core;
-        let own = &caller.segment.caller_flags().core;
-        if own.load(Ordering::Relaxed) != core {
-            own.store(core, Ordering::Relaxed);
-        }
-        let spin = if shares_core || self.rang { 0 } else { caller.gap.worth_spinning() };
-        let until = start.saturating_add(spin).min(deadline);
-        let mut now = start;
-        while now < until && !caller.has_ended() {
-            for _ in 0..LOOKS_PER_READING {
-                match handover::look(&head.word) {
-                    Ok(Lent::Done) => {
-                        caller.gap.learn(clock::now().saturating_sub(start));
-                        return Ok(());
-                    }
-                    Ok(Lent::Out(_)) => spin_hint(),
-                    Err(corrupt) => return Err(self.corrupt(corrupt)),
-                }
-            }
-            now = clock::now();
-        }
-        self.park(start, deadline)
-    }
-
-    fn park(&mut self, start: u64, deadline: u64) -> Result<(), Failure> {
-        let caller = &*self.slot.caller;
-        let head = self.slot.head();
-        let until = (deadline != u64::MAX).then_some(deadline);
-        loop {
-            let value = match handover::wish(&head.word, word::PARKED) {
-                Ok(Lent::Done) => break,
-                // Only the visit of a dead channel cancels a call that somebody waits for, and it wakes but once.
-                Ok(Lent::Out(value)) if value & word::CANCELLED != 0 => return self.outcome(),
-                Ok(Lent::Out(value)) => value,
-                Err(corrupt) => return Err(self.corrupt(corrupt)),
-            };
-            fence(Ordering::SeqCst); // [P12] pairs with the fence in `hung_up`.
-            if caller.has_ended() {
-                return self.outcome();
-            }
-            if clock::now() >= deadline {
-                return match handover::wish(&head.word, word::CANCELLED) {
-                    Ok(Lent::Done) => Ok(()),
-                    Ok(Lent::Out(_)) => Err(Failure::TimedOut),
-                    Err(corrupt) => Err(self.corrupt(corrupt)),
-                };
-            }
-            futex::wait(&head.word, value, until); // [P7]
-        }
-        // The callee noted when it woke us; without a note, now is the best guess.
-        let woken = caller.segment.caller_flags().woken_at.load(Ordering::Relaxed);
-        let came = if woken >= start { woken } else { clock::now() };
-        caller.gap.learn(came.saturating_sub(start));
-        Ok(())
-    }
-
-    /// The peer is gone: what the block says is final.
-    #[cold]
-    fn outcome(&mut self) -> Result<(), Failure> {
-        let head = self.slot.head();
-        let began = handover::was_taken(&head.taken); // [P8]
-        match handover::look(&head.word) {
-            Ok(Lent::Done) => Ok(()),
-            Ok(Lent::Out(_)) => {
-                self.slot.state = State::Lost;
-                let broken = self.slot.caller.end.load(Ordering::Relaxed) == BROKEN;
-                Err(if began || broken { Failure::MayHaveRun } else { Failure::NotStarted })
-            }
-            Err(corrupt) => Err(self.corrupt(corrupt)),
-        }
-    }
-}
-
-/// A reply, and the memory it lies in. Dropping it brings the block home.
-#[derive(Debug)]
-pub struct Answer<C: Deref<Target = Caller>> {
-    slot: Slot<C>,
-    reply: Reply,
-}
-
-impl<C: Deref<Target = Caller>> Answer<C> {
-    /// How the call ended, as the callee put it.
-    #[inline]
-    pub fn status(&self) -> u16 {
-        self.reply.status
-    }
-
-    /// Address and number of the reply's bytes. They are ours until this value is dropped; a hostile peer can still
-    /// change them.
-    #[inline]
-    pub fn bytes(&self) -> (NonNull<u8>, usize) {
-        (self.slot.caller.segment.pointer(self.reply.at), self.reply.len as usize)
-    }
-}
-
-impl<C: Deref<Target = Caller>> Drop for Answer<C> {
-    #[inline]
-    fn drop(&mut self) {
-        if self.reply.theirs && self.reply.len >= WORTH_RELEASING {
-            self.slot.release_reply();
-        }
-    }
+    pub(crate) theirs: bool,
 }

@@ -2,13 +2,20 @@
 //!
 //! A pass goes round in one direction: the watched words first, then the head of each queue. After a hit it goes on *behind*
 //! it, so that no watched block can hide a queue, and no channel another one.
+//!
+//! # Safety
+//! Pointers into channels that `channels` keeps alive: looking them up by place for every word would cost more than looking
+//! at the word.
+#![allow(unsafe_code)]
 
+use std::ptr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use crate::callee::Channel;
 use crate::handover;
+use crate::layout::BlockHead;
 use crate::queue::{Consumer, Kind};
+use crate::sync::{AtomicU64, Ordering};
 use crate::word::{self, Corrupt, Seen};
 
 /// Blocks watched in all, and of one channel.
@@ -16,8 +23,11 @@ const WATCHES: usize = 16;
 const WATCHES_PER_CHANNEL: usize = 4;
 
 /// A place in the watch set.
-struct Watch {
-    channel: usize,
+struct Watch<P> {
+    channel: *const Channel<P>,
+    head: *const BlockHead,
+    /// The place of the channel.
+    at: usize,
     block: u32,
 }
 
@@ -25,21 +35,30 @@ struct Watch {
 pub(crate) struct Scanned<P> {
     pub(crate) channel: Arc<Channel<P>>,
     requests: Consumer,
+    /// The cells of its queue, which `channel` keeps mapped.
+    cells: *const [AtomicU64],
     pub(crate) hung_up: bool,
 }
 
 impl<P> Scanned<P> {
+    #[inline(always)]
+    fn cells(&self) -> &[AtomicU64] {
+        // SAFETY: cells of the segment that `channel` keeps mapped; atomics only.
+        unsafe { &*self.cells }
+    }
+
     /// Is there an entry at the head of its queue?
     pub(crate) fn is_ready(&self) -> bool {
-        !self.channel.is_broken() && self.requests.is_ready(self.channel.segment.request_cells())
+        !self.channel.is_broken() && self.requests.is_ready(self.cells())
     }
 }
 
 /// The data of the role.
 pub(crate) struct Hold<P> {
     pub(crate) channels: Vec<Option<Scanned<P>>>,
-    watches: [Option<Watch>; WATCHES],
-    /// Which of `watches` are taken.
+    /// A watched block's channel is in `channels` at its place: it is forgotten before the channel is retired.
+    watches: [Watch<P>; WATCHES],
+    /// Which of `watches` mean anything, a bit each.
     watching: u32,
     /// Where the next pass begins: a watch, or behind them a channel's queue.
     cursor: usize,
@@ -51,9 +70,11 @@ pub(crate) struct Hold<P> {
     pub(crate) work: u32,
 }
 
-/// A request that was found.
-pub(crate) struct Found {
-    pub(crate) channel: usize,
+/// A request that was found. The channel is alive while the role is held.
+pub(crate) struct Found<P> {
+    pub(crate) channel: *const Channel<P>,
+    /// The place of the channel.
+    pub(crate) at: usize,
     pub(crate) block: u32,
 }
 
@@ -62,7 +83,7 @@ impl<P> Hold<P> {
     pub(crate) fn new() -> Self {
         Hold {
             channels: Vec::new(),
-            watches: [const { None }; WATCHES],
+            watches: [const { Watch { channel: ptr::null(), head: ptr::null(), at: 0, block: 0 } }; WATCHES],
             watching: 0,
             cursor: 0,
             retired: Vec::new(),
@@ -73,21 +94,22 @@ impl<P> Hold<P> {
 
     /// Scans `channel` from now on.
     pub(crate) fn add(&mut self, channel: Arc<Channel<P>>) {
-        let scanned = Scanned { channel, requests: Consumer::new(), hung_up: false };
+        let cells = ptr::from_ref(channel.segment.request_cells());
+        let scanned = Scanned { channel, requests: Consumer::new(), cells, hung_up: false };
         match self.channels.iter_mut().find(|c| c.is_none()) {
             Some(place) => *place = Some(scanned),
             None => self.channels.push(Some(scanned)),
         }
     }
 
-    /// The channel at a place, if it is still in use.
+    /// Is this channel still scanned at its place?
     #[inline]
-    pub(crate) fn channel(&self, at: usize) -> Option<&Arc<Channel<P>>> {
-        self.channels.get(at).and_then(Option::as_ref).map(|c| &c.channel)
+    pub(crate) fn has(&self, at: usize, channel: *const Channel<P>) -> bool {
+        matches!(self.channels.get(at), Some(Some(c)) if Arc::as_ptr(&c.channel) == channel)
     }
 
     /// Takes every promise to watch back, until one turns out to have been answered with a request.
-    pub(crate) fn unwatch_all(&mut self) -> Option<Found> {
+    pub(crate) fn unwatch_all(&mut self) -> Option<Found<P>> {
         while self.watching != 0 {
             if let Some(found) = self.unwatch(self.watching.trailing_zeros() as usize) {
                 return Some(found);
@@ -97,31 +119,55 @@ impl<P> Hold<P> {
     }
 
     /// The next request at or behind the cursor, which moves behind it: no watched block can hide a queue.
-    #[inline]
-    pub(crate) fn next(&mut self) -> Option<Found> {
-        let start = self.cursor;
-        let end = WATCHES + self.channels.len();
-        let found = self.look(start, end);
-        if found.is_some() || start == 0 { found } else { self.look(0, start.min(end)) }
+    #[inline(always)]
+    pub(crate) fn next(&mut self) -> Option<Found<P>> {
+        let all = self.channels.len();
+        if self.cursor < WATCHES {
+            let behind = u32::MAX << self.cursor;
+            let found = self.look_at_watches(behind).or_else(|| self.look_at_queues(0, all));
+            return found.or_else(|| self.look_at_watches(!behind));
+        }
+        let start = (self.cursor - WATCHES).min(all);
+        let found = self.look_at_queues(start, all).or_else(|| self.look_at_watches(u32::MAX));
+        found.or_else(|| self.look_at_queues(0, start))
     }
 
-    /// Looks at the places from `from` to `to`: watches first, queues behind.
-    #[inline]
-    fn look(&mut self, from: usize, to: usize) -> Option<Found> {
-        if from < WATCHES {
-            let below = if to < WATCHES { (1u32 << to) - 1 } else { u32::MAX };
-            let mut left = self.watching & below & (u32::MAX << from);
-            while left != 0 {
-                let at = left.trailing_zeros() as usize;
-                left &= left - 1;
-                if let Some(found) = self.look_at_watch(at) {
+    /// Looks at the watched words at the places in `mask`.
+    #[inline(always)]
+    fn look_at_watches(&mut self, mask: u32) -> Option<Found<P>> {
+        let mut left = self.watching & mask;
+        while left != 0 {
+            let at = left.trailing_zeros() as usize;
+            left &= left - 1;
+            let Some(watch) = self.watches.get(at) else { continue };
+            // SAFETY: its bit is set, so this is the block of a channel that `channels` keeps alive; atomics only.
+            let value = unsafe { &*watch.head }.word.load(Ordering::Acquire); // [P1]
+            if value == word::DONE | word::WATCHED {
+                continue;
+            }
+            let found = Found { channel: watch.channel, at: watch.at, block: watch.block };
+            self.forget_watch(at);
+            match word::unwatched(value) {
+                Ok(_) => {
                     self.cursor = at + 1;
                     return Some(found);
                 }
+                // SAFETY: as above, of its channel.
+                Err(corrupt) => unsafe { &*found.channel }.condemn(corrupt),
             }
         }
-        for at in from.saturating_sub(WATCHES)..to.saturating_sub(WATCHES) {
-            if let Some(found) = self.look_at_queue(at) {
+        None
+    }
+
+    /// Looks at the head of each queue from place `from` to `to`.
+    #[inline(always)]
+    fn look_at_queues(&mut self, from: usize, to: usize) -> Option<Found<P>> {
+        for at in from..to {
+            let ready = match self.channels.get(at) {
+                Some(Some(scanned)) => scanned.requests.is_ready(scanned.cells()),
+                _ => false,
+            };
+            if ready && let Some(found) = self.pop(at) {
                 self.cursor = WATCHES + at + 1;
                 return Some(found);
             }
@@ -129,108 +175,81 @@ impl<P> Hold<P> {
         None
     }
 
-    #[inline]
-    fn look_at_watch(&mut self, at: usize) -> Option<Found> {
-        let Some(Some(watch)) = self.watches.get(at) else { return None };
-        let (channel, block) = (watch.channel, watch.block);
-        let Some(Some(scanned)) = self.channels.get(channel) else { return None };
-        let head = scanned.channel.segment.block(block)?;
-        let value = head.word.load(Ordering::Acquire);
-        if value == word::DONE | word::WATCHED {
-            return None;
-        }
-        let here = &scanned.channel;
-        let found = match word::unwatched(value) {
-            Ok(true) => Some(Found { channel, block }),
-            Ok(false) => return None,
-            Err(corrupt) => {
-                here.condemn(corrupt);
-                None
-            }
-        };
-        self.forget_watch(at);
-        found
-    }
-
-    #[inline]
-    fn look_at_queue(&mut self, at: usize) -> Option<Found> {
+    /// Pops from the queue at place `at`, and judges the entry.
+    fn pop(&mut self, at: usize) -> Option<Found<P>> {
         let Some(Some(scanned)) = self.channels.get_mut(at) else { return None };
         if scanned.channel.is_broken() {
             return None;
         }
-        let entry = match scanned.requests.pop(scanned.channel.segment.request_cells()) {
-            Ok(None) => return None,
-            Ok(Some(entry)) => entry,
+        // SAFETY: cells of the segment that `channel` keeps mapped; atomics only.
+        let cells = unsafe { &*scanned.cells };
+        let popped = scanned.requests.pop(cells);
+        let Some(Some(scanned)) = self.channels.get(at) else { return None };
+        let channel = Arc::as_ptr(&scanned.channel);
+        let entry = match popped {
+            Ok(entry) => entry?,
             Err(corrupt) => {
                 scanned.channel.condemn(corrupt);
                 return None;
             }
         };
-        let here = self.channel(at)?;
-        let nonsense = Corrupt(u64::from(entry.offset));
-        match entry.kind {
-            Kind::Request => match here.segment.geometry().block_index(entry.offset) {
-                Some(block) if !self.is_watched(at, block) => Some(Found { channel: at, block }),
-                _ => {
-                    here.condemn(nonsense);
-                    None
-                }
-            },
-            Kind::Announcement => {
-                here.condemn(nonsense);
+        let block = scanned.channel.segment.geometry().block_index(entry.offset);
+        match block.filter(|block| entry.kind == Kind::Request && !self.is_watched(channel, *block)) {
+            Some(block) => Some(Found { channel, at, block }),
+            None => {
+                scanned.channel.condemn(Corrupt(u64::from(entry.offset)));
                 None
             }
         }
     }
 
-    fn is_watched(&self, channel: usize, block: u32) -> bool {
-        self.watching != 0 && self.watches.iter().flatten().any(|w| w.channel == channel && w.block == block)
+    /// The watches that mean something, with their places.
+    fn watched(&self) -> impl Iterator<Item = (usize, &Watch<P>)> + Clone {
+        self.watches.iter().enumerate().filter(|(at, _)| self.watching & (1 << at) != 0)
     }
 
+    fn is_watched(&self, channel: *const Channel<P>, block: u32) -> bool {
+        self.watched().any(|(_, w)| w.channel == channel && w.block == block)
+    }
+
+    #[inline(always)]
     fn forget_watch(&mut self, at: usize) {
-        if let Some(place) = self.watches.get_mut(at) {
-            *place = None;
-            self.watching &= !(1 << at);
-        }
+        self.watching &= !(1 << at);
     }
 
-    /// Puts a block that was answered with `WATCHED` into the set. Beyond a limit an older one is given up; gives that one
-    /// if its request has arrived.
+    /// Puts a block that was answered with `WATCHED` into the set; its channel is scanned at place `at`. Beyond a limit an
+    /// older one is given up; gives that one if its request has arrived.
     #[inline]
-    pub(crate) fn watch(&mut self, channel: usize, block: u32) -> Option<Found> {
-        let mut evicted = None;
-        if self.watching != 0 {
-            let mut own = (0, 0);
-            for (at, watch) in self.watches.iter().enumerate() {
-                if watch.as_ref().is_some_and(|w| w.channel == channel) {
-                    own = (own.0 + 1, at);
-                }
-            }
-            if own.0 >= WATCHES_PER_CHANNEL {
-                evicted = self.unwatch(own.1);
-            } else if self.watching.count_ones() as usize >= WATCHES {
-                evicted = self.unwatch(self.cursor % WATCHES);
-            }
-        }
+    pub(crate) fn watch(&mut self, found: Found<P>, head: *const BlockHead) -> Option<Found<P>> {
+        let evicted = if self.watching == 0 { None } else { self.evict(found.channel) };
         let free = (!self.watching).trailing_zeros() as usize;
         if let Some(place) = self.watches.get_mut(free) {
-            *place = Some(Watch { channel, block });
+            *place = Watch { channel: found.channel, head, at: found.at, block: found.block };
             self.watching |= 1 << free;
         }
         evicted
     }
 
+    /// Makes room for one more watched block of `channel`.
+    fn evict(&mut self, channel: *const Channel<P>) -> Option<Found<P>> {
+        let own = self.watched().filter(|(_, w)| w.channel == channel);
+        if let (WATCHES_PER_CHANNEL.., Some((last, _))) = (own.clone().count(), own.last()) {
+            return self.unwatch(last);
+        }
+        if self.watching.count_ones() as usize >= WATCHES { self.unwatch(self.cursor % WATCHES) } else { None }
+    }
+
     /// S3 for one place of the watch set; gives its request if one has arrived.
-    fn unwatch(&mut self, at: usize) -> Option<Found> {
-        let watch = self.watches.get_mut(at)?.take()?;
-        self.watching &= !(1 << at);
-        let Some(Some(scanned)) = self.channels.get(watch.channel) else { return None };
-        let head = scanned.channel.segment.block(watch.block)?;
-        match handover::unwatch(&head.word) {
-            Ok(true) => Some(Found { channel: watch.channel, block: watch.block }),
+    fn unwatch(&mut self, at: usize) -> Option<Found<P>> {
+        self.forget_watch(at);
+        let watch = self.watches.get(at)?;
+        // SAFETY: its bit was set, so this is the block of a channel that `channels` keeps alive; atomics only.
+        match handover::unwatch(&unsafe { &*watch.head }.word) {
+            Ok(true) => Some(Found { channel: watch.channel, at: watch.at, block: watch.block }),
             Ok(false) => None,
             Err(corrupt) => {
-                scanned.channel.condemn(corrupt);
+                // SAFETY: `channels` keeps it alive.
+                unsafe { &*watch.channel }.condemn(corrupt);
                 None
             }
         }
@@ -244,9 +263,8 @@ impl<P> Hold<P> {
             return false;
         }
         for place in 0..WATCHES {
-            let watch = self.watches.get(place).and_then(Option::as_ref).filter(|w| w.channel == at);
-            let Some(block) = watch.map(|w| w.block) else { continue };
-            let value = here.segment.block(block).map(|head| head.word.load(Ordering::Acquire));
+            let Some((_, watch)) = self.watched().find(|(n, w)| *n == place && w.at == at) else { continue };
+            let value = here.segment.block(watch.block).map(|head| head.word.load(Ordering::Acquire));
             if !here.is_broken() && value.is_some_and(|v| word::seen(v) == Ok(Seen::Run)) {
                 return false;
             }

@@ -65,55 +65,61 @@ impl Producer {
     }
 }
 
-/// The consuming end: the private head.
+/// The consuming end: the private head, and what it makes of the cell there.
 #[derive(Debug, Default)]
 pub struct Consumer {
     head: u64,
+    /// `head` modulo the number of cells.
+    index: usize,
+    /// The tag of a cell that has not been written in this lap.
+    empty: u64,
 }
 
 impl Consumer {
     /// A consumer of cells that have never been written.
     pub fn new() -> Self {
-        Consumer { head: 0 }
+        Consumer::default()
     }
 
     /// Is there something at the head (an entry, or nonsense)?
-    #[inline]
+    #[inline(always)]
     pub fn is_ready(&self, cells: &[AtomicU64]) -> bool {
-        !matches!(self.judge(cells), Cell::Empty)
+        word::tag(self.load(cells)) != self.empty
     }
 
     /// Takes the entry at the head, or `None` if there is none.
     ///
     /// # Errors
-    /// [`Corrupt`] for a cell of another lap or of an unknown kind.
-    #[inline]
+    /// [`Corrupt`] for a cell of another lap or of an unknown kind; the head stays.
+    #[inline(always)]
     pub fn pop(&mut self, cells: &[AtomicU64]) -> Result<Option<Entry>, Corrupt> {
-        match self.judge(cells) {
-            Cell::Empty => Ok(None),
-            Cell::Corrupt => Err(Corrupt(self.load(cells))),
-            Cell::Entry { kind, offset } => {
-                let kind = match kind {
-                    1 => Kind::Request,
-                    2 => Kind::Announcement,
-                    _ => return Err(Corrupt(self.load(cells))),
-                };
-                self.head = self.head.wrapping_add(1);
-                Ok(Some(Entry { kind, offset }))
-            }
-        }
+        let value = self.load(cells);
+        if word::tag(value) == self.empty { Ok(None) } else { self.take(cells.len() as u64, value).map(Some) }
     }
 
-    #[inline(always)]
-    fn judge(&self, cells: &[AtomicU64]) -> Cell {
-        word::judge_cell(self.load(cells), self.head, cells.len() as u64)
+    fn take(&mut self, capacity: u64, value: u64) -> Result<Entry, Corrupt> {
+        let Cell::Entry { kind, offset } = word::judge_cell(value, self.head, capacity) else {
+            return Err(Corrupt(value));
+        };
+        let kind = match kind {
+            1 => Kind::Request,
+            2 => Kind::Announcement,
+            _ => return Err(Corrupt(value)),
+        };
+        self.move_to(self.head.wrapping_add(1), capacity);
+        Ok(Entry { kind, offset })
+    }
+
+    fn move_to(&mut self, head: u64, capacity: u64) {
+        self.head = head;
+        self.index = (head & capacity.wrapping_sub(1)) as usize;
+        self.empty = word::empty_tag(head, capacity);
     }
 
     #[inline(always)]
     fn load(&self, cells: &[AtomicU64]) -> u64 {
-        let index = self.head & (cells.len() as u64).wrapping_sub(1);
-        // [P3] acquire: pairs with `Producer::push`. An empty slice reads as an empty cell.
-        cells.get(index as usize).map_or(0, |cell| cell.load(Ordering::Acquire))
+        // [P3] acquire: pairs with `Producer::push`. A slice without that cell reads as an empty cell.
+        cells.get(self.index).map_or(self.empty << 40, |cell| cell.load(Ordering::Acquire))
     }
 
     /// Starts both ends of an empty queue at `position`, for tests of wrap-around.
@@ -125,7 +131,9 @@ impl Consumer {
                 cell.store(word::cell(before, capacity, 0, 0), Ordering::Relaxed);
             }
         }
-        (Producer { tail: AtomicU64::new(position) }, Consumer { head: position })
+        let mut consumer = Consumer::new();
+        consumer.move_to(position, capacity);
+        (Producer { tail: AtomicU64::new(position) }, consumer)
     }
 }
 

@@ -22,6 +22,7 @@ pub const ANNOUNCE: u32 = 1 << 6;
 /// The caller has given the call up; only ever with [`REQUEST`].
 pub const CANCELLED: u32 = 1 << 7;
 const WISHES: u32 = PARKED | ANNOUNCE | CANCELLED;
+const WATCHED_DONE: u32 = DONE | WATCHED;
 
 /// A shared word holds a value that no honest peer leaves there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +60,11 @@ pub const fn legal(value: u32) -> bool {
 /// [`Corrupt`] if the block was not the caller's to lend.
 #[inline(always)]
 pub const fn submitted(old: u32) -> Result<bool, Corrupt> {
-    if legal(old) && old & STATE != REQUEST { Ok(old & WATCHED != 0) } else { Err(corrupt(old)) }
+    match old {
+        FREE | DONE => Ok(false),
+        WATCHED_DONE => Ok(true),
+        _ => Err(corrupt(old)),
+    }
 }
 
 /// What a caller sees in a block that it has lent.
@@ -77,11 +82,12 @@ pub enum Lent {
 /// [`Corrupt`] for `FREE` and for illegal values.
 #[inline(always)]
 pub const fn lent(value: u32) -> Result<Lent, Corrupt> {
-    match value & STATE {
-        _ if !legal(value) => Err(corrupt(value)),
-        DONE => Ok(Lent::Done),
-        REQUEST => Ok(Lent::Out(value)),
-        _ => Err(corrupt(value)),
+    if value & !WATCHED == DONE {
+        Ok(Lent::Done)
+    } else if value & !WISHES == REQUEST {
+        Ok(Lent::Out(value))
+    } else {
+        Err(corrupt(value))
     }
 }
 
@@ -102,11 +108,12 @@ pub enum Seen {
 /// [`Corrupt`] for illegal values.
 #[inline(always)]
 pub const fn seen(value: u32) -> Result<Seen, Corrupt> {
-    match value & STATE {
-        _ if !legal(value) => Err(corrupt(value)),
-        REQUEST if value & CANCELLED != 0 => Ok(Seen::Refuse),
-        REQUEST => Ok(Seen::Run),
-        _ => Ok(Seen::Nothing),
+    if value & !WISHES == REQUEST {
+        Ok(if value & CANCELLED == 0 { Seen::Run } else { Seen::Refuse })
+    } else if legal(value) {
+        Ok(Seen::Nothing)
+    } else {
+        Err(corrupt(value))
     }
 }
 
@@ -116,11 +123,12 @@ pub const fn seen(value: u32) -> Result<Seen, Corrupt> {
 /// [`Corrupt`] if the caller wrote anything but a request over the promise.
 #[inline(always)]
 pub const fn unwatched(old: u32) -> Result<bool, Corrupt> {
-    match old & STATE {
-        _ if !legal(old) => Err(corrupt(old)),
-        REQUEST => Ok(true),
-        DONE if old & WATCHED != 0 => Ok(false),
-        _ => Err(corrupt(old)),
+    if old & !WISHES == REQUEST {
+        Ok(true)
+    } else if old == WATCHED_DONE {
+        Ok(false)
+    } else {
+        Err(corrupt(old))
     }
 }
 
@@ -139,7 +147,7 @@ pub struct Tell {
 /// [`Corrupt`] if the block was not lent; nobody is to be told then.
 #[inline(always)]
 pub const fn finished(old: u32) -> Result<Tell, Corrupt> {
-    if legal(old) && old & STATE == REQUEST {
+    if old & !WISHES == REQUEST {
         Ok(Tell { wake: old & PARKED != 0, announce: old & ANNOUNCE != 0 })
     } else {
         Err(corrupt(old))
@@ -158,6 +166,17 @@ const fn lap(position: u64, capacity: u64) -> u64 {
 #[inline(always)]
 pub const fn cell(position: u64, capacity: u64, kind: u8, offset: u32) -> u64 {
     lap(position, capacity) << 40 | (kind as u64) << 32 | offset as u64
+}
+
+/// The lap tag in the word of a cell.
+#[inline(always)]
+pub const fn tag(value: u64) -> u64 {
+    value >> 40
+}
+
+/// The tag of the cell at `position` as long as it has not been written in this lap.
+pub const fn empty_tag(position: u64, capacity: u64) -> u64 {
+    lap(position, capacity).wrapping_sub(1) & (LAPS - 1)
 }
 
 /// What a consumer finds in the cell at its head.

@@ -76,7 +76,7 @@ fn call(caller: &Caller, method: u16, request: &[u8], limit: Limit) -> Result<(u
     }
     // SAFETY: room for the request, ours alone.
     unsafe { std::ptr::copy_nonoverlapping(request.as_ptr(), to.as_ptr(), request.len()) };
-    let answer = draft.submit(method, request.len(), limit)?.wait()?;
+    let answer = draft.submit(method, request.len(), limit).wait(limit)?;
     let (data, len) = answer.bytes();
     // SAFETY: the reply lies there until `answer` is dropped, and this peer is honest.
     let reply = if len == 0 { Vec::new() } else { unsafe { std::slice::from_raw_parts(data.as_ptr(), len) }.to_vec() };
@@ -132,7 +132,7 @@ fn a_thread_that_sleeps_for_a_block_hears_of_those_given_up_later() {
         let draft = Caller::draft(&*caller, Limit::None).unwrap();
         // SAFETY: a block has room for one byte, ours alone.
         unsafe { draft.buffer().0.write(100) };
-        draft.submit(1, 1, Limit::None).unwrap()
+        draft.submit(1, 1, Limit::None)
     };
     let pending: Vec<_> = (0..geometry().blocks()).map(lend).collect();
     let (sender, receiver) = std::sync::mpsc::channel();

@@ -11,7 +11,10 @@ mod service;
 
 use proc_macro::TokenStream;
 
-/// Derives `ipc_rpc::Message` for a struct or an enum.
+/// Makes a struct or an enum a message: a type that arguments and results can have.
+///
+/// Beside `X` it defines `ArchivedX`, the type in shared memory, with a method for each field, and for an enum with data
+/// `XView`. What a message may hold, how it is read and which options there are is written at the trait `ipc_rpc::Message`.
 #[proc_macro_derive(Message, attributes(message))]
 pub fn derive_message(input: TokenStream) -> TokenStream {
     message::derive(input.into()).into()

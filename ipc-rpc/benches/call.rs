@@ -14,8 +14,10 @@ use std::time::{Duration, Instant};
 use ipc_rpc::{Server, service};
 use memmap2::{MmapOptions, MmapRaw};
 
+/// The smallest service.
 #[service]
 pub trait Calc {
+    /// The sum.
     fn add(&self, a: u64, b: u64) -> u64;
 }
 

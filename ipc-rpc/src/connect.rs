@@ -61,6 +61,17 @@ impl Default for ClientConfig {
 }
 
 /// Why a client could not connect. Prints what was tried and what to do.
+///
+/// ```
+/// use ipc_rpc::{ConnectError, service};
+///
+/// #[service]
+/// pub trait Calc { fn add(&self, a: u64, b: u64) -> u64; }
+///
+/// let error = CalcClient::connect("/nowhere/calc.sock").unwrap_err();
+/// assert!(matches!(error, ConnectError::NoServer { .. }));
+/// assert!(error.to_string().starts_with("no server of Calc at /nowhere/calc.sock: there is no such socket"));
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ConnectError {
@@ -110,7 +121,7 @@ pub enum ConnectError {
         /// The socket that was tried.
         path: PathBuf,
         /// What differs.
-        mismatch: Mismatch,
+        mismatch: Box<Mismatch>,
     },
     /// The server turned the client away.
     Refused {
@@ -194,7 +205,7 @@ impl std::error::Error for ConnectError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             ConnectError::Permission { error, .. } | ConnectError::Io { error, .. } => Some(error),
-            ConnectError::Incompatible { mismatch, .. } => Some(mismatch),
+            ConnectError::Incompatible { mismatch, .. } => Some(&**mismatch),
             _ => None,
         }
     }
@@ -265,7 +276,7 @@ impl Connection {
                 let none = numbers.iter().all(|n| *n == handshake::NO_METHOD);
                 let mismatches: Vec<_> = methods.into_iter().filter_map(Result::err).collect();
                 if let Some(first) = mismatches.first().filter(|_| config.require_all || none) {
-                    return Err(ConnectError::Incompatible { path, mismatch: first.clone() });
+                    return Err(ConnectError::Incompatible { path, mismatch: Box::new(first.clone()) });
                 }
                 let own = if who.uid == endpoint::user() { Trust::InPlace } else { Trust::Snapshot };
                 let trust = config.trust.unwrap_or(own);

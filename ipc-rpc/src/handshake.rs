@@ -2,7 +2,7 @@
 //!
 //! Both packets must be understood across versions of this crate and builds with other layouts, so they are written by hand:
 //! little-endian numbers, texts with their length before them. They begin with a magic number and the protocol version;
-//! nothing behind the version is read if that differs.
+//! nothing behind the version is read if that differs. The numbers H1.. are those of `docs/layout.md`, section 6.
 
 use std::fmt;
 
@@ -23,7 +23,8 @@ const MAX_LINES: usize = 4096;
 
 /// A method that client and server do not have in common; says what differs first.
 ///
-/// Prints for example as `Calc::add argument 2: i64 here, i32 there`.
+/// Prints for example as `Calc::add argument 2: i64 here, i32 there`. Clients get it in
+/// [`CallError::Incompatible`](crate::CallError::Incompatible) and [`ConnectError::Incompatible`](crate::ConnectError::Incompatible).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Mismatch {
@@ -182,7 +183,8 @@ pub(crate) enum Asked<'a> {
     Nonsense,
 }
 
-/// Writes the first packet.
+/// Writes the first packet: H1 magic, H2 version, H3 probe, H4 to H6 (H5 the caller's, H6 the callee's) geometry, H7 service,
+/// H8 and H9 methods.
 pub(crate) fn hello(service: &ServiceDesc, geometry: &Geometry) -> Result<Vec<u8>, String> {
     let mut w = Writer(MAGIC.to_vec());
     w.u32(PROTOCOL);
@@ -250,26 +252,27 @@ fn answer(kind: u8) -> Writer {
     w
 }
 
-/// Answers a client of another version.
+/// Answers a client of another version: H1, H2, and H10 the kind of answer.
 pub(crate) fn other_version() -> Vec<u8> {
     answer(VERSION).0
 }
 
-/// Answers a client whose messages have another format.
+/// Answers a client whose messages have another format: H15 the probe of this side.
 pub(crate) fn other_format() -> Vec<u8> {
     let mut w = answer(FORMAT);
     w.text(&format_probe());
     w.0
 }
 
-/// Answers a client that is not let in.
+/// Answers a client that is not let in: H16 why.
 pub(crate) fn refused(why: &str) -> Vec<u8> {
     let mut w = answer(REFUSED);
     w.text(why);
     w.0
 }
 
-/// Answers a client that is let in: for each method asked for its number, or the signature the server has for that name.
+/// Answers a client that is let in: H11, then for each method asked for H12 its number, or H13 and H14 the signature the
+/// server has for that name.
 pub(crate) fn welcome(methods: &[Result<u16, Option<Vec<String>>>]) -> Vec<u8> {
     let mut w = answer(WELCOME);
     w.u16(methods.len() as u16);

@@ -12,9 +12,24 @@ use ipc_core::scanner::Callee;
 use crate::endpoint::{self, Endpoint, NotBound};
 use crate::router::{Admission, Router};
 use crate::service::Dispatch;
-use crate::trust::Trust;
+use crate::trust::{Reading, Trust};
 
 /// Why a name could not be bound.
+///
+/// ```
+/// use ipc_rpc::{BindError, Server};
+///
+/// # let folder = std::env::temp_dir().join(format!("ipc-rpc-doc-bind-{}", std::process::id()));
+/// # std::fs::create_dir_all(&folder)?;
+/// # let name = folder.join("calc.sock").display().to_string();
+/// let first = Server::bind(&name)?;
+/// let error = Server::bind(&name).unwrap_err();
+/// assert!(matches!(error, BindError::AddressInUse { .. }));
+/// drop(first);
+/// assert!(Server::bind(&name).is_ok());
+/// # std::fs::remove_dir_all(&folder)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum BindError {
@@ -69,6 +84,13 @@ impl std::error::Error for BindError {
 }
 
 /// Why a bound server could not serve.
+///
+/// ```
+/// use ipc_rpc::ServeError;
+///
+/// let error = ServeError::DuplicateService { name: "Calc" };
+/// assert_eq!(error.to_string(), "two services are called Calc; serve one of them under another name");
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ServeError {
@@ -226,7 +248,7 @@ impl ServerBuilder {
     /// How the requests of all clients are read. Default: in place for clients of the server's own user, a snapshot for
     /// others.
     pub fn trust(mut self, trust: Trust) -> Self {
-        self.admission.trust = Some(trust);
+        self.admission.reading = Some(trust.into());
         self
     }
 
@@ -237,7 +259,7 @@ impl ServerBuilder {
     /// is undefined behaviour.
     #[allow(unsafe_code)] // A promise of the user's; nothing unsafe happens here.
     pub unsafe fn trust_unchecked(mut self) -> Self {
-        self.admission.trust = Some(Trust::Unchecked);
+        self.admission.reading = Some(Reading::Unchecked);
         self
     }
 
@@ -336,7 +358,7 @@ impl Server {
     }
 }
 
-/// Stops a server from another thread.
+/// Stops a server from another thread; see [`Server::handle`]. The example at [`ServerBuilder`] uses one.
 #[derive(Debug, Clone)]
 pub struct ServerHandle {
     control: Arc<Control>,

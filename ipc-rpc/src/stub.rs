@@ -78,8 +78,9 @@ impl Stub {
     /// [`CallError`].
     #[inline]
     pub fn call<A: Message, R: Message>(&self, method: u16, args: &impl Argument<A>) -> Result<R, CallError> {
-        let pending = self.begin(&*self.connection.caller, method, args)?;
-        self.end(method, pending)
+        let limit = self.limit();
+        let pending = self.begin(&*self.connection.caller, method, args, limit)?;
+        self.end(method, pending, limit)
     }
 
     /// Second half of a call: waits for the reply and reads it.
@@ -87,9 +88,13 @@ impl Stub {
     /// # Errors
     /// [`CallError`].
     #[inline]
-    pub fn end<R: Message, C: Deref<Target = Caller>>(&self, method: u16, pending: Pending<C>) -> Result<R, CallError> {
-        let answer = self.wait(method, pending)?;
-        self.read::<R, R, _>(method, &answer, owned::<R>)
+    pub fn end<R: Message, C: Deref<Target = Caller>>(
+        &self,
+        method: u16,
+        pending: Pending<C>,
+        limit: Limit,
+    ) -> Result<R, CallError> {
+        self.wait(method, pending, limit, |answer| self.read::<R, R, _>(method, &answer, owned::<R>))
     }
 
     /// Calls a method whose result is a `Result<R, E>`.
@@ -158,8 +163,19 @@ impl Stub {
         method: u16,
         args: &impl Argument<A>,
     ) -> Result<Answer<C>, CallError> {
-        let pending = self.begin(caller, method, args)?;
-        self.wait(method, pending)
+        let limit = self.limit();
+        let pending = self.begin(caller, method, args, limit)?;
+        self.wait(method, pending, limit, Ok)
+    }
+
+    /// How long the call that begins now may take.
+    #[inline]
+    pub fn limit(&self) -> Limit {
+        match self.timeout {
+            Timeout::Configured(None) => Limit::None,
+            Timeout::Configured(Some(timeout)) => Limit::Lazy(timeout),
+            Timeout::Asked(timeout) => Limit::Until(clock::after(timeout)),
+        }
     }
 
     /// The connection's calling side.
@@ -177,16 +193,12 @@ impl Stub {
         caller: C,
         method: u16,
         args: &impl Argument<A>,
+        limit: Limit,
     ) -> Result<Pending<C>, CallError> {
         let number = self.connection.numbers.get(usize::from(method)).copied().unwrap_or(NO_METHOD);
         if number == NO_METHOD {
             return Err(self.incompatible(method));
         }
-        let limit = match self.timeout {
-            Timeout::Configured(None) => Limit::None,
-            Timeout::Configured(Some(timeout)) => Limit::Lazy(timeout),
-            Timeout::Asked(timeout) => Limit::Until(clock::after(timeout)),
-        };
         let mut draft = match Caller::draft(caller, limit) {
             Ok(draft) => draft,
             Err(why) => return Err(self.not_sent(method, why)),
@@ -198,16 +210,21 @@ impl Stub {
             Ok(len) => len,
             Err(error) => return Err(CallError::Arguments { method: self.name(method), error }),
         };
-        draft.submit(number, len, limit).map_err(|failure| self.failed(method, failure))
+        Ok(draft.submit(number, len, limit))
     }
 
-    #[inline]
-    fn wait<C: Deref<Target = Caller>>(&self, method: u16, pending: Pending<C>) -> Result<Answer<C>, CallError> {
-        match pending.wait() {
-            Ok(answer) if answer.status() == REPLIED => Ok(answer),
-            Ok(answer) => Err(self.not_replied(method, &answer)),
-            Err(failure) => Err(self.failed(method, failure)),
-        }
+    #[inline(always)]
+    fn wait<C: Deref<Target = Caller>, T>(
+        &self,
+        method: u16,
+        pending: Pending<C>,
+        limit: Limit,
+        then: impl FnOnce(Answer<C>) -> Result<T, CallError>,
+    ) -> Result<T, CallError> {
+        let answered = |answer: Answer<C>| {
+            if answer.status() == REPLIED { then(answer) } else { Err(self.not_replied(method, &answer)) }
+        };
+        pending.wait_then(limit, answered, |failure| Err(self.failed(method, failure)))
     }
 
     /// Reads an owned value out of a reply.
@@ -277,14 +294,14 @@ impl Stub {
             endpoint::sweep(&self.connection.path);
         }
         match failure {
-            Failure::TimedOut => CallError::TimedOut { method, after: self.limit(), may_have_run: true },
+            Failure::TimedOut => CallError::TimedOut { method, after: self.allowed(), may_have_run: true },
             Failure::NotStarted => CallError::NotStarted { method },
             Failure::Corrupt(error) => CallError::Protocol { method, error },
             _ => CallError::MayHaveRun { method },
         }
     }
 
-    fn limit(&self) -> Duration {
+    fn allowed(&self) -> Duration {
         match self.timeout {
             Timeout::Configured(limit) => limit.unwrap_or(Duration::MAX),
             Timeout::Asked(limit) => limit,
@@ -301,7 +318,7 @@ impl Stub {
         let text = String::from_utf8_lossy(unsafe { std::slice::from_raw_parts(bytes.as_ptr(), len) });
         let (method, text) = (self.name(method), Box::<str>::from(text));
         match answer.status() {
-            NOT_RUN => CallError::TimedOut { method, after: self.limit(), may_have_run: false },
+            NOT_RUN => CallError::TimedOut { method, after: self.allowed(), may_have_run: false },
             status::PANICKED => CallError::Panicked { method, message: text },
             status::RESULT => CallError::Result { method, reason: text },
             _ => CallError::Rejected { method, reason: text },

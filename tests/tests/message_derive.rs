@@ -134,13 +134,15 @@ fn borrowed_fields_of_requests_give_the_bytes_of_owned_ones() {
 
 #[test]
 fn padding_free_structs_are_plain() {
-    assert!(Pixel::PLAIN && p::copies::<Pixel>());
-    assert!(Id::PLAIN && p::copies::<Id>());
-    assert!(Vec2::<f32>::PLAIN && p::copies::<Vec2<f32>>());
-    assert!(Color::PLAIN && p::copies::<Color>());
-    // Padding may be read but is not sent.
-    assert!(Padded::PLAIN && !p::copies::<Padded>());
-    assert!(!Query::PLAIN && !Shape::PLAIN && !Numbered::PLAIN && !Only::PLAIN);
+    const {
+        assert!(Pixel::PLAIN && p::copies::<Pixel>());
+        assert!(Id::PLAIN && p::copies::<Id>());
+        assert!(Vec2::<f32>::PLAIN && p::copies::<Vec2<f32>>());
+        assert!(Color::PLAIN && p::copies::<Color>());
+        // Padding may be read but is not sent.
+        assert!(Padded::PLAIN && !p::copies::<Padded>());
+        assert!(!Query::PLAIN && !Shape::PLAIN && !Numbered::PLAIN && !Only::PLAIN);
+    }
     there_and_back(&vec![Padded { a: 1, b: 2 }, Padded { a: 3, b: 4 }]);
     there_and_back(&vec![Numbered::A, Numbered::B]);
 

@@ -92,7 +92,7 @@ fn flag(meta: &ParseNestedMeta<'_>, key: &Ident) -> syn::Result<Ident> {
 fn set<T>(option: &mut Option<T>, meta: &ParseNestedMeta<'_>, value: T) -> syn::Result<()> {
     match option.replace(value) {
         None => Ok(()),
-        Some(_) => Err(meta.error("given twice")),
+        Some(_) => Err(meta.error("this key is given twice: keep one of them")),
     }
 }
 

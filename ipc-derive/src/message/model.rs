@@ -161,6 +161,11 @@ impl Field {
         Field { member, vis: field.vis, ty, docs: only(&field.attrs, "doc"), deprecated: has_deprecated(&field.attrs) }
     }
 
+    /// The place of the field's type in the user's code.
+    pub(super) fn span(&self) -> Span {
+        generated(self.ty.span())
+    }
+
     /// The field's name in descriptions and errors.
     pub(super) fn name(&self) -> String {
         match &self.member {

@@ -7,7 +7,8 @@ use super::{Message, View};
 /// The elements of a sequence where they lie, each read natively: a `Vec<String>` gives `&str`, a map gives pairs.
 ///
 /// ```
-/// # use ipc_rpc::__private::{Elements, Message};
+/// use ipc_rpc::Elements;
+///
 /// fn total(scores: Elements<'_, (String, u32)>) -> u32 {
 ///     scores.iter().map(|(_, score)| score).sum()
 /// }

@@ -94,7 +94,10 @@ impl Encoder<'_> {
         let at = (self.pos + (align - 1)) & !(align - 1);
         let end = at.checked_add(size).ok_or_else(EncodeError::too_large)?;
         if end > self.end {
-            self.make_room(end)?;
+            let buffer = make_room(self.grow, self.pos - self.start, end - self.start)?;
+            debug_assert!(buffer.len >= end - self.start && buffer.data.addr().get() % MAX_ALIGN == self.start);
+            self.base = buffer.data.as_ptr().wrapping_sub(self.start);
+            self.end = self.start + buffer.len.min(MAX_SIZE);
         }
         if at != self.pos {
             let gap = self.base.wrapping_add(self.pos);
@@ -103,20 +106,6 @@ impl Encoder<'_> {
         }
         self.pos = end;
         Ok(at)
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn make_room(&mut self, end: usize) -> Result<(), EncodeError> {
-        let needed = end - self.start;
-        if needed > MAX_SIZE {
-            return Err(EncodeError::too_large());
-        }
-        let buffer = self.grow.grow(self.pos - self.start, needed)?;
-        debug_assert!(buffer.len >= needed && buffer.data.addr().get() % MAX_ALIGN == self.start);
-        self.base = buffer.data.as_ptr().wrapping_sub(self.start);
-        self.end = self.start + buffer.len.min(MAX_SIZE);
-        Ok(())
     }
 
     /// Reserves and zeroes room for `count` forms and returns the position and the address of the first.
@@ -216,6 +205,16 @@ impl Encoder<'_> {
         }
         self.depth += 1;
         Ok(())
+    }
+}
+
+/// A larger buffer. A function of its own, without the encoder, so that a small message's encoder stays in registers.
+#[cold]
+#[inline(never)]
+fn make_room(grow: &mut dyn Grow, used: usize, needed: usize) -> Result<Buffer, EncodeError> {
+    match needed > MAX_SIZE {
+        true => Err(EncodeError::too_large()),
+        false => grow.grow(used, needed),
     }
 }
 

@@ -8,6 +8,26 @@ use rkyv::rancor::{Source, Trace};
 use super::{Desc, MAX_DEPTH, MAX_SIZE};
 
 /// Why a value could not be written as a message.
+///
+/// ```
+/// use ipc_rpc::{CallError, EncodeError, Message, service, testing};
+///
+/// #[derive(Message)]
+/// pub struct List { pub next: Option<Box<List>> }
+///
+/// #[service]
+/// pub trait Lists { fn send(&self, list: &List); }
+/// struct Sink;
+/// impl Lists for Sink { fn send(&self, _: &List) {} }
+///
+/// let (lists, _server) = testing::pair(ListsDispatcher::new(Sink))?;
+/// let long = (0..1000).fold(List { next: None }, |next, _| List { next: Some(Box::new(next)) });
+/// match lists.send(&long) {
+///     Err(CallError::Arguments { error, .. }) => assert_eq!(error, EncodeError::TooDeep { limit: 128 }),
+///     other => panic!("{other:?}"),
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EncodeError {

@@ -54,6 +54,123 @@ pub type View<'a, T> = <T as Message>::View<'a>;
 ///
 /// Write `#[derive(Message)]` on a struct or an enum; do not implement the trait by hand.
 ///
+/// ```
+/// use ipc_rpc::{Archived, Message};
+///
+/// #[derive(Message, Debug)]
+/// pub struct Query {
+///     /// What to look for.
+///     pub text: String,
+///     pub limit: u32,
+///     pub tags: Vec<String>,
+///     pub area: Area,
+/// }
+///
+/// #[derive(Message, Debug)]
+/// pub enum Area {
+///     Everywhere,
+///     Circle { radius: f32 },
+/// }
+///
+/// // A handler reads the sender's bytes in place. Every field is a method that gives a native value.
+/// fn describe(query: &Archived<Query>) -> String {
+///     let text: &str = query.text();
+///     let tags = query.tags().iter().collect::<Vec<&str>>().join("+");
+///     match query.area() {
+///         AreaView::Everywhere => format!("{} of {text} {tags}", query.limit()),
+///         AreaView::Circle { radius } => format!("{} of {text} {tags} within {radius}", query.limit()),
+///     }
+/// }
+/// # use ipc_rpc::__private::{Buffer, EncodeError, Grow, access, encode};
+/// # struct Full;
+/// # unsafe impl Grow for Full {
+/// #     fn grow(&mut self, _: usize, needed: usize) -> Result<Buffer, EncodeError> {
+/// #         Err(EncodeError::OutOfMemory { needed })
+/// #     }
+/// # }
+/// # let mut room = [0u128; 64];
+/// # let data = std::ptr::NonNull::from(&mut room).cast();
+/// # let send = |query: &Query| {
+/// #     let len = unsafe { encode::<Query>(query, Buffer { data, len: 1024 }, &mut Full) }.unwrap();
+/// #     unsafe { access::<Query>(data.as_ptr(), len) }.unwrap()
+/// # };
+///
+/// let query = Query {
+///     text: "shared memory".to_owned(),
+///     limit: 3,
+///     tags: vec!["rust".to_owned(), "ipc".to_owned()],
+///     area: Area::Circle { radius: 1.5 },
+/// };
+/// // `send` stands for the way through shared memory.
+/// assert_eq!(describe(send(&query)), "3 of shared memory rust+ipc within 1.5");
+/// assert_eq!(format!("{:?}", send(&query)), format!("{query:?}"));
+/// ```
+///
+/// # What a message may hold
+///
+/// | type | read in place as |
+/// |---|---|
+/// | `u8` .. `u128`, `i8` .. `i128`, `f32`, `f64`, `bool`, `char`, `Duration` | the value |
+/// | `String` | `&str` |
+/// | `Vec<T>`, `[T; N]`, `HashSet<T>`, `BTreeSet<T>` | `&[f32]` for numbers and the like, `&[ArchivedHit]` for derived types, else [`Elements`] |
+/// | `HashMap<K, V>`, `BTreeMap<K, V>` | [`Elements`] of pairs |
+/// | `Option<T>`, `Result<T, E>`, tuples of up to 12 | the same of what they hold |
+/// | `Box<T>` | `&Archived<T>` |
+/// | `()`, `PhantomData<T>` | `()` |
+/// | a struct that derives `Message` | `&ArchivedX`, with a method for each field; `get` for the field of a newtype, `get_0`, `get_1` .. for other tuple structs |
+/// | an enum without fields | the enum itself |
+/// | an enum with data | `XView`, an enum of the same variants |
+///
+/// Types may be generic and recursive. A parameter that is stored has to be a message itself.
+///
+/// # What it may not
+///
+/// - References, lifetimes, `Rc`, `Arc`, cells, `dyn`, functions, raw pointers: they mean nothing in another process.
+/// - `usize` and `isize`, whose size depends on the target; foreign types (wrap them in one of your own).
+/// - Unions, packed types, enums without variants or with more than 256.
+/// - More than 128 nested boxes and sequences, or more than 1 GiB less 1 MiB: sending such a value is an [`EncodeError`].
+/// - Sequences of elements without a value, such as `Vec<()>`, which is an error when the program is compiled:
+///
+/// ```compile_fail,E0080
+/// # use ipc_rpc::Message;
+/// let _ = <Vec<()>>::desc();
+/// ```
+///
+/// A map or set that arrives with a key twice is refused when it is decoded; a sender cannot produce one. Private fields are
+/// checked for their types only: an invariant between fields is the sender's word, with decoded values as with views.
+///
+/// # Options
+///
+/// - `#[message(archived = Name, view = Name)]`: names for the types beside yours instead of `ArchivedX` and `XView`.
+/// - `#[message(plain)]`, with `#[repr(C)]`: reading gives `&X` and `&[X]` themselves. Every field has to be a number,
+///   `bool`, `char`, an array of those, or plain; else it does not compile. (Slice *arguments* of such types are read in
+///   place without it.)
+/// - `#[message(no_debug)]`: `Debug` of the archived type hides the fields.
+/// - `#[message(crate = path)]`: where `ipc_rpc` is, if a crate of yours re-exports it.
+///
+/// ```
+/// use ipc_rpc::{Message, View};
+///
+/// #[derive(Message, Clone, Copy)]
+/// #[repr(C)]
+/// #[message(plain)]
+/// pub struct Pixel {
+///     pub x: u16,
+///     pub y: u16,
+/// }
+///
+/// #[derive(Message)]
+/// pub struct Picture {
+///     pub pixels: Vec<Pixel>,
+/// }
+///
+/// fn width(picture: View<'_, Picture>) -> u16 {
+///     let pixels: &[Pixel] = picture.pixels();
+///     pixels.iter().map(|pixel| pixel.x).max().unwrap_or(0)
+/// }
+/// # let _: fn(View<'_, Picture>) -> u16 = width;
+/// ```
+///
 /// # Safety
 ///
 /// Implementations uphold what the derive proves:

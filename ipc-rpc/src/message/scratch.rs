@@ -52,7 +52,8 @@ impl Scratch {
             return NonNull::dangling();
         }
         if self.blocks.is_empty() {
-            self.blocks = SPARE.take();
+            // A thread that is ending has no spare any more.
+            self.blocks = SPARE.try_with(Cell::take).unwrap_or_default();
         }
         while let Some(block) = self.blocks.get_mut(self.current) {
             let used = block.len();
@@ -85,31 +86,31 @@ impl Scratch {
         }
         self.current = mark.current;
     }
-
-    /// Leaves the memory to the thread's next encoder, as one block.
-    #[cold]
-    fn put_back(&mut self) {
-        let mut blocks = std::mem::take(&mut self.blocks);
-        if let [block] = blocks.as_mut_slice() {
-            block.clear();
-        } else {
-            let total = blocks.iter().map(Vec::capacity).sum::<usize>();
-            blocks.clear();
-            blocks.push(Vec::with_capacity(total.min(KEPT)));
-        }
-        if blocks.iter().any(|block| block.capacity() > KEPT) {
-            blocks.clear();
-        }
-        // A thread that is ending has no spare any more, and the blocks are freed.
-        let _ = SPARE.try_with(|spare| spare.set(blocks));
-    }
 }
 
 impl Drop for Scratch {
     #[inline]
     fn drop(&mut self) {
         if !self.blocks.is_empty() {
-            self.put_back();
+            put_back(std::mem::take(&mut self.blocks));
         }
     }
+}
+
+/// Leaves the memory to the thread's next encoder, as one block.
+#[cold]
+#[inline(never)]
+fn put_back(mut blocks: Vec<Vec<Unit>>) {
+    if let [block] = blocks.as_mut_slice() {
+        block.clear();
+    } else {
+        let total = blocks.iter().map(Vec::capacity).sum::<usize>();
+        blocks.clear();
+        blocks.push(Vec::with_capacity(total.min(KEPT)));
+    }
+    if blocks.iter().any(|block| block.capacity() > KEPT) {
+        blocks.clear();
+    }
+    // A thread that is ending has no spare any more, and the blocks are freed.
+    let _ = SPARE.try_with(|spare| spare.set(blocks));
 }

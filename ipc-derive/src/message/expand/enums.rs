@@ -29,8 +29,8 @@ pub(super) fn parts(context: &Context<'_>, variants: &[Variant]) -> Parts {
     let checks = numbered.iter().map(|it| it.check(context));
     let decoded = numbered.iter().map(|it| {
         let (pattern, variant, names) = (it.pattern(archived), &it.variant.ident, it.names());
-        let (members, types) = (it.members(), it.types());
-        quote! { #pattern => #this::#variant { #(#members: #p::decode::<#types>(#names)?,)* } }
+        let (members, decode) = (it.members(), it.calls(context, "decode"));
+        quote! { #pattern => #this::#variant { #(#members: #decode(#names)?,)* } }
     });
     let described = numbered.iter().map(|it| {
         let name = it.name();
@@ -97,8 +97,9 @@ impl<'m> Numbered<'m> {
         self.fields().iter().map(|field| &field.member).collect()
     }
 
-    fn types(&self) -> Vec<&'m syn::Type> {
-        self.fields().iter().map(|field| &field.ty).collect()
+    /// `function::<T>` for each field.
+    fn calls(&self, context: &Context<'_>, function: &str) -> Vec<TokenStream> {
+        self.fields().iter().map(|field| context.call(function, field)).collect()
     }
 
     /// A name for each field.
@@ -114,7 +115,7 @@ impl<'m> Numbered<'m> {
 
     /// An arm that checks the fields of the variant.
     fn check(&self, context: &Context<'_>) -> TokenStream {
-        let Context { p, bounds, .. } = context;
+        let Context { bounds, .. } = context;
         let Numbered { tag, image, .. } = self;
         let (_, arguments, _) = bounds.generics.split_for_impl();
         if self.fields().is_empty() {
@@ -122,11 +123,11 @@ impl<'m> Numbered<'m> {
         }
         let owner = format!("{}::{}", context.model.name(), self.name());
         let field_names = self.fields().iter().map(Field::name);
-        let (types, names) = (self.types(), self.names());
+        let (check, names) = (self.calls(context, "check"), self.names());
         quote! {
             #tag => {
                 let __image = __form.cast::<#image #arguments>();
-                #(unsafe { #p::check::<#types>(&raw const (*__image).#names, __checker, #owner, #field_names)?; })*
+                #(unsafe { #check(&raw const (*__image).#names, __checker, #owner, #field_names)?; })*
             }
         }
     }
@@ -154,7 +155,7 @@ impl<'m> Numbered<'m> {
         let Context { p, this, bounds, .. } = context;
         let Numbered { tag, image, resolver, .. } = self;
         let (_, arguments, _) = bounds.generics.split_for_impl();
-        let (pattern, types, names) = (self.pattern(this), self.types(), self.names());
+        let (pattern, resolve, names) = (self.pattern(this), self.calls(context, "resolve"), self.names());
         let resolvers: Vec<Ident> = (0..names.len()).map(|i| format_ident!("__r{i}")).collect();
         quote! {
             (#pattern, __Resolver::#resolver((#(#resolvers,)*))) => {
@@ -162,7 +163,7 @@ impl<'m> Numbered<'m> {
                 unsafe { (&raw mut (*__image).__tag).write(#tag) };
                 #({
                     let __place = unsafe { #p::field(__out, &raw mut (*__image).#names) };
-                    #p::resolve::<#types>(#names, #resolvers, __place);
+                    #resolve(#names, #resolvers, __place);
                 })*
             }
         }
@@ -249,8 +250,9 @@ fn with_data(context: &Context<'_>, variants: &[Numbered<'_>]) -> Reading {
     });
     let views = variants.iter().map(|it| {
         let (pattern, ident, members) = (it.pattern(archived), &it.variant.ident, it.members());
-        let (types, names) = (it.types(), it.names());
-        quote! { #pattern => #view::#ident { #(#members: <#types as #p::Message>::view(#names),)* } }
+        let read = it.fields().iter().map(|field| context.of(field, "view"));
+        let names = it.names();
+        quote! { #pattern => #view::#ident { #(#members: #read(#names),)* } }
     });
 
     let images = variants.iter().map(|it| it.declare_image(context));
@@ -261,8 +263,9 @@ fn with_data(context: &Context<'_>, variants: &[Numbered<'_>]) -> Reading {
         quote! { #resolver((#(#parts,)*)) }
     });
     let first_pass = variants.iter().map(|it| {
-        let (pattern, resolver, types, names) = (it.pattern(this), &it.resolver, it.types(), it.names());
-        quote! { #pattern => __Resolver::#resolver((#(#p::serialize::<#types>(#names, __encoder)?,)*)) }
+        let (pattern, resolver, names) = (it.pattern(this), &it.resolver, it.names());
+        let serialize = it.calls(context, "serialize");
+        quote! { #pattern => __Resolver::#resolver((#(#serialize(#names, __encoder)?,)*)) }
     });
     let second_pass = variants.iter().map(|it| it.resolve(context));
     let mismatch = (variants.len() > 1).then(|| quote! { _ => #p::mismatch(), });

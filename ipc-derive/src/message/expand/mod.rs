@@ -8,7 +8,7 @@ mod enums;
 mod structs;
 
 use proc_macro2::{Ident, TokenStream};
-use quote::quote;
+use quote::{quote, quote_spanned};
 use syn::{Attribute, Generics, Visibility};
 
 use super::bounds::Bounds;
@@ -198,19 +198,28 @@ impl<'m> Context<'m> {
         }
     }
 
-    /// `<T as Message>::Form` and the like.
+    /// `<T as Message>::Form` and the like. Here as wherever a field's type is named, tokens stand where the user wrote it:
+    /// a type that is no message is then reported there.
     fn of(&self, field: &Field, item: &str) -> TokenStream {
         let Context { p, .. } = self;
-        let Field { ty, .. } = field;
-        let item = Ident::new(item, proc_macro2::Span::call_site());
-        quote! { <#ty as #p::Message>::#item }
+        let ty = &field.ty;
+        let item = Ident::new(item, field.span());
+        quote_spanned! {field.span()=> <#ty as #p::Message>::#item }
+    }
+
+    /// `function::<T>`, a function of the private module.
+    fn call(&self, function: &str, field: &Field) -> TokenStream {
+        let Context { p, .. } = self;
+        let ty = &field.ty;
+        let function = Ident::new(function, field.span());
+        quote_spanned! {field.span()=> #p::#function::<#ty> }
     }
 
     /// `View<'lifetime, T>`.
     fn view_of(&self, field: &Field, lifetime: &TokenStream) -> TokenStream {
         let Context { p, .. } = self;
-        let Field { ty, .. } = field;
-        quote! { #p::View<#lifetime, #ty> }
+        let ty = &field.ty;
+        quote_spanned! {field.span()=> #p::View<#lifetime, #ty> }
     }
 
     /// The fields of a description.

@@ -14,6 +14,10 @@ pub(super) fn parts(context: &Context<'_>, fields: &Fields) -> Parts {
     let types: Vec<_> = list.iter().map(|field| &field.ty).collect();
     let members: Vec<&Member> = list.iter().map(|field| &field.member).collect();
     let names = list.iter().map(Field::name);
+    let calls = |function: &'static str| list.iter().map(move |field| context.call(function, field));
+    let (serialize, resolve, check, decode, copies) =
+        (calls("serialize"), calls("resolve"), calls("check"), calls("decode"), calls("copies"));
+    let plain = list.iter().map(|field| context.of(field, "PLAIN"));
     let indices = (0..list.len()).map(syn::Index::from);
     let resolvers = list.iter().map(|field| context.of(field, "Res"));
     let (_, arguments, _) = context.bounds.generics.split_for_impl();
@@ -38,32 +42,32 @@ pub(super) fn parts(context: &Context<'_>, fields: &Fields) -> Parts {
         copy: quote! {
             #same_size
                 && 0 #(+ ::core::mem::size_of::<#types>())* == ::core::mem::size_of::<Self>()
-                #(&& #p::copies::<#types>())*
+                #(&& #copies())*
                 #same_offsets
         },
         plain: quote! {
             #same_size
                 && ::core::mem::align_of::<Self>() <= ::core::mem::align_of::<#archived #arguments>()
-                #(&& <#types as #p::Message>::PLAIN)*
+                #(&& #plain)*
                 #same_offsets
         },
         serialize: quote! {
-            ::core::result::Result::Ok((#(#p::serialize::<#types>(&self.#members, __encoder)?,)*))
+            ::core::result::Result::Ok((#(#serialize(&self.#members, __encoder)?,)*))
         },
         resolve: quote! {
             #({
                 let __place = unsafe { #p::field(__out, &raw mut (*__out.ptr()).#members) };
-                #p::resolve::<#types>(&self.#members, __resolver.#indices, __place);
+                #resolve(&self.#members, __resolver.#indices, __place);
             })*
         },
         check: quote! {
-            #(unsafe { #p::check::<#types>(&raw const (*__form).#members, __checker, #name, #names)?; })*
+            #(unsafe { #check(&raw const (*__form).#members, __checker, #name, #names)?; })*
             ::core::result::Result::Ok(())
         },
         read_view,
         read_slice,
         deserialize: quote! {
-            ::core::result::Result::Ok(#this { #(#members: #p::decode::<#types>(&__form.#members)?,)* })
+            ::core::result::Result::Ok(#this { #(#members: #decode(&__form.#members)?,)* })
         },
         debug: context.show(&name, fields, shown),
         kind: quote! { #p::Kind::Struct(#name, #parameters, #description) },
@@ -91,10 +95,10 @@ fn beside(context: &Context<'_>, fields: &Fields) -> TokenStream {
 
 /// The method that reads a field natively: under its name, `get` for the field of a newtype, `get_0` .. for other tuples.
 fn accessor(context: &Context<'_>, field: &Field, count: usize) -> TokenStream {
-    let Context { p, .. } = context;
-    let Field { member, ty, docs, .. } = field;
+    let Field { member, docs, .. } = field;
     let vis = respanned(&field.vis);
     let view = context.view_of(field, &quote! { '_ });
+    let read = context.of(field, "view");
     let name: Ident = match member {
         Member::Named(ident) => ident.clone(),
         Member::Unnamed(index) if count == 1 => Ident::new("get", index.span),
@@ -109,7 +113,7 @@ fn accessor(context: &Context<'_>, field: &Field, count: usize) -> TokenStream {
         #docs
         #[inline]
         #vis fn #name(&self) -> #view {
-            <#ty as #p::Message>::view(&self.#member)
+            #read(&self.#member)
         }
     }
 }

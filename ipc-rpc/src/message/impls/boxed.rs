@@ -3,15 +3,12 @@
 // Unsafe code is needed here because `Message` and `Argument` promise layouts.
 
 use std::any::TypeId;
-
-use rkyv::Place;
-use rkyv::boxed::{ArchivedBox, BoxResolver};
-
 use std::fmt::{self, Debug};
 use std::ops::Deref;
 
-use rkyv::Portable;
+use rkyv::boxed::{ArchivedBox, BoxResolver};
 use rkyv::bytecheck::CheckBytes;
+use rkyv::{Place, Portable};
 
 use super::super::{Argument, Checker, Desc, Elements, EncodeError, Encoder, Kind, Message, MessageError};
 

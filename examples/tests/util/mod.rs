@@ -1,0 +1,70 @@
+//! What the tests of several examples share: the examples as processes.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use tempfile::TempDir;
+
+/// Where an example runs: its sockets and temporary files are in a folder of its own.
+pub struct Place {
+    folder: TempDir,
+}
+
+impl Place {
+    pub fn new() -> Self {
+        Place { folder: tempfile::tempdir().expect("a folder for a test") }
+    }
+
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// An example that was built, to be started here.
+    pub fn example(&self, name: &str) -> Command {
+        let mut command = Command::new(example(name));
+        command.env("XDG_RUNTIME_DIR", self.path()).env("TMPDIR", self.path()).env_remove("NO_COLOR");
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    /// Runs an example to its end.
+    pub fn run(&self, name: &str, arguments: &[&str]) -> Finished {
+        Finished::from(self.example(name).args(arguments).output().expect("an example that starts"))
+    }
+}
+
+/// What an example said and how it ended.
+#[derive(Debug)]
+pub struct Finished {
+    pub code: Option<i32>,
+    pub out: String,
+    pub err: String,
+}
+
+impl From<Output> for Finished {
+    fn from(output: Output) -> Self {
+        let text = |bytes| String::from_utf8(bytes).expect("output in UTF-8");
+        Finished { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+    }
+}
+
+/// A process that is killed when the test is done with it.
+pub struct Running(pub Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Either can fail only if the process has ended, which is as good.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The examples lie beside the folder that this test was built into.
+fn example(name: &str) -> PathBuf {
+    let test = env::current_exe().expect("the path of a test");
+    let profile = test.parent().and_then(Path::parent).expect("a folder with the built tests");
+    let example = profile.join("examples").join(name);
+    assert!(example.exists(), "{example:?} is not built: cargo does it before all tests of this package, not for one");
+    example
+}

@@ -1,0 +1,347 @@
+//! A block on its way: written, lent, answered. One type for each, so that nothing can be done out of order.
+//!
+//! # The path of a call
+//! The request is written into the memory of a [`Draft`] (or into an extent, [`Draft::grow`]). [`Draft::submit`] is one swap
+//! (C1), plus a push (C2) and a ring if the callee is not looking. [`Pending::wait`] looks at the word (C4), and after a
+//! while parks on it (C3, futex). [`Answer`] holds the reply; dropping it brings the block home.
+//!
+//! # Safety
+//! Values are moved out of types that have a destructor, and a growing request is copied while its memory is ours alone.
+#![allow(unsafe_code)]
+
+use std::mem::ManuallyDrop;
+use std::ops::Deref;
+use std::ptr::NonNull;
+
+use crate::arena::NoExtent;
+use crate::caller::{Block, Caller, Limit, Reply};
+use crate::clock;
+use crate::futex;
+use crate::handover;
+use crate::layout::{BlockHead, EXTENT_START, INLINE, INLINE_ROOM};
+use crate::sync::{Ordering, fence, spin_hint};
+use crate::word::{self, Corrupt, Lent};
+
+/// Looks, with pauses between them, before anything else is considered: about a microsecond. Without the pauses the line is
+/// pulled away from a callee that is writing its answer.
+const FIRST_LOOKS: u32 = 48;
+/// Looks between two readings of the clock while spinning on.
+const LOOKS_PER_READING: u32 = 16;
+/// A reply in the callee's arena of at least this many bytes is given back at once, not when its block is next used.
+const WORTH_RELEASING: u32 = 64 << 10;
+
+/// Why there is no reply.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Failure {
+    /// The limit passed; the call may have run or still be running.
+    TimedOut,
+    /// The peer is gone and had not begun.
+    NotStarted,
+    /// The peer is gone and had begun.
+    MayHaveRun,
+    /// The peer broke the protocol; the channel is closed.
+    Corrupt(Corrupt),
+}
+
+/// A block that is not in the pool, and how its caller is reached. No destructor: the types below have them.
+#[derive(Debug)]
+struct Slot<C: Deref<Target = Caller>> {
+    caller: C,
+    block: Block,
+}
+
+impl<C: Deref<Target = Caller>> Slot<C> {
+    #[inline(always)]
+    fn head(&self) -> &BlockHead {
+        match self.caller.head(self.block.number) {
+            Some(head) => head,
+            None => unreachable!("the pool of a channel holds only its own blocks"),
+        }
+    }
+}
+
+/// A block whose request is being written. Dropping it brings the block home.
+#[derive(Debug)]
+pub struct Draft<C: Deref<Target = Caller>> {
+    slot: ManuallyDrop<Slot<C>>,
+    at: u32,
+    room: u32,
+}
+
+impl<C: Deref<Target = Caller>> Draft<C> {
+    #[inline]
+    pub(crate) fn new(caller: C, number: u32) -> Self {
+        let at = caller.segment.geometry().block_at(number) + INLINE;
+        let slot = Slot { caller, block: Block { number, large: false } };
+        Draft { slot: ManuallyDrop::new(slot), at, room: INLINE_ROOM }
+    }
+
+    #[inline(always)]
+    fn into_slot(self) -> Slot<C> {
+        let mut this = ManuallyDrop::new(self);
+        // SAFETY: the draft is not dropped and not used again.
+        unsafe { ManuallyDrop::take(&mut this.slot) }
+    }
+
+    /// Where the request goes: address of its first byte, and how many bytes there are. The address is 8 modulo 16. The
+    /// memory is ours alone until [`Draft::submit`] or [`Draft::grow`].
+    #[inline]
+    pub fn buffer(&self) -> (NonNull<u8>, usize) {
+        // `at` and `room` are those of the block or of its extent, never a peer's.
+        (self.slot.caller.segment.pointer(self.at), self.room as usize)
+    }
+
+    /// Moves the request to memory of at least `needed` bytes, the first `used` bytes with it.
+    ///
+    /// # Errors
+    /// [`NoExtent`]; what was written stays where it was.
+    #[cold]
+    pub fn grow(&mut self, used: usize, needed: usize) -> Result<(NonNull<u8>, usize), NoExtent> {
+        let (from, room) = self.buffer();
+        let caller = &*self.slot.caller;
+        if let Some(mut extent) = caller.extent(self.slot.block.number) {
+            // SAFETY: the first `room` bytes at `from` are this draft's, in its block or in its extent, which is not lent.
+            unsafe { caller.arena.grow(&caller.segment, &mut extent, from, used.min(room), needed)? };
+            if let Some(extent) = &*extent {
+                self.at = extent.offset() + EXTENT_START;
+                self.room = extent.len() - EXTENT_START;
+            }
+        }
+        self.slot.block.large = true;
+        Ok(self.buffer())
+    }
+
+    /// Lends the block with a request of `len` bytes to method `method`. If the peer had tampered with the block the channel
+    /// is closed, and waiting says so.
+    #[inline(always)]
+    pub fn submit(self, method: u16, len: usize, limit: Limit) -> Pending<C> {
+        let (at, room) = (self.at, self.room);
+        let slot = self.into_slot();
+        let head = slot.head();
+        head.taken.store(0, Ordering::Relaxed);
+        head.method.store(method, Ordering::Relaxed);
+        head.request_at.store(at, Ordering::Relaxed);
+        head.request_len.store(len.min(room as usize) as u32, Ordering::Relaxed);
+        head.room.store(room, Ordering::Relaxed);
+        head.deadline.store(if let Limit::Until(deadline) = limit { deadline } else { 0 }, Ordering::Relaxed);
+        let rang = match handover::submit(&head.word, 0) {
+            Ok(watched) => !watched && slot.caller.push(slot.block.number),
+            Err(corrupt) => {
+                slot.caller.condemn(corrupt);
+                false
+            }
+        };
+        Pending { slot: ManuallyDrop::new(slot), rang }
+    }
+}
+
+impl<C: Deref<Target = Caller>> Drop for Draft<C> {
+    fn drop(&mut self) {
+        // SAFETY: a draft is dropped once, and its slot taken from there only here and in `into_slot`, which forgets it.
+        let slot = unsafe { ManuallyDrop::take(&mut self.slot) };
+        slot.caller.bring_home(slot.block);
+    }
+}
+
+/// A lent block. Dropping it gives the call up.
+#[derive(Debug)]
+#[must_use = "dropping a pending call cancels it"]
+pub struct Pending<C: Deref<Target = Caller>> {
+    slot: ManuallyDrop<Slot<C>>,
+    /// The callee slept and had to be woken.
+    rang: bool,
+}
+
+impl<C: Deref<Target = Caller>> Pending<C> {
+    #[inline(always)]
+    fn into_slot(self) -> Slot<C> {
+        let mut this = ManuallyDrop::new(self);
+        // SAFETY: the value is not dropped and not used again.
+        unsafe { ManuallyDrop::take(&mut this.slot) }
+    }
+
+    /// Waits for the reply, for as long as `limit` has it: the one given to [`Draft::submit`].
+    ///
+    /// # Errors
+    /// [`Failure`]. After `TimedOut` the block comes home later, by itself.
+    #[inline]
+    pub fn wait(self, limit: Limit) -> Result<Answer<C>, Failure> {
+        self.wait_then(limit, Ok, Err)
+    }
+
+    /// As [`Pending::wait`], but goes on with one of two functions. A `Result` of an answer would be put together and taken
+    /// apart again in memory, which costs a fifth of a short call.
+    #[inline(always)]
+    pub fn wait_then<T>(
+        self,
+        limit: Limit,
+        answered: impl FnOnce(Answer<C>) -> T,
+        failed: impl FnOnce(Failure) -> T,
+    ) -> T {
+        let word = &self.slot.head().word;
+        let mut looks = 0;
+        loop {
+            match handover::look(word) {
+                Ok(Lent::Done) => break,
+                Ok(Lent::Out(_)) if looks < FIRST_LOOKS => spin_hint(),
+                _ => match self.wait_long(limit) {
+                    Ok(()) => break,
+                    Err(failure) => return failed(self.lost(failure)),
+                },
+            }
+            looks += 1;
+        }
+        match self.slot.caller.reply_of(self.slot.block) {
+            Ok(reply) => answered(Answer { slot: ManuallyDrop::new(self.into_slot()), reply }),
+            Err(corrupt) => failed(self.lost(Failure::Corrupt(corrupt))),
+        }
+    }
+
+    /// No reply: the block comes home when the callee answers, or stays with a peer that is gone and is never used again.
+    #[cold]
+    fn lost(self, failure: Failure) -> Failure {
+        if matches!(failure, Failure::TimedOut) {
+            return failure; // Dropping the call gives it up.
+        }
+        let slot = self.into_slot();
+        if let Failure::Corrupt(corrupt) = failure {
+            slot.caller.condemn(corrupt);
+        }
+        failure
+    }
+
+    /// The reply did not come at once: spin on if that is worth it, then park.
+    #[cold]
+    #[inline(never)]
+    fn wait_long(&self, limit: Limit) -> Result<(), Failure> {
+        let start = clock::now();
+        let deadline = match limit {
+            Limit::None => u64::MAX,
+            Limit::Lazy(timeout) => start.saturating_add(clock::nanoseconds(timeout)),
+            Limit::Until(deadline) => deadline,
+        };
+        let caller = &*self.slot.caller;
+        let head = self.slot.head();
+        if deadline != u64::MAX {
+            head.deadline.store(deadline, Ordering::Relaxed);
+        }
+        // A callee that was last seen on this very core cannot run while we spin here, and one that had to be woken
+        // usually starts on the waker's core: the kernel hands the core over faster than we can wait.
+        let core = clock::core();
+        let shares_core = core != 0 && caller.segment.callee_flags().core.load(Ordering::Relaxed) == core;
+        let own = &caller.segment.caller_flags().core;
+        if own.load(Ordering::Relaxed) != core {
+            own.store(core, Ordering::Relaxed);
+        }
+        let spin = if shares_core || self.rang { 0 } else { caller.gap.worth_spinning() };
+        let until = start.saturating_add(spin).min(deadline);
+        let mut now = start;
+        while now < until && !caller.has_ended() {
+            for _ in 0..LOOKS_PER_READING {
+                match handover::look(&head.word) {
+                    Ok(Lent::Done) => {
+                        caller.gap.learn(clock::now().saturating_sub(start));
+                        return Ok(());
+                    }
+                    Ok(Lent::Out(_)) => spin_hint(),
+                    Err(corrupt) => return Err(Failure::Corrupt(corrupt)),
+                }
+            }
+            now = clock::now();
+        }
+        self.park(start, deadline)
+    }
+
+    fn park(&self, start: u64, deadline: u64) -> Result<(), Failure> {
+        let caller = &*self.slot.caller;
+        let head = self.slot.head();
+        let until = (deadline != u64::MAX).then_some(deadline);
+        loop {
+            let value = match handover::wish(&head.word, word::PARKED) {
+                Ok(Lent::Done) => break,
+                // Only the visit of a dead channel cancels a call that somebody waits for, and it wakes but once.
+                Ok(Lent::Out(value)) if value & word::CANCELLED != 0 => return self.outcome(),
+                Ok(Lent::Out(value)) => value,
+                Err(corrupt) => return Err(Failure::Corrupt(corrupt)),
+            };
+            fence(Ordering::SeqCst); // [P12] pairs with the fence in `hung_up`.
+            if caller.has_ended() {
+                return self.outcome();
+            }
+            if clock::now() >= deadline {
+                return match handover::wish(&head.word, word::CANCELLED) {
+                    Ok(Lent::Done) => Ok(()),
+                    Ok(Lent::Out(_)) => Err(Failure::TimedOut),
+                    Err(corrupt) => Err(Failure::Corrupt(corrupt)),
+                };
+            }
+            futex::wait(&head.word, value, until); // [P7]
+        }
+        // The callee noted when it woke us; without a note, now is the best guess.
+        let woken = caller.segment.caller_flags().woken_at.load(Ordering::Relaxed);
+        let came = if woken >= start { woken } else { clock::now() };
+        caller.gap.learn(came.saturating_sub(start));
+        Ok(())
+    }
+
+    /// The peer is gone: what the block says is final.
+    #[cold]
+    fn outcome(&self) -> Result<(), Failure> {
+        let head = self.slot.head();
+        let began = handover::was_taken(&head.taken); // [P8]
+        match handover::look(&head.word) {
+            Ok(Lent::Done) => Ok(()),
+            Ok(Lent::Out(_)) => {
+                if let Some(corrupt) = self.slot.caller.why_broken() {
+                    return Err(Failure::Corrupt(corrupt));
+                }
+                Err(if began { Failure::MayHaveRun } else { Failure::NotStarted })
+            }
+            Err(corrupt) => Err(Failure::Corrupt(corrupt)),
+        }
+    }
+}
+
+impl<C: Deref<Target = Caller>> Drop for Pending<C> {
+    fn drop(&mut self) {
+        // SAFETY: a pending call is dropped once, and its slot taken only here and in `into_slot`, which forgets it.
+        let slot = unsafe { ManuallyDrop::take(&mut self.slot) };
+        slot.caller.abandon(slot.block);
+    }
+}
+
+/// A reply, and the memory it lies in. Dropping it brings the block home.
+#[derive(Debug)]
+pub struct Answer<C: Deref<Target = Caller>> {
+    slot: ManuallyDrop<Slot<C>>,
+    reply: Reply,
+}
+
+impl<C: Deref<Target = Caller>> Answer<C> {
+    /// How the call ended, as the callee put it.
+    #[inline]
+    pub fn status(&self) -> u16 {
+        self.reply.status
+    }
+
+    /// Address and number of the reply's bytes. They are ours until this value is dropped; a hostile peer can still
+    /// change them.
+    #[inline]
+    pub fn bytes(&self) -> (NonNull<u8>, usize) {
+        (self.slot.caller.segment.pointer(self.reply.at), self.reply.len as usize)
+    }
+}
+
+impl<C: Deref<Target = Caller>> Drop for Answer<C> {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: an answer is dropped once, and its slot taken only here.
+        let slot = unsafe { ManuallyDrop::take(&mut self.slot) };
+        if self.reply.theirs && self.reply.len >= WORTH_RELEASING {
+            slot.caller.release_reply(slot.block);
+        } else {
+            slot.caller.bring_home(slot.block);
+        }
+    }
+}

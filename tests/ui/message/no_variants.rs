@@ -1,0 +1,6 @@
+use ipc_rpc::Message;
+
+#[derive(Message)]
+enum Never {}
+
+fn main() {}

@@ -1,0 +1,9 @@
+use ipc_rpc::Message;
+
+#[derive(Message)]
+#[message(compact)]
+struct Query {
+    text: String,
+}
+
+fn main() {}
