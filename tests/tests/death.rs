@@ -4,6 +4,7 @@ use std::fs;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use ipc_core::caller::Limit;
 use ipc_rpc::__private::Stub;
 use ipc_rpc::{CallError, ClientConfig, Dispatch};
 use ipc_rpc_tests::helper::{Helper, Place, settled, until};
@@ -141,24 +142,24 @@ fn what_was_answered_before_the_death_is_delivered_after_it() {
     let number = |name| dispatcher.service().methods.iter().position(|m| m.name == name).unwrap() as u16;
     let (mirror, pass, runs) = (number("mirror"), number("pass"), number("runs"));
     let begin_mirror =
-        |data: &Vec<u8>| stub.begin::<_, (Vec<u8>,)>(stub.caller(), mirror, &(data.as_slice(),)).unwrap();
+        |data: &Vec<u8>| stub.begin::<_, (Vec<u8>,)>(stub.caller(), mirror, &(data.as_slice(),), Limit::None).unwrap();
     // Inline, in the caller's memory, in the server's memory.
     let sizes = [10, 3000, 500_000];
     let answered: Vec<_> = sizes.map(|len| (bytes(len, 1), begin_mirror(&bytes(len, 1)))).into_iter().collect();
     // The only worker takes them in order: with this reply, those are written.
     assert_eq!(stub.call::<(), u64>(runs, &()).unwrap(), 3);
     let gate = place.join("gate");
-    let taken = stub.begin::<_, (String,)>(stub.caller(), pass, &(gate.as_str(),)).unwrap();
+    let taken = stub.begin::<_, (String,)>(stub.caller(), pass, &(gate.as_str(),), Limit::None).unwrap();
     until(|| fs::exists(format!("{gate}.in")).unwrap());
     let waiting = begin_mirror(&bytes(10, 2));
     server.kill();
     until(|| stub.caller().has_ended());
     for (data, pending) in answered {
-        assert!(stub.end::<Vec<u8>, _>(mirror, pending).unwrap() == data);
+        assert!(stub.end::<Vec<u8>, _>(mirror, pending, Limit::None).unwrap() == data);
     }
-    let error = stub.end::<u64, _>(pass, taken).unwrap_err();
+    let error = stub.end::<u64, _>(pass, taken, Limit::None).unwrap_err();
     assert!(matches!(error, CallError::MayHaveRun { .. }), "{error:?}");
-    let error = stub.end::<Vec<u8>, _>(mirror, waiting).unwrap_err();
+    let error = stub.end::<Vec<u8>, _>(mirror, waiting, Limit::None).unwrap_err();
     assert!(matches!(error, CallError::NotStarted { .. }), "{error:?}");
 }
 
@@ -170,6 +171,8 @@ fn a_handler_that_aborts_the_server_is_a_death_too() {
     let error = client.abort().unwrap_err();
     assert!(matches!(error, CallError::MayHaveRun { .. }), "{error:?}");
     assert!(!server.wait().success());
+    // Now that it is gone for good, whoever meets its socket removes it.
+    assert!(matches!(client.runs(), Err(CallError::NotStarted { .. })));
     assert!(place.files().is_empty(), "{:?}", place.files());
 }
 
