@@ -210,7 +210,8 @@ impl<H: Handler> Callee<H> {
             only_tick &= ready.id == TICK;
             match ready.id {
                 LISTENER => self.accept(),
-                STOP | TICK => {}
+                TICK => self.tick.heard(),
+                STOP => {}
                 _ => self.heard(ready),
             }
         });

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -299,19 +299,18 @@ fn not_connected(
 ) -> ConnectError {
     match error.kind() {
         io::ErrorKind::NotFound => ConnectError::NoServer { service: service.name, path, killed: false },
-        io::ErrorKind::ConnectionRefused => {
-            let killed = !still_there_after_sweep(&path);
-            ConnectError::NoServer { service: service.name, path, killed }
+        // Nobody listens: a socket whose server was killed, or a file of another kind.
+        io::ErrorKind::ConnectionRefused if endpoint::is_socket(&path) => {
+            endpoint::sweep(&path);
+            ConnectError::NoServer { service: service.name, path, killed: true }
         }
+        io::ErrorKind::ConnectionRefused if path.exists() => ConnectError::NotAServer { path },
+        // Somebody else has removed it meanwhile.
+        io::ErrorKind::ConnectionRefused => ConnectError::NoServer { service: service.name, path, killed: true },
         io::ErrorKind::PermissionDenied => ConnectError::Permission { path, error },
         io::ErrorKind::TimedOut => ConnectError::TimedOut { path, after: config.connect_timeout },
         // A socket of another kind, or no socket at all.
         _ if error.raw_os_error() == Some(libc::EPROTOTYPE) => ConnectError::NotAServer { path },
         _ => ConnectError::Io { path, error },
     }
-}
-
-fn still_there_after_sweep(path: &Path) -> bool {
-    endpoint::sweep(path);
-    path.exists()
 }

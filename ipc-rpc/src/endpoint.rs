@@ -155,6 +155,11 @@ fn answers(path: &Path) -> io::Result<Option<i32>> {
     }
 }
 
+/// Does a socket lie at `path`?
+pub(crate) fn is_socket(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|m| m.file_type().is_socket())
+}
+
 /// Removes the socket file of a server that was killed, if that is what lies at `path`.
 pub(crate) fn sweep(path: &Path) {
     let Ok(_lock) = FolderLock::take(path) else { return };

@@ -7,6 +7,11 @@
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
+/// Stops a process.
+pub const STOP: i32 = libc::SIGSTOP;
+/// Has a stopped process go on.
+pub const CONTINUE: i32 = libc::SIGCONT;
+
 /// Sends `signal` to process `pid`.
 ///
 /// # Panics
