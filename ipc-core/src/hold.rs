@@ -57,8 +57,8 @@ impl<P> Scanned<P> {
 pub(crate) struct Hold<P> {
     pub(crate) channels: Vec<Option<Scanned<P>>>,
     /// A watched block's channel is in `channels` at its place: it is forgotten before the channel is retired.
-    watches: [Option<Watch<P>>; WATCHES],
-    /// Which of `watches` are taken.
+    watches: [Watch<P>; WATCHES],
+    /// Which of `watches` mean anything, a bit each.
     watching: u32,
     /// Where the next pass begins: a watch, or behind them a channel's queue.
     cursor: usize,
@@ -83,7 +83,7 @@ impl<P> Hold<P> {
     pub(crate) fn new() -> Self {
         Hold {
             channels: Vec::new(),
-            watches: [const { None }; WATCHES],
+            watches: [const { Watch { channel: ptr::null(), head: ptr::null(), at: 0, block: 0 } }; WATCHES],
             watching: 0,
             cursor: 0,
             retired: Vec::new(),
@@ -119,7 +119,7 @@ impl<P> Hold<P> {
     }
 
     /// The next request at or behind the cursor, which moves behind it: no watched block can hide a queue.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn next(&mut self) -> Option<Found<P>> {
         let all = self.channels.len();
         if self.cursor < WATCHES {
@@ -139,8 +139,8 @@ impl<P> Hold<P> {
         while left != 0 {
             let at = left.trailing_zeros() as usize;
             left &= left - 1;
-            let Some(Some(watch)) = self.watches.get(at) else { continue };
-            // SAFETY: the block of a channel that `channels` keeps alive; atomics only.
+            let Some(watch) = self.watches.get(at) else { continue };
+            // SAFETY: its bit is set, so this is the block of a channel that `channels` keeps alive; atomics only.
             let value = unsafe { &*watch.head }.word.load(Ordering::Acquire); // [P1]
             if value == word::DONE | word::WATCHED {
                 continue;
@@ -203,15 +203,18 @@ impl<P> Hold<P> {
         }
     }
 
-    fn is_watched(&self, channel: *const Channel<P>, block: u32) -> bool {
-        self.watching != 0 && self.watches.iter().flatten().any(|w| w.channel == channel && w.block == block)
+    /// The watches that mean something, with their places.
+    fn watched(&self) -> impl Iterator<Item = (usize, &Watch<P>)> + Clone {
+        self.watches.iter().enumerate().filter(|(at, _)| self.watching & (1 << at) != 0)
     }
 
+    fn is_watched(&self, channel: *const Channel<P>, block: u32) -> bool {
+        self.watched().any(|(_, w)| w.channel == channel && w.block == block)
+    }
+
+    #[inline(always)]
     fn forget_watch(&mut self, at: usize) {
-        if let Some(place) = self.watches.get_mut(at) {
-            *place = None;
-            self.watching &= !(1 << at);
-        }
+        self.watching &= !(1 << at);
     }
 
     /// Puts a block that was answered with `WATCHED` into the set; its channel is scanned at place `at`. Beyond a limit an
@@ -221,7 +224,7 @@ impl<P> Hold<P> {
         let evicted = if self.watching == 0 { None } else { self.evict(found.channel) };
         let free = (!self.watching).trailing_zeros() as usize;
         if let Some(place) = self.watches.get_mut(free) {
-            *place = Some(Watch { channel: found.channel, head, at: found.at, block: found.block });
+            *place = Watch { channel: found.channel, head, at: found.at, block: found.block };
             self.watching |= 1 << free;
         }
         evicted
@@ -229,9 +232,8 @@ impl<P> Hold<P> {
 
     /// Makes room for one more watched block of `channel`.
     fn evict(&mut self, channel: *const Channel<P>) -> Option<Found<P>> {
-        let own = |w: &Option<Watch<P>>| w.as_ref().is_some_and(|w| w.channel == channel);
-        if self.watches.iter().filter(|w| own(w)).count() >= WATCHES_PER_CHANNEL {
-            let last = self.watches.iter().rposition(own)?;
+        let own = self.watched().filter(|(_, w)| w.channel == channel);
+        if let (WATCHES_PER_CHANNEL.., Some((last, _))) = (own.clone().count(), own.last()) {
             return self.unwatch(last);
         }
         if self.watching.count_ones() as usize >= WATCHES { self.unwatch(self.cursor % WATCHES) } else { None }
@@ -239,9 +241,9 @@ impl<P> Hold<P> {
 
     /// S3 for one place of the watch set; gives its request if one has arrived.
     fn unwatch(&mut self, at: usize) -> Option<Found<P>> {
-        let watch = self.watches.get_mut(at)?.take()?;
-        self.watching &= !(1 << at);
-        // SAFETY: the block of a channel that `channels` keeps alive; atomics only.
+        self.forget_watch(at);
+        let watch = self.watches.get(at)?;
+        // SAFETY: its bit was set, so this is the block of a channel that `channels` keeps alive; atomics only.
         match handover::unwatch(&unsafe { &*watch.head }.word) {
             Ok(true) => Some(Found { channel: watch.channel, at: watch.at, block: watch.block }),
             Ok(false) => None,
@@ -261,9 +263,8 @@ impl<P> Hold<P> {
             return false;
         }
         for place in 0..WATCHES {
-            let watch = self.watches.get(place).and_then(Option::as_ref).filter(|w| w.at == at);
-            let Some(block) = watch.map(|w| w.block) else { continue };
-            let value = here.segment.block(block).map(|head| head.word.load(Ordering::Acquire));
+            let Some((_, watch)) = self.watched().find(|(n, w)| *n == place && w.at == at) else { continue };
+            let value = here.segment.block(watch.block).map(|head| head.word.load(Ordering::Acquire));
             if !here.is_broken() && value.is_some_and(|v| word::seen(v) == Ok(Seen::Run)) {
                 return false;
             }

@@ -22,9 +22,8 @@ use crate::layout::{BlockHead, EXTENT_START, INLINE, INLINE_ROOM};
 use crate::sync::{Ordering, fence, spin_hint};
 use crate::word::{self, Corrupt, Lent};
 
-/// Looks at a lent word without a pause between them: the reply of a watched block comes within so many.
-const EAGER_LOOKS: u32 = 16;
-/// Looks, the later ones with pauses, before anything else is considered: about a microsecond.
+/// Looks, with pauses between them, before anything else is considered: about a microsecond. Without the pauses the line is
+/// pulled away from a callee that is writing its answer.
 const FIRST_LOOKS: u32 = 48;
 /// Looks between two readings of the clock while spinning on.
 const LOOKS_PER_READING: u32 = 16;
@@ -185,7 +184,6 @@ impl<C: Deref<Target = Caller>> Pending<C> {
         loop {
             match handover::look(word) {
                 Ok(Lent::Done) => break,
-                Ok(Lent::Out(_)) if looks < EAGER_LOOKS => {}
                 Ok(Lent::Out(_)) if looks < FIRST_LOOKS => spin_hint(),
                 _ => match self.wait_long(limit) {
                     Ok(()) => break,

@@ -70,6 +70,7 @@ enum After {
 }
 
 #[repr(align(128))]
+#[derive(Debug)]
 struct Serving<P>(AtomicPtr<Channel<P>>);
 
 /// The called side of a process: a listener, its channels, and the workers that serve them.
@@ -195,30 +196,11 @@ impl<H: Handler> Callee<H> {
         }
     }
 
-    /// Looks once at everything, as number `me` would, and serves at most one request; never waits. For programs that count
-    /// instructions or have a loop of their own. `true`: a request was served.
-    pub fn step(&self, me: usize) -> bool {
-        let Some(serving) = self.serving.get(me) else { return false };
-        if !self.role.take_or_poke() {
-            return false;
-        }
-        // SAFETY: this thread holds the role; the reference is not used after `serve`.
-        let hold = unsafe { &mut *self.hold.get() };
-        if self.attention.load(Ordering::Relaxed) {
-            self.attend(hold);
-        }
-        let found = hold.next();
-        if found.is_none() {
-            self.glance(hold);
-        }
-        let Some(found) = found else {
-            self.role.give_up();
-            return false;
-        };
-        if self.serve(serving, found) == After::Held {
-            self.role.give_up();
-        }
-        true
+    /// Takes the scanner role for a thread that looks by itself, as number `me`; `None` if another thread has it. For programs
+    /// that count instructions or have a loop of their own.
+    pub fn stepper(&self, me: usize) -> Option<Stepper<'_, H>> {
+        let serving = self.serving.get(me)?;
+        self.role.try_take().then_some(Stepper { callee: self, serving })
     }
 
     /// Waits in the kernel and deals with what it reports. `true`: nothing but a tick.
@@ -531,7 +513,7 @@ impl<H: Handler> Callee<H> {
 
     /// Serves a request, and those that arrive where only this worker can know of them. The role is held on entry, so the
     /// channel found is alive. No reference to the data of the role is passed in: it would outlive the role.
-    #[inline]
+    #[inline(always)]
     fn serve(&self, serving: &Serving<H::Peer>, found: Found<H::Peer>) -> After {
         let Found { mut channel, mut at, mut block } = found;
         let mut held = true;
@@ -609,7 +591,7 @@ impl<H: Handler> Callee<H> {
     }
 
     /// S1: judges the word and takes the block, or refuses the request. `true`: the handler is to run.
-    #[inline]
+    #[inline(always)]
     fn take(&self, channel: &Channel<H::Peer>, head: &BlockHead, block: u32) -> Result<bool, Corrupt> {
         let refuse = match handover::request(&head.word)? {
             Seen::Nothing => return Ok(false), // Only a hint.
@@ -641,7 +623,7 @@ impl<H: Handler> Callee<H> {
     }
 
     /// Runs the handler; the reply's descriptor is in the block afterwards. `true`: an extent holds the reply.
-    #[inline]
+    #[inline(always)]
     fn run(&self, channel: &Channel<H::Peer>, head: &BlockHead, block: u32) -> Result<bool, Corrupt> {
         let mut call = Call::new(channel, head, block)?;
         let (status, len) = self.handler.call(&channel.peer, &mut call);
@@ -653,4 +635,40 @@ enum Sleep<P> {
     Committed,
     Again,
     Found(Found<P>),
+}
+
+/// Holds the scanner role between steps.
+#[derive(Debug)]
+pub struct Stepper<'a, H: Handler> {
+    callee: &'a Callee<H>,
+    serving: &'a Serving<H::Peer>,
+}
+
+impl<H: Handler> Stepper<'_, H> {
+    /// Looks once at everything and serves at most one request; never waits. `true`: a request was served.
+    #[inline]
+    pub fn step(&mut self) -> bool {
+        let callee = self.callee;
+        // SAFETY: this thread holds the role; the reference is not used after `serve`.
+        let hold = unsafe { &mut *callee.hold.get() };
+        if callee.attention.load(Ordering::Relaxed) {
+            callee.attend(hold);
+        }
+        let Some(found) = hold.next() else {
+            callee.glance(hold);
+            return false;
+        };
+        if callee.serve(self.serving, found) == After::Lost {
+            while !callee.role.try_take() {
+                spin_hint();
+            }
+        }
+        true
+    }
+}
+
+impl<H: Handler> Drop for Stepper<'_, H> {
+    fn drop(&mut self) {
+        self.callee.role.give_up();
+    }
 }

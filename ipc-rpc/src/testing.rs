@@ -64,8 +64,9 @@ pub fn stepped<D: Pair>(dispatcher: D) -> Result<(D::Client, Stepped), ConnectEr
     let connected = AtomicBool::new(false);
     let stub = std::thread::scope(|scope| {
         scope.spawn(|| {
-            while !connected.load(Ordering::Relaxed) {
-                callee.step(0);
+            let mut stepper = callee.stepper(0);
+            while let Some(stepper) = stepper.as_mut().filter(|_| !connected.load(Ordering::Relaxed)) {
+                stepper.step();
             }
         });
         let stub = connect(service, &callee);
@@ -81,9 +82,10 @@ pub fn stepped<D: Pair>(dispatcher: D) -> Result<(D::Client, Stepped), ConnectEr
 pub struct Stepped(Arc<Callee<Router>>);
 
 impl Stepped {
-    /// Serves at most one request.
-    pub fn step(&self) -> bool {
-        self.0.step(0)
+    /// Runs `with` with a function that serves at most one request.
+    pub fn run<T>(&self, with: impl FnOnce(&mut dyn FnMut() -> bool) -> T) -> Option<T> {
+        let mut stepper = self.0.stepper(0)?;
+        Some(with(&mut || stepper.step()))
     }
 }
 
