@@ -91,8 +91,9 @@ libfuzzer_sys::fuzz_target!(|acts: Vec<Act>| {
     let (ours, theirs) = socket::pair().expect("sockets");
     socket::send(ours.as_fd(), b"hello", Some(segment.descriptor())).expect("a hello");
     callee.adopt(theirs).expect("one more connection");
-    callee.step(0);
-    callee.step(0);
+    let mut server = callee.stepper(0).expect("the role");
+    server.step();
+    server.step();
     assert_eq!(callee.channels(), 1);
     let (cells, capacity) = (segment.request_cells(), u64::from(segment.geometry().request_cells()));
     let mut tail = 0;
@@ -133,17 +134,17 @@ libfuzzer_sys::fuzz_target!(|acts: Vec<Act>| {
             }
             Act::Ring => socket::ring(ours.as_fd()),
             Act::Step => {
-                callee.step(0);
+                server.step();
             }
         }
     }
     for _ in 0..8 {
-        callee.step(0);
+        server.step();
     }
     // The peer hangs up; whatever it did, the server forgets it.
     drop(ours);
     for _ in 0..8 {
-        callee.step(0);
+        server.step();
     }
     assert_eq!(callee.channels(), 0);
 });
