@@ -24,7 +24,7 @@ use std::ptr;
 use std::sync::atomic::AtomicPtr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::callee::{BUSY, Call, Channel, HOLDS_REPLY, Handler};
+use crate::callee::{BUSY, Call, Channel, HOLDS_REPLY, Handler, Served};
 use crate::clock;
 use crate::doorbell;
 use crate::gap::Gap;
@@ -523,14 +523,14 @@ impl<H: Handler> Callee<H> {
             // we gave the role up (P5).
             let here = unsafe { &*channel };
             let Some(head) = here.segment.block(block) else { return self.done(serving, held) };
-            match self.take(here, head, block) {
-                Ok(true) => {}
-                Ok(false) => return self.done(serving, held),
+            let served = match self.take(here, head, block) {
+                Ok(Some(served)) => served,
+                Ok(None) => return self.done(serving, held),
                 Err(corrupt) => {
                     here.condemn(corrupt);
                     return self.done(serving, held);
                 }
-            }
+            };
             if held {
                 serving.0.store(channel.cast_mut(), Ordering::Relaxed);
                 self.role.give_up(); // [P5] from here on `hold` is not ours.
@@ -542,9 +542,7 @@ impl<H: Handler> Callee<H> {
                     false
                 }
             };
-            if let Some(state) = here.blocks.get(block as usize) {
-                state.store(if holds_reply { HOLDS_REPLY } else { 0 }, Ordering::Relaxed);
-            }
+            served.state.store(if holds_reply { HOLDS_REPLY } else { 0 }, Ordering::Relaxed);
             let watched = self.role.is_vacant() && !here.is_broken();
             match handover::finish(&head.word, watched) {
                 Ok(tell) => here.tell(head, block, tell),
@@ -590,36 +588,47 @@ impl<H: Handler> Callee<H> {
         After::Lost
     }
 
-    /// S1: judges the word and takes the block, or refuses the request. `true`: the handler is to run.
+    /// S1: judges the word and takes the block, or refuses the request. Gives what is remembered of it if the handler is to run.
     #[inline(always)]
-    fn take(&self, channel: &Channel<H::Peer>, head: &BlockHead, block: u32) -> Result<bool, Corrupt> {
+    fn take<'c>(
+        &self,
+        channel: &'c Channel<H::Peer>,
+        head: &BlockHead,
+        block: u32,
+    ) -> Result<Option<&'c Served>, Corrupt> {
         let refuse = match handover::request(&head.word)? {
-            Seen::Nothing => return Ok(false), // Only a hint.
+            Seen::Nothing => return Ok(None), // Only a hint.
             Seen::Refuse => true,
             Seen::Run => {
                 let deadline = head.deadline.load(Ordering::Relaxed);
                 deadline != 0 && clock::now() >= deadline
             }
         };
-        let Some(state) = channel.blocks.get(block as usize) else { return Ok(false) };
-        let before = state.load(Ordering::Relaxed);
+        let Some(served) = channel.blocks.get(block as usize) else { return Ok(None) };
+        let before = served.state.load(Ordering::Relaxed);
         if before & BUSY != 0 {
             return Err(Corrupt(u64::from(block)));
         }
+        let mut refuse = refuse;
         if before & HOLDS_REPLY != 0 {
             channel.release_reply(block);
-            state.store(0, Ordering::Relaxed);
+            served.state.store(0, Ordering::Relaxed);
+            refuse |= head.method.load(Ordering::Relaxed) == RELEASE;
         }
-        if refuse || head.method.load(Ordering::Relaxed) == RELEASE {
+        if refuse {
             head.status.store(NOT_RUN, Ordering::Relaxed);
             head.reply_len.store(0, Ordering::Relaxed);
             let tell = handover::finish(&head.word, false)?;
             channel.tell(head, block, tell);
-            return Ok(false);
+            return Ok(None);
         }
-        state.store(BUSY, Ordering::Relaxed);
-        handover::take(&head.taken);
-        Ok(true)
+        served.state.store(BUSY, Ordering::Relaxed);
+        let count = served.begun.load(Ordering::Relaxed).wrapping_add(1);
+        served.begun.store(count, Ordering::Relaxed);
+        if let Some(taken) = channel.segment.taken(block) {
+            handover::take(taken, count); // [P8]
+        }
+        Ok(Some(served))
     }
 
     /// Runs the handler; the reply's descriptor is in the block afterwards. `true`: an extent holds the reply.
