@@ -85,6 +85,8 @@ struct Given {
 pub struct Caller {
     pub(crate) segment: Segment,
     socket: OwnedFd,
+    /// What it is called by in `bells.rs`.
+    pub(crate) number: u64,
     pool: Pool,
     pub(crate) arena: Arena,
     /// Of each block, the extent of a request that did not fit; touched by the owner of the block only.
@@ -107,6 +109,7 @@ impl Caller {
         let geometry = *segment.geometry();
         let caller = Arc::new(Caller {
             socket,
+            number: bells::number(),
             pool: Pool::new(geometry.blocks()),
             arena: Arena::new(geometry.caller_arena_at(), geometry.caller_arena()),
             extents: (0..geometry.blocks()).map(|_| Mutex::new(None)).collect(),
