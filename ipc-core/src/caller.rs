@@ -15,7 +15,7 @@
 use std::io;
 use std::ops::Deref;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use crate::arena::Arena;
@@ -26,12 +26,13 @@ use crate::extent::Extent;
 use crate::futex;
 use crate::gap::Gap;
 use crate::handover;
+use crate::hot;
 use crate::layout::{BlockHead, MAX_MESSAGE, RELEASE};
 use crate::pool::Pool;
 use crate::queue::{Consumer, Kind, Producer};
 use crate::segment::{Area, Segment};
 use crate::socket;
-use crate::sync::{AtomicU8, AtomicU32, Ordering, fence};
+use crate::sync::{AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
 use crate::word::{self, Corrupt, Lent};
 
 pub use crate::lending::{Answer, Draft, Failure, Pending};
@@ -56,6 +57,10 @@ pub enum NoBlock {
     /// The peer is gone, or broke the protocol.
     Ended,
 }
+
+static NUMBERS: AtomicU64 = AtomicU64::new(1);
+/// One in so many blocks may be kept by a thread.
+const KEPT: u32 = 8;
 
 const OPEN: u8 = 0;
 const HUNG_UP: u8 = 1;
@@ -83,6 +88,10 @@ struct Given {
 /// The calling side of a channel. Shared by all threads of the process.
 #[derive(Debug)]
 pub struct Caller {
+    number: u64,
+    this: Weak<Caller>,
+    /// Threads that may keep a block (`hot.rs`).
+    keepers: AtomicU32,
     pub(crate) segment: Segment,
     socket: OwnedFd,
     /// What it is called by in `bells.rs`.
@@ -107,7 +116,10 @@ impl Caller {
     /// The system's, if the thread that listens for hang-ups cannot be started.
     pub fn new(segment: Segment, socket: OwnedFd) -> io::Result<Arc<Self>> {
         let geometry = *segment.geometry();
-        let caller = Arc::new(Caller {
+        let caller = Arc::new_cyclic(|this| Caller {
+            number: NUMBERS.fetch_add(1, Ordering::Relaxed),
+            this: this.clone(),
+            keepers: AtomicU32::new(0),
             socket,
             number: bells::number(),
             pool: Pool::new(geometry.blocks()),
@@ -159,11 +171,44 @@ impl Caller {
         if this.zombies.load(Ordering::Relaxed) != 0 {
             this.look_for_zombies();
         }
-        let number = match this.pool.pop() {
+        let number = match hot::take(this.number) {
             Some(number) => number,
-            None => this.wait_for_block(limit)?,
+            None => this.find_block(limit)?,
         };
         Ok(Draft::new(this, number))
+    }
+
+    fn find_block(&self, limit: Limit) -> Result<u32, NoBlock> {
+        match self.pool.pop() {
+            Some(number) => Ok(number),
+            None => self.wait_for_block(limit),
+        }
+    }
+
+    /// This caller's number in this process, never 0 and never used again.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
+    pub(crate) fn weak(&self) -> Weak<Caller> {
+        self.this.clone()
+    }
+
+    /// May one more thread keep a block? Counts it if so.
+    pub(crate) fn may_keep(&self) -> bool {
+        let most = self.segment.geometry().blocks() / KEPT;
+        let one_more = |kept| (kept < most).then_some(kept + 1);
+        self.keepers.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_ok()
+    }
+
+    /// A thread that may keep a block ends, or turns to another caller.
+    pub(crate) fn keeps_no_longer(&self, block: Option<u32>) {
+        self.keepers.fetch_sub(1, Ordering::Relaxed);
+        if let Some(block) = block
+            && self.pool.push(block)
+        {
+            self.wake_one();
+        }
     }
 
     /// Brings answered zombies home: the block of a reply just released is the hot one.
@@ -331,7 +376,17 @@ impl Caller {
     #[inline]
     pub(crate) fn bring_home(&self, block: Block) {
         self.free_extent(block);
-        if self.pool.push(block.number) {
+        if self.pool.has_waiters() || !hot::keep(self.number, block.number) {
+            self.bring_to_pool(block.number);
+        }
+    }
+
+    #[inline(never)]
+    fn bring_to_pool(&self, number: u32) {
+        if !self.pool.has_waiters() && hot::adopt(self) && hot::keep(self.number, number) {
+            return;
+        }
+        if self.pool.push(number) {
             self.wake_one();
         }
     }

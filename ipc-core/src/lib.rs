@@ -42,6 +42,8 @@ mod futex;
 #[cfg(not(loom))]
 mod hold;
 #[cfg(not(loom))]
+mod hot;
+#[cfg(not(loom))]
 pub mod lending;
 #[cfg(not(loom))]
 mod poll;

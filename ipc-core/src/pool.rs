@@ -64,6 +64,12 @@ impl Pool {
         }
     }
 
+    /// Does a thread wait for a block? A hint: the answer may be old.
+    #[inline(always)]
+    pub fn has_waiters(&self) -> bool {
+        self.waiters.load(Ordering::Relaxed) != 0
+    }
+
     /// A thread that found nothing is going to wait. It must `pop` again after this, before it sleeps.
     pub fn begin_wait(&self) {
         self.waiters.fetch_add(1, Ordering::Relaxed);

@@ -19,14 +19,14 @@ use crate::handshake::{self, Asked, Hello, NO_METHOD};
 use crate::server::{Limits, ServeError};
 use crate::service::{Dispatch, Incoming, MethodDesc, Refused};
 use crate::status;
-use crate::trust::{Snapshot, Trust};
+use crate::trust::{Reading, Snapshot};
 
 /// Who is let in, and how far they are trusted.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Admission {
     pub(crate) users: Vec<u32>,
     pub(crate) limits: Limits,
-    pub(crate) trust: Option<Trust>,
+    pub(crate) reading: Option<Reading>,
 }
 
 /// The methods of all services of a server; a method's position is its number on every connection.
@@ -115,7 +115,7 @@ impl Router {
 /// What is remembered of a connection.
 #[derive(Debug)]
 pub(crate) struct Client {
-    trust: Trust,
+    reading: Reading,
 }
 
 impl Handler for Router {
@@ -137,8 +137,8 @@ impl Handler for Router {
         };
         let methods: Vec<_> =
             hello.methods.iter().map(|(name, fingerprint)| self.agree(hello.service, name, *fingerprint)).collect();
-        let own = if who.uid == endpoint::user() { Trust::InPlace } else { Trust::Snapshot };
-        let client = Client { trust: self.admission.trust.unwrap_or(own) };
+        let own = if who.uid == endpoint::user() { Reading::InPlace } else { Reading::Snapshot };
+        let client = Client { reading: self.admission.reading.unwrap_or(own) };
         Greeting { answer: handshake::welcome(&methods), accepted: Some((segment, client)) }
     }
 
@@ -149,14 +149,14 @@ impl Handler for Router {
         };
         let (mut request, mut len) = call.request();
         let copy;
-        if client.trust == Trust::Snapshot {
+        if client.reading == Reading::Snapshot {
             // SAFETY: the request's bytes are readable until the call is finished.
             copy = unsafe { Snapshot::copy(request, len) };
             (request, len) = copy.bytes();
         }
         // SAFETY: readable until the call is finished, and unchanged: a private copy, or a peer that is trusted; the reply
         // goes behind the request or elsewhere.
-        let incoming = unsafe { Incoming::new(request, len, call, client.trust) };
+        let incoming = unsafe { Incoming::new(request, len, call, client.reading) };
         // A handler that panics leaves its service as any panicking `&self` method does; the framework holds nothing of it.
         match catch_unwind(AssertUnwindSafe(|| route.service.dispatch(route.index, incoming))) {
             Ok(Ok(replied)) => (REPLIED, replied.len),

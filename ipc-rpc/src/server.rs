@@ -12,7 +12,7 @@ use ipc_core::scanner::Callee;
 use crate::endpoint::{self, Endpoint, NotBound};
 use crate::router::{Admission, Router};
 use crate::service::Dispatch;
-use crate::trust::Trust;
+use crate::trust::{Reading, Trust};
 
 /// Why a name could not be bound.
 ///
@@ -248,7 +248,7 @@ impl ServerBuilder {
     /// How the requests of all clients are read. Default: in place for clients of the server's own user, a snapshot for
     /// others.
     pub fn trust(mut self, trust: Trust) -> Self {
-        self.admission.trust = Some(trust);
+        self.admission.reading = Some(trust.into());
         self
     }
 
@@ -259,7 +259,7 @@ impl ServerBuilder {
     /// is undefined behaviour.
     #[allow(unsafe_code)] // A promise of the user's; nothing unsafe happens here.
     pub unsafe fn trust_unchecked(mut self) -> Self {
-        self.admission.trust = Some(Trust::Unchecked);
+        self.admission.reading = Some(Reading::Unchecked);
         self
     }
 

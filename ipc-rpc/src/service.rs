@@ -12,7 +12,7 @@ use ipc_core::callee::Call;
 use crate::message::private_exports::{Buffer, Desc, Grow, access, access_unchecked, encode};
 use crate::message::{EncodeError, Message, MessageError};
 use crate::status;
-use crate::trust::Trust;
+use crate::trust::Reading;
 
 /// What a service is made of.
 #[derive(Debug)]
@@ -101,16 +101,16 @@ pub struct Incoming<'a> {
     request_len: usize,
     reply: Buffer,
     memory: &'a mut (dyn ReplyMemory + 'a),
-    trust: Trust,
+    reading: Reading,
 }
 
 impl<'a> Incoming<'a> {
     /// # Safety
-    /// `len` bytes at `request` are readable and do not change for `'a` (at trust level `Snapshot` they are a private
+    /// `len` bytes at `request` are readable and do not change for `'a` (with `Reading::Snapshot` they are a private
     /// copy, else the peer vouches for it); the bytes from [`Call::reply_buffer`] are writable and not part of them.
-    pub(crate) unsafe fn new(request: NonNull<u8>, len: usize, call: &'a mut Call<'_>, trust: Trust) -> Self {
+    pub(crate) unsafe fn new(request: NonNull<u8>, len: usize, call: &'a mut Call<'_>, reading: Reading) -> Self {
         let (data, room) = call.reply_buffer();
-        Incoming { request, request_len: len, reply: Buffer { data, len: room }, memory: call, trust }
+        Incoming { request, request_len: len, reply: Buffer { data, len: room }, memory: call, reading }
     }
 
     /// The arguments, where they lie.
@@ -119,7 +119,7 @@ impl<'a> Incoming<'a> {
     /// The request is no valid archive of `A`.
     #[inline]
     pub fn args<A: Message>(&self) -> Result<&'a A::Form, Refused> {
-        if matches!(self.trust, Trust::Unchecked) {
+        if self.reading == Reading::Unchecked {
             // SAFETY: readable and unchanged by the promise of `new`; that they are valid is what the user promised when
             // he chose this level.
             let form = unsafe { access_unchecked::<A>(self.request.as_ptr(), self.request_len) };

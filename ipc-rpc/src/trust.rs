@@ -29,9 +29,26 @@ pub enum Trust {
     /// Copied to private memory, then validated, then used. A peer can send nonsense, it cannot change it afterwards. The
     /// default for other users.
     Snapshot,
-    /// Not validated; only what [`ServerBuilder::trust_unchecked`](crate::ServerBuilder::trust_unchecked) makes.
-    #[doc(hidden)]
+}
+
+/// How requests are read: as a [`Trust`] says, or as only an `unsafe` call can ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reading {
+    /// Validated where they lie.
+    InPlace,
+    /// Copied, then validated.
+    Snapshot,
+    /// Not validated: [`ServerBuilder::trust_unchecked`](crate::ServerBuilder::trust_unchecked).
     Unchecked,
+}
+
+impl From<Trust> for Reading {
+    fn from(trust: Trust) -> Self {
+        match trust {
+            Trust::InPlace => Reading::InPlace,
+            Trust::Snapshot => Reading::Snapshot,
+        }
+    }
 }
 
 /// A private copy of a message, at the same address modulo 16.
