@@ -8,7 +8,6 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use crate::caller::Caller;
@@ -24,12 +23,6 @@ struct Bells {
 }
 
 static BELLS: Mutex<Option<Arc<Bells>>> = Mutex::new(None);
-
-/// A number for a new caller. Never used twice: news of a caller that is gone may still be under way.
-pub(crate) fn number() -> u64 {
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    NEXT.fetch_add(1, Ordering::Relaxed)
-}
 
 /// What listens in this process, if anything does yet.
 fn listening(started: &Option<Arc<Bells>>) -> Option<Arc<Bells>> {
@@ -51,15 +44,15 @@ fn start() -> io::Result<Arc<Bells>> {
 /// Listens for `caller` from now on.
 pub(crate) fn listen(caller: &Arc<Caller>) -> io::Result<()> {
     let bells = start()?;
-    bells.callers().insert(caller.number, Arc::downgrade(caller));
-    bells.poll.add(caller.socket(), caller.number)
+    bells.callers().insert(caller.number(), Arc::downgrade(caller));
+    bells.poll.add(caller.socket(), caller.number())
 }
 
 /// `caller` is being dropped.
 pub(crate) fn forget(caller: &Caller) {
     let bells = listening(&BELLS.lock().unwrap_or_else(PoisonError::into_inner));
     // A caller that a forked child has inherited is not in the child's set.
-    if let Some(bells) = bells.filter(|bells| bells.callers().remove(&caller.number).is_some()) {
+    if let Some(bells) = bells.filter(|bells| bells.callers().remove(&caller.number()).is_some()) {
         bells.poll.remove(caller.socket());
     }
 }

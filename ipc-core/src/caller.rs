@@ -94,8 +94,6 @@ pub struct Caller {
     keepers: AtomicU32,
     pub(crate) segment: Segment,
     socket: OwnedFd,
-    /// What it is called by in `bells.rs`.
-    pub(crate) number: u64,
     pool: Pool,
     pub(crate) arena: Arena,
     /// Of each block, the extent of a request that did not fit; touched by the owner of the block only.
@@ -121,7 +119,6 @@ impl Caller {
             this: this.clone(),
             keepers: AtomicU32::new(0),
             socket,
-            number: bells::number(),
             pool: Pool::new(geometry.blocks()),
             arena: Arena::new(geometry.caller_arena_at(), geometry.caller_arena()),
             extents: (0..geometry.blocks()).map(|_| Mutex::new(None)).collect(),
@@ -185,7 +182,8 @@ impl Caller {
         }
     }
 
-    /// This caller's number in this process, never 0 and never used again.
+    /// This caller's number in this process, never 0 and never used again: news of a caller that is gone may still be under
+    /// way when another one lies at its address.
     pub(crate) fn number(&self) -> u64 {
         self.number
     }
