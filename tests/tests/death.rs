@@ -84,8 +84,7 @@ fn many_threads_hear_of_the_servers_death() {
     let place = Place::new("many_threads_hear_of_the_servers_death");
     for round in 0..5 {
         let mut server = place.serve(SERVER, &["workers=4"]);
-        let clients: Vec<_> =
-            (0..3).map(|_| WorkClient::connect_with(place.socket(), &patient()).unwrap()).collect();
+        let clients: Vec<_> = (0..3).map(|_| WorkClient::connect_with(place.socket(), &patient()).unwrap()).collect();
         let calls = AtomicU64::new(0);
         std::thread::scope(|scope| {
             let callers: Vec<_> = (0..48)

@@ -142,7 +142,8 @@ fn limits_of_the_server_are_named() {
 #[test]
 fn what_is_not_a_server_is_recognised() {
     let place = Place::new("what_is_not_a_server_is_recognised");
-    let garbage: [&[u8]; 4] = [b"HTTP/1.1 400 Bad Request", b"ipc-rpc\0\x01\0\0\0\x00\x05", b"ipc-rpc\0\x01\0\0\0\x09", b"i"];
+    let garbage: [&[u8]; 4] =
+        [b"HTTP/1.1 400 Bad Request", b"ipc-rpc\0\x01\0\0\0\x00\x05", b"ipc-rpc\0\x01\0\0\0\x09", b"i"];
     for answer in garbage {
         let server = FakeServer::listen(place.socket());
         let mut client = place.start(CLIENT, &["connect", &place.socket()]);
