@@ -22,7 +22,7 @@ use crate::layout::{BlockHead, EXTENT_START, INLINE, INLINE_ROOM, MAX_MESSAGE};
 use crate::queue::{Kind, Producer};
 use crate::segment::{Area, Segment};
 use crate::socket::{self, Credentials};
-use crate::sync::{AtomicBool, AtomicU8, Ordering};
+use crate::sync::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use crate::word::{self, Corrupt, Tell};
 
 /// What a handshake has to say about a new connection.
@@ -58,6 +58,16 @@ pub(crate) const BUSY: u8 = 1;
 /// An extent of the callee's arena holds the block's last reply.
 pub(crate) const HOLDS_REPLY: u8 = 2;
 
+/// What the callee remembers of a block. Private, so that a hostile second hint meets it. Plain stores, under the role or
+/// by the worker that serves the block, ordered by P5 and by P2 + P1.
+#[derive(Debug, Default)]
+pub(crate) struct Served {
+    /// [`BUSY`], [`HOLDS_REPLY`].
+    pub(crate) state: AtomicU8,
+    /// How many of its requests were begun.
+    pub(crate) begun: AtomicU32,
+}
+
 /// The called side of one channel.
 #[derive(Debug)]
 pub(crate) struct Channel<P> {
@@ -65,10 +75,7 @@ pub(crate) struct Channel<P> {
     pub(crate) socket: OwnedFd,
     pub(crate) id: u64,
     pub(crate) peer: P,
-    /// Of each block: is it being served ([`BUSY`]), does an extent of ours hold its last reply ([`HOLDS_REPLY`])? Private,
-    /// so that a hostile second hint meets it. Plain stores, under the role or by the worker that serves the block,
-    /// ordered by P5 and by P2 + P1.
-    pub(crate) blocks: Box<[AtomicU8]>,
+    pub(crate) blocks: Box<[Served]>,
     announcements: Producer,
     arena: Arena,
     /// The extents that hold replies, by block. An extent is free again when its block is lent again: the caller has read
@@ -82,7 +89,7 @@ impl<P> Channel<P> {
     pub(crate) fn new(segment: Segment, socket: OwnedFd, id: u64, peer: P) -> Self {
         let geometry = *segment.geometry();
         Channel {
-            blocks: (0..geometry.blocks()).map(|_| AtomicU8::new(0)).collect(),
+            blocks: (0..geometry.blocks()).map(|_| Served::default()).collect(),
             announcements: Producer::new(),
             arena: Arena::new(geometry.callee_arena_at(), geometry.callee_arena()),
             replies: Mutex::default(),

@@ -27,7 +27,7 @@ use crate::futex;
 use crate::gap::Gap;
 use crate::handover;
 use crate::hot;
-use crate::layout::{BlockHead, MAX_MESSAGE, RELEASE};
+use crate::layout::{BlockHead, MAX_MESSAGE, NOT_RUN, RELEASE};
 use crate::pool::Pool;
 use crate::queue::{Consumer, Kind, Producer};
 use crate::segment::{Area, Segment};
@@ -96,6 +96,9 @@ pub struct Caller {
     socket: OwnedFd,
     pool: Pool,
     pub(crate) arena: Arena,
+    /// Of each block, how many of its requests the callee has begun, as far as its answers tell; touched by the owner of
+    /// the block only.
+    begun: Box<[AtomicU32]>,
     /// Of each block, the extent of a request that did not fit; touched by the owner of the block only.
     extents: Box<[Mutex<Option<Extent>>]>,
     requests: Producer,
@@ -121,6 +124,7 @@ impl Caller {
             socket,
             pool: Pool::new(geometry.blocks()),
             arena: Arena::new(geometry.caller_arena_at(), geometry.caller_arena()),
+            begun: (0..geometry.blocks()).map(|_| AtomicU32::new(0)).collect(),
             extents: (0..geometry.blocks()).map(|_| Mutex::new(None)).collect(),
             requests: Producer::new(),
             end: AtomicU8::new(OPEN),
@@ -182,7 +186,8 @@ impl Caller {
         }
     }
 
-    /// This caller's number in this process, never 0 and never used again.
+    /// This caller's number in this process, never 0 and never used again: news of a caller that is gone may still be under
+    /// way when another one lies at its address.
     pub(crate) fn number(&self) -> u64 {
         self.number
     }
@@ -298,6 +303,10 @@ impl Caller {
             }
             let zombie = given.zombies.swap_remove(at);
             self.zombies.fetch_sub(1, Ordering::Relaxed);
+            let status = self.head(zombie.block.number).map(|head| head.status.load(Ordering::Relaxed));
+            if let Some(status) = status {
+                self.count(zombie.block.number, status);
+            }
             self.free_extent(zombie.block);
             if self.pool.push(zombie.block.number) {
                 self.freed.notify_one();
@@ -347,6 +356,24 @@ impl Caller {
     /// What the peer broke the protocol with, if it did.
     pub(crate) fn why_broken(&self) -> Option<Corrupt> {
         *self.why.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts an answered request as begun, unless its status says that it was not.
+    #[inline(always)]
+    fn count(&self, number: u32, status: u16) {
+        if status != NOT_RUN
+            && let Some(begun) = self.begun.get(number as usize)
+        {
+            begun.store(begun.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+        }
+    }
+
+    /// After the peer's death: had it begun the request in a block that is still lent?
+    pub(crate) fn has_begun(&self, block: Block) -> bool {
+        match (self.segment.taken(block.number), self.begun.get(block.number as usize)) {
+            (Some(taken), Some(begun)) => handover::was_taken(taken, begun.load(Ordering::Relaxed)), // [P8]
+            _ => true,
+        }
     }
 
     /// The extent that goes with a block. The lock is never contended: a block has one owner.
@@ -402,7 +429,6 @@ impl Caller {
     pub(crate) fn release_reply(&self, block: Block) {
         self.free_extent(block);
         let Some(head) = self.head(block.number) else { return };
-        head.taken.store(0, Ordering::Relaxed);
         head.method.store(RELEASE, Ordering::Relaxed);
         head.deadline.store(0, Ordering::Relaxed);
         match handover::submit(&head.word, 0) {
@@ -450,6 +476,7 @@ impl Caller {
         let Some(head) = self.head(block.number) else { return Err(Corrupt(u64::from(block.number))) };
         let (at, len) = (head.reply_at.load(Ordering::Relaxed), head.reply_len.load(Ordering::Relaxed));
         let status = head.status.load(Ordering::Relaxed);
+        self.count(block.number, status);
         if len == 0 {
             return Ok(Reply { status, at: 0, len, theirs: false });
         }

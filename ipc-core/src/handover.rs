@@ -23,7 +23,7 @@ pub const TRIES: u32 = 4;
 /// [`Corrupt`] if the block was not the caller's to lend.
 #[inline(always)]
 pub fn submit(word: &AtomicU32, wishes: u32) -> Result<bool, Corrupt> {
-    // [P1] release: the request bytes and `taken = 0`; pairs with `request`.
+    // [P1] release: the request bytes; pairs with `request`.
     word::submitted(word.swap(word::REQUEST | wishes, Ordering::AcqRel))
 }
 
@@ -72,19 +72,21 @@ pub fn request(word: &AtomicU32) -> Result<Seen, Corrupt> {
     word::seen(word.load(Ordering::Acquire))
 }
 
-/// S1, callee: notes that the handler begins. Before any effect of the handler, and before any byte of the block is written.
+/// S1, callee: notes that the handler begins, the `count`th of this block. Before any effect of the handler, and before any
+/// byte of the block is written. A count in a word that only the callee writes: a flag would have to be cleared by the
+/// caller, and the line would travel once more in every call.
 #[inline(always)]
-pub fn take(taken: &AtomicU32) {
-    taken.store(1, Ordering::Relaxed);
+pub fn take(taken: &AtomicU32, count: u32) {
+    taken.store(count, Ordering::Relaxed);
     // [P8] release: whoever sees an effect of the handler sees `taken`; pairs with the fence in `was_taken`.
     fence(Ordering::Release);
 }
 
-/// Caller, after the peer's death: had the callee begun?
+/// Caller, after the peer's death: had the callee begun the request, of which there had been `before` in this block?
 #[inline]
-pub fn was_taken(taken: &AtomicU32) -> bool {
+pub fn was_taken(taken: &AtomicU32, before: u32) -> bool {
     fence(Ordering::Acquire); // [P8]
-    taken.load(Ordering::Relaxed) != 0
+    taken.load(Ordering::Relaxed) != before
 }
 
 /// S2, callee: gives the block back, with `watched` as the promise to look at it again.

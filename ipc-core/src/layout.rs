@@ -14,7 +14,10 @@ pub const BLOCK: u32 = 256;
 /// L2: offset of the message bytes in a block; 8 modulo 16.
 pub const INLINE: u32 = 40;
 /// L3: message bytes of a block: arguments first, the reply behind them.
-pub const INLINE_ROOM: u32 = BLOCK - INLINE;
+pub const INLINE_ROOM: u32 = TAKEN - INLINE;
+/// L16: offset in a block of the word `taken`: how many requests of this block the callee has begun, modulo 2^32. Callee only,
+/// in a line that short messages do not touch, so that it stays with the callee.
+pub const TAKEN: u32 = BLOCK - 8;
 /// L4: extents are aligned to, and a multiple of, this.
 pub const EXTENT: u32 = 64;
 /// L5: a message in an extent starts here, so that its address modulo 16 is that of an inline one.
@@ -40,8 +43,8 @@ pub const RELEASE: u16 = u16::MAX;
 pub struct BlockHead {
     /// L8.1, offset 0: the state word. Both sides, only by swap or compare-exchange.
     pub word: AtomicU32,
-    /// L8.2, offset 4: has the callee begun? Caller 0 before lending, callee 1 before its handler.
-    pub taken: AtomicU32,
+    /// L8.2, offset 4: reserved, 0.
+    pub reserved: AtomicU32,
     /// L8.3, offset 8: method number agreed in the handshake. Caller.
     pub method: AtomicU16,
     /// L8.4, offset 10: how the call ended. Callee.
@@ -77,7 +80,7 @@ const _: () = {
     use core::mem::{offset_of, size_of};
     assert!(size_of::<BlockHead>() == INLINE as usize);
     assert!(offset_of!(BlockHead, word) == 0);
-    assert!(offset_of!(BlockHead, taken) == 4);
+    assert!(offset_of!(BlockHead, reserved) == 4);
     assert!(offset_of!(BlockHead, method) == 8);
     assert!(offset_of!(BlockHead, status) == 10);
     assert!(offset_of!(BlockHead, request_at) == 12);

@@ -125,7 +125,6 @@ impl<C: Deref<Target = Caller>> Draft<C> {
         let (at, room) = (self.at, self.room);
         let slot = self.into_slot();
         let head = slot.head();
-        head.taken.store(0, Ordering::Relaxed);
         head.method.store(method, Ordering::Relaxed);
         head.request_at.store(at, Ordering::Relaxed);
         head.request_len.store(len.min(room as usize) as u32, Ordering::Relaxed);
@@ -295,7 +294,7 @@ impl<C: Deref<Target = Caller>> Pending<C> {
     #[cold]
     fn outcome(&self) -> Result<(), Failure> {
         let head = self.slot.head();
-        let began = handover::was_taken(&head.taken); // [P8]
+        let began = self.slot.caller.has_begun(self.slot.block); // [P8]
         match handover::look(&head.word) {
             Ok(Lent::Done) => Ok(()),
             Ok(Lent::Out(_)) => {

@@ -67,12 +67,18 @@ impl Poll {
         call(unsafe { libc::epoll_ctl(epoll, operation, fd, &raw mut event) }).map(|_| ())
     }
 
-    /// Waits for up to 16 events, for ever (`None`) or so many milliseconds. A signal gives none.
+    /// Waits for up to 16 events, for ever (`None`) or so many milliseconds. A signal does not end a wait for ever.
     pub fn wait(&self, milliseconds: Option<u32>, mut each: impl FnMut(Ready)) -> usize {
         let mut events = [libc::epoll_event { events: 0, u64: 0 }; 16];
         let timeout = milliseconds.map_or(-1, |ms| i32::try_from(ms).unwrap_or(i32::MAX));
         // SAFETY: room for 16 events.
-        let got = unsafe { libc::epoll_wait(self.epoll.as_raw_fd(), events.as_mut_ptr(), 16, timeout) };
+        let wait = |events: &mut [libc::epoll_event; 16]| unsafe {
+            libc::epoll_wait(self.epoll.as_raw_fd(), events.as_mut_ptr(), 16, timeout)
+        };
+        let mut got = wait(&mut events);
+        while got < 0 && timeout < 0 && io::Error::last_os_error().kind() == io::ErrorKind::Interrupted {
+            got = wait(&mut events);
+        }
         let count = usize::try_from(got).unwrap_or(0);
         for event in events.iter().take(count) {
             let flags = event.events;

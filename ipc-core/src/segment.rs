@@ -15,8 +15,8 @@ use std::ptr::NonNull;
 
 use memmap2::{MmapOptions, MmapRaw};
 
-use crate::layout::{BlockHead, Flags, Geometry, INLINE, INLINE_ROOM};
-use crate::sync::AtomicU64;
+use crate::layout::{BlockHead, Flags, Geometry, INLINE, INLINE_ROOM, TAKEN};
+use crate::sync::{AtomicU32, AtomicU64};
 
 const SEALS: libc::c_int = libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_SEAL;
 const UNWRITABLE: libc::c_int = libc::F_SEAL_WRITE | libc::F_SEAL_FUTURE_WRITE;
@@ -41,8 +41,8 @@ impl Segment {
     /// let geometry = Geometry::new(8, 1 << 16, 1 << 16).unwrap();
     /// let ours = Segment::create(geometry)?;
     /// let theirs = Segment::open(ours.descriptor().try_clone_to_owned()?, geometry)?;
-    /// ours.block(3).unwrap().taken.store(1, std::sync::atomic::Ordering::Relaxed);
-    /// assert_eq!(theirs.block(3).unwrap().taken.load(std::sync::atomic::Ordering::Relaxed), 1);
+    /// ours.block(3).unwrap().method.store(1, std::sync::atomic::Ordering::Relaxed);
+    /// assert_eq!(theirs.block(3).unwrap().method.load(std::sync::atomic::Ordering::Relaxed), 1);
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn create(geometry: Geometry) -> io::Result<Self> {
@@ -118,6 +118,17 @@ impl Segment {
         // SAFETY: in the mapping (index checked, geometry validated against the mapped length), aligned to 256 bytes,
         // alive as long as `self`; the type consists of atomics only, so the peer may write meanwhile.
         Some(unsafe { at.cast::<BlockHead>().as_ref() })
+    }
+
+    /// The word `taken` of block `index`, or `None` if there is no such block.
+    #[inline]
+    pub fn taken(&self, index: u32) -> Option<&AtomicU32> {
+        if index >= self.geometry.blocks() {
+            return None;
+        }
+        let at = self.pointer(self.geometry.block_at(index) + TAKEN);
+        // SAFETY: in the mapping (index checked), aligned to 8 bytes, atomic, alive as long as `self`.
+        Some(unsafe { at.cast::<AtomicU32>().as_ref() })
     }
 
     /// The flags of the callee's queue.

@@ -20,7 +20,7 @@ pub fn derive_message(input: TokenStream) -> TokenStream {
     message::derive(input.into()).into()
 }
 
-/// Turns a trait into a service: its client and its dispatcher.
+/// `ipc_rpc::service`; documented there.
 #[proc_macro_attribute]
 pub fn service(attributes: TokenStream, item: TokenStream) -> TokenStream {
     service::attribute(attributes.into(), item.into()).into()

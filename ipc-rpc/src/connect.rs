@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ipc_core::caller::Caller;
@@ -221,9 +222,20 @@ pub(crate) struct Connection {
     pub(crate) mismatches: Vec<Mismatch>,
     pub(crate) trust: Trust,
     pub(crate) path: PathBuf,
+    /// The socket file of a server that is gone was looked for.
+    swept: AtomicBool,
 }
 
 impl Connection {
+    /// Removes the socket file if the server was killed: nobody else may come by to do so. Once: calls over a dead connection
+    /// can be many, and each look knocks at the door of the server that may be there again.
+    #[cold]
+    pub(crate) fn sweep(&self) {
+        if !self.swept.swap(true, Ordering::Relaxed) {
+            endpoint::sweep(&self.path);
+        }
+    }
+
     /// Connects to the service called `name`.
     pub(crate) fn open(service: &'static ServiceDesc, name: &str, config: &ClientConfig) -> Result<Self, ConnectError> {
         let path = match endpoint::path_of(name, false) {
@@ -281,7 +293,7 @@ impl Connection {
                 let own = if who.uid == endpoint::user() { Trust::InPlace } else { Trust::Snapshot };
                 let trust = config.trust.unwrap_or(own);
                 let caller = Caller::new(segment, socket).map_err(io)?;
-                Ok(Connection { caller, service, numbers, mismatches, trust, path })
+                Ok(Connection { caller, service, numbers, mismatches, trust, path, swept: AtomicBool::new(false) })
             }
             Some(Answer::Version(there)) => Err(ConnectError::Version { path, here: PROTOCOL, there }),
             Some(Answer::Format(there)) => Err(ConnectError::Format { path, here: handshake::format_probe(), there }),

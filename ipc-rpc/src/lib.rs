@@ -121,7 +121,8 @@
 //! - A call that returns `Ok` ran once. After an error for which [`CallError::may_have_run`] is false it has not run and will
 //!   not; after the others nobody can tell. Nothing is repeated behind your back.
 //! - When the server dies, every waiting call ends at once, with its reply if that was complete.
-//! - Calls that one thread makes after each other run in that order. Between threads nothing is ordered.
+//! - Calls that one thread makes after each other run in that order, unless one of them timed out: it may still be running.
+//!   Between threads nothing is ordered.
 //! - A handler that panics fails its own call with [`CallError::Panicked`], and nothing else.
 //! - Whatever a peer writes, it can at most end its own connection, if it is read at the level [`Trust::Snapshot`], the
 //!   default for other users. [`Trust::InPlace`], the default for the same user, believes that a peer does not change bytes
@@ -251,4 +252,10 @@ pub mod __private {
     pub use crate::service::{Dispatch, Incoming, MethodDesc, Pair, ParamDesc, Refused, Replied, ServiceDesc};
     pub use crate::stub::Stub;
     pub use crate::{CallError, ClientConfig, ConnectError, Reply};
+
+    /// Reads a packet as the first one of a client, then as the answer of a server; for fuzzing. Says which it could be.
+    pub fn read_packet(packet: &[u8], service: &'static ServiceDesc) -> (bool, bool) {
+        let asked = matches!(crate::handshake::asked(packet), crate::handshake::Asked::Hello(_));
+        (asked, crate::handshake::answered(packet, service).is_some())
+    }
 }

@@ -182,7 +182,6 @@ impl Peer {
         let head = self.head(block);
         let at = self.segment.geometry().block_at(block) + INLINE;
         put(&self.segment, Area::Inline(block), at, request);
-        head.taken.store(0, Ordering::Relaxed);
         head.method.store(method, Ordering::Relaxed);
         head.request_at.store(at, Ordering::Relaxed);
         head.request_len.store(request.len() as u32, Ordering::Relaxed);

@@ -58,11 +58,11 @@ fn orderly_close(wrong: &'static str) {
             let found = shared.open.read();
             let late = wrong == "taken noted after the role is given up";
             if found && !late {
-                take(&shared.taken);
+                take(&shared.taken, 1);
             }
             shared.role.give_up();
             if found {
-                take(&shared.taken);
+                take(&shared.taken, 1);
                 ran.store(true, SeqCst);
             }
         })
@@ -84,7 +84,7 @@ fn orderly_close(wrong: &'static str) {
             shared.closed.store(1, Release);
         })
     };
-    let not_started = shared.closed.load(Acquire) == 1 && !was_taken(&shared.taken);
+    let not_started = shared.closed.load(Acquire) == 1 && !was_taken(&shared.taken, 0);
     worker.join().unwrap();
     closer.join().unwrap();
     assert!(!(not_started && ran.load(SeqCst)), "says NotStarted, but it ran");

@@ -35,17 +35,17 @@ fn outcome(wrong: &'static str) {
             match wrong {
                 "no release fence" => taken.store(1, Relaxed),
                 "taken noted after the handler's first effect" => effect.store(1, Relaxed),
-                _ => take(taken),
+                _ => take(taken, 1),
             }
             effect.store(1, Relaxed);
-            take(taken);
+            take(taken, 1);
         })
     };
     let (taken, effect) = &*shared;
     if effect.load(Relaxed) == 1 {
         let ran = match wrong {
             "no acquire fence" => taken.load(Relaxed) != 0,
-            _ => was_taken(taken),
+            _ => was_taken(taken, 0),
         };
         assert!(ran, "says NotStarted, but it ran");
     }

@@ -128,7 +128,7 @@ impl Block {
     /// Callee: takes the request, runs it, writes the reply; between S1 and S2.
     pub fn serve(&self) {
         assert_eq!(self.taken.load(Relaxed), 0, "taken twice");
-        handover::take(&self.taken);
+        handover::take(&self.taken, 1);
         let request = self.request.read();
         self.reply.write(request + 100);
     }

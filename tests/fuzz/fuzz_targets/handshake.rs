@@ -1,0 +1,23 @@
+//! Arbitrary packets as either half of a handshake.
+#![no_main]
+
+use ipc_rpc::__private::{Message, MethodDesc, ParamDesc, ServiceDesc, read_packet};
+
+static SERVICE: ServiceDesc = ServiceDesc {
+    name: "Calc",
+    methods: &[
+        MethodDesc {
+            name: "add",
+            params: &[
+                ParamDesc { name: "a", desc: <u64 as Message>::desc },
+                ParamDesc { name: "b", desc: <u64 as Message>::desc },
+            ],
+            result: <u64 as Message>::desc,
+        },
+        MethodDesc { name: "names", params: &[], result: <Vec<String> as Message>::desc },
+    ],
+};
+
+libfuzzer_sys::fuzz_target!(|packet: &[u8]| {
+    read_packet(packet, &SERVICE);
+});
