@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use ipc_core::caller::Caller;
@@ -212,6 +212,9 @@ impl std::error::Error for ConnectError {
     }
 }
 
+/// Time between two looks for the socket file of a dead server.
+const SWEEP_NANOSECONDS: u64 = 100_000_000;
+
 /// An open connection: the channel and what was agreed about it.
 #[derive(Debug)]
 pub(crate) struct Connection {
@@ -222,16 +225,18 @@ pub(crate) struct Connection {
     pub(crate) mismatches: Vec<Mismatch>,
     pub(crate) trust: Trust,
     pub(crate) path: PathBuf,
-    /// The socket file of a server that is gone was looked for.
-    swept: AtomicBool,
+    /// When the socket file of a server that is gone was last looked for.
+    swept_at: AtomicU64,
 }
 
 impl Connection {
-    /// Removes the socket file if the server was killed: nobody else may come by to do so. Once: calls over a dead connection
-    /// can be many, and each look knocks at the door of the server that may be there again.
+    /// Removes the socket file if the server was killed: nobody else may come by to do so. Not for every call: those over a
+    /// dead connection can be many, and each look knocks at the door of the server that may be there again.
     #[cold]
     pub(crate) fn sweep(&self) {
-        if !self.swept.swap(true, Ordering::Relaxed) {
+        let (now, before) = (clock::now(), self.swept_at.load(Ordering::Relaxed));
+        let due = before == 0 || now.saturating_sub(before) >= SWEEP_NANOSECONDS;
+        if due && self.swept_at.compare_exchange(before, now, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
             endpoint::sweep(&self.path);
         }
     }
@@ -293,7 +298,7 @@ impl Connection {
                 let own = if who.uid == endpoint::user() { Trust::InPlace } else { Trust::Snapshot };
                 let trust = config.trust.unwrap_or(own);
                 let caller = Caller::new(segment, socket).map_err(io)?;
-                Ok(Connection { caller, service, numbers, mismatches, trust, path, swept: AtomicBool::new(false) })
+                Ok(Connection { caller, service, numbers, mismatches, trust, path, swept_at: AtomicU64::new(0) })
             }
             Some(Answer::Version(there)) => Err(ConnectError::Version { path, here: PROTOCOL, there }),
             Some(Answer::Format(there)) => Err(ConnectError::Format { path, here: handshake::format_probe(), there }),
