@@ -34,7 +34,8 @@ pub struct ClientConfig {
     pub timeout: Option<Duration>,
     /// How long connecting may take. Default: 5 s.
     pub connect_timeout: Duration,
-    /// How many calls can be in flight or have their replies held at once: 1 to 16,384. Default: 256, which takes 64 KiB.
+    /// How many calls can be in flight or have their replies held at once: 1 to 16,384. Threads keep up to an eighth of them
+    /// for their next call, so that others can count on seven eighths. Default: 256, which takes 64 KiB.
     pub blocks: u32,
     /// Address space for large arguments, in bytes, up to 1 GiB; memory is taken on use. Default: 1 GiB.
     pub arguments: u32,
