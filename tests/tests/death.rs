@@ -172,6 +172,7 @@ fn a_handler_that_aborts_the_server_is_a_death_too() {
     assert!(!server.wait().success());
     // Now that it is gone for good, whoever meets its socket removes it.
     assert!(matches!(client.runs(), Err(CallError::NotStarted { .. })));
+    assert!(WorkClient::connect(place.socket()).is_err());
     assert!(place.files().is_empty(), "{:?}", place.files());
 }
 

@@ -52,7 +52,6 @@ fn reply(head: &BlockHead, status: u16, at: u32, len: u32) {
     head.status.store(status, Ordering::Relaxed);
     head.reply_at.store(at, Ordering::Relaxed);
     head.reply_len.store(len, Ordering::Relaxed);
-    head.taken.store(1, Ordering::Relaxed);
     let old = head.word.swap(word::DONE, Ordering::AcqRel);
     if old & word::PARKED != 0 {
         wake(head);
@@ -139,8 +138,8 @@ fn a_server_that_hangs_up_or_only_rings() {
     let place = Place::new("a_server_that_hangs_up_or_only_rings");
     let error = call(&place, &small(), |socket, _, _, _| socket::shut_down(socket.as_fd())).unwrap_err();
     assert!(matches!(error, CallError::NotStarted { .. }), "{error:?}");
-    let error = call(&place, &small(), |socket, _, _, head| {
-        head.taken.store(1, Ordering::Relaxed);
+    let error = call(&place, &small(), |socket, segment, _, _| {
+        segment.taken(0).unwrap().store(1, Ordering::Relaxed);
         socket::shut_down(socket.as_fd());
     })
     .unwrap_err();
