@@ -101,6 +101,7 @@ pub struct Callee<H: Handler> {
     stopping: AtomicBool,
     changes: Mutex<Vec<Change<H::Peer>>>,
     connections: Mutex<HashMap<u64, Connection<H::Peer>>>,
+    letting_in: Mutex<()>,
     serving: Box<[Serving<H::Peer>]>,
     next_id: AtomicU64,
     poll: Poll,
@@ -138,6 +139,7 @@ impl<H: Handler> Callee<H> {
             stopping: AtomicBool::new(false),
             changes: Mutex::default(),
             connections: Mutex::default(),
+            letting_in: Mutex::default(),
             serving: (0..workers.max(1)).map(|_| Serving::new()).collect(),
             next_id: AtomicU64::new(FIRST_CONNECTION),
             poll: Poll::new()?,
@@ -328,6 +330,8 @@ impl<H: Handler> Callee<H> {
         };
         let Some(hello) = hello.get(..len).filter(|h| !h.is_empty()) else { return };
         let Ok(who) = socket::credentials(socket.as_fd()) else { return };
+        // One at a time: who is let in may depend on how many there are.
+        let letting_in = self.letting_in.lock().unwrap_or_else(PoisonError::into_inner);
         let greeting = self.handler.greet(hello, descriptors, who, self.channels());
         let answered = socket::send(socket.as_fd(), &greeting.answer, None).is_ok();
         if let Some((segment, peer)) = greeting.accepted.filter(|_| answered) {
@@ -337,9 +341,11 @@ impl<H: Handler> Callee<H> {
             connections.insert(id, Connection::Channel(channel.clone()));
             self.change(Change::Add(channel.clone()));
             drop(connections);
+            drop(letting_in);
             // What happened on the socket while it was in no list was reported in vain: report it once more.
             let _ = self.poll.again(channel.socket(), id);
         } else {
+            drop(letting_in);
             // Not closed before the peer has read the answer: it hangs up, or is the oldest some day.
             self.keep(id, socket);
         }
