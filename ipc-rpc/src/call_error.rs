@@ -197,6 +197,7 @@ impl<E: fmt::Display> fmt::Display for CallError<E> {
                 "{method} was not sent: every call block of the connection is in use; drop held replies, make fewer calls \
                  at once, or raise `ClientConfig::blocks`"
             ),
+            CallError::Incompatible(mismatch) if mismatch.difference.is_none() => mismatch.fmt(f),
             CallError::Incompatible(mismatch) => {
                 write!(
                     f,

@@ -89,7 +89,10 @@ fn a_changed_method_fails_alone_unless_all_are_required() {
     assert_eq!(client.runs().unwrap(), 4711);
     let error = client.fail(1).unwrap_err();
     assert!(matches!(error, CallError::Incompatible(_)) && !error.may_have_run(), "{error:?}");
-    assert_eq!(error.to_string(), "Work::fail result, WorkError.code: i32 here, i64 there");
+    assert_eq!(
+        error.to_string(),
+        "client and server were built from different traits: Work::fail result, WorkError.code: i32 here, i64 there; build both from the same one"
+    );
     // Added to the trait after the server was built.
     let error = client.sleep(1).unwrap_err();
     assert_eq!(error.to_string(), "the server has no method Work::sleep: it was built from an older trait");
