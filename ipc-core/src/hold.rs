@@ -38,6 +38,8 @@ pub(crate) struct Scanned<P> {
     /// The cells of its queue, which `channel` keeps mapped.
     cells: *const [AtomicU64],
     pub(crate) hung_up: bool,
+    /// How often it may still be found unfinished after that: a peer that only pretends to be gone must not go on for ever.
+    patience: u32,
 }
 
 impl<P> Scanned<P> {
@@ -95,7 +97,7 @@ impl<P> Hold<P> {
     /// Scans `channel` from now on.
     pub(crate) fn add(&mut self, channel: Arc<Channel<P>>) {
         let cells = ptr::from_ref(channel.segment.request_cells());
-        let scanned = Scanned { channel, requests: Consumer::new(), cells, hung_up: false };
+        let scanned = Scanned { channel, requests: Consumer::new(), cells, hung_up: false, patience: 0 };
         match self.channels.iter_mut().find(|c| c.is_none()) {
             Some(place) => *place = Some(scanned),
             None => self.channels.push(Some(scanned)),
@@ -255,17 +257,29 @@ impl<P> Hold<P> {
         }
     }
 
+    /// The peer of channel `id` is gone, as it seems.
+    pub(crate) fn hang_up(&mut self, id: u64) {
+        // A request for each block may be left, and each turn serves one of this channel or of those before it.
+        let others = u32::try_from(self.channels.len() + WATCHES).unwrap_or(u32::MAX);
+        if let Some(scanned) = self.channels.iter_mut().flatten().find(|c| c.channel.id == id && !c.hung_up) {
+            scanned.hung_up = true;
+            scanned.patience = scanned.channel.segment.geometry().blocks().saturating_mul(others);
+        }
+    }
+
     /// Stops scanning a channel whose peer is gone, if nothing of it is left to serve.
     pub(crate) fn retire(&mut self, at: usize) -> bool {
-        let Some(Some(scanned)) = self.channels.get(at) else { return true };
+        let Some(Some(scanned)) = self.channels.get_mut(at) else { return true };
         let here = scanned.channel.clone();
-        if scanned.is_ready() {
+        let waits = scanned.patience > 0;
+        scanned.patience = scanned.patience.saturating_sub(1);
+        if waits && scanned.is_ready() {
             return false;
         }
         for place in 0..WATCHES {
             let Some((_, watch)) = self.watched().find(|(n, w)| *n == place && w.at == at) else { continue };
             let value = here.segment.block(watch.block).map(|head| head.word.load(Ordering::Acquire));
-            if !here.is_broken() && value.is_some_and(|v| word::seen(v) == Ok(Seen::Run)) {
+            if waits && !here.is_broken() && value.is_some_and(|v| word::seen(v) == Ok(Seen::Run)) {
                 return false;
             }
             self.forget_watch(place);

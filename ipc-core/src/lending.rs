@@ -27,8 +27,14 @@ use crate::word::{self, Corrupt, Lent};
 const FIRST_LOOKS: u32 = 48;
 /// Looks between two readings of the clock while spinning on.
 const LOOKS_PER_READING: u32 = 16;
-/// A reply in the callee's arena of at least this many bytes is given back at once, not when its block is next used.
+/// A reply in the callee's arena of at least this many bytes is given back at once, not when its block is next used. Shorter
+/// ones too if the arena is small: the replies of idle blocks take up a quarter of it at most.
 const WORTH_RELEASING: u32 = 64 << 10;
+
+fn is_worth_releasing(caller: &Caller, len: u32) -> bool {
+    let geometry = caller.segment.geometry();
+    len >= WORTH_RELEASING.min(geometry.callee_arena() / (4 * geometry.blocks()))
+}
 
 /// Why there is no reply.
 #[derive(Debug)]
@@ -337,7 +343,7 @@ impl<C: Deref<Target = Caller>> Drop for Answer<C> {
     fn drop(&mut self) {
         // SAFETY: an answer is dropped once, and its slot taken only here.
         let slot = unsafe { ManuallyDrop::take(&mut self.slot) };
-        if self.reply.theirs && self.reply.len >= WORTH_RELEASING {
+        if self.reply.theirs && is_worth_releasing(&slot.caller, self.reply.len) {
             slot.caller.release_reply(slot.block);
         } else {
             slot.caller.bring_home(slot.block);

@@ -121,7 +121,7 @@ impl AsFd for Signal {
     }
 }
 
-/// A periodic timer that can be in a [`Poll`]; disarmed at first.
+/// A periodic timer that can be in a [`Poll`]; disarmed at first. It ticks again only after [`Ticker::heard`].
 #[derive(Debug)]
 pub struct Ticker {
     fd: OwnedFd,
@@ -149,6 +149,13 @@ impl Ticker {
         let value = libc::itimerspec { it_interval: t, it_value: t };
         // SAFETY: `value` lives for the call, the old value is not wanted.
         unsafe { libc::timerfd_settime(self.fd.as_raw_fd(), 0, &raw const value, std::ptr::null_mut()) };
+    }
+
+    /// A tick was heard. The kernel starts the next period of a timer when its last expiration is read, and not before.
+    pub fn heard(&self) {
+        let mut ticks = 0u64;
+        // SAFETY: eight bytes of a local; the descriptor does not block.
+        unsafe { libc::read(self.fd.as_raw_fd(), (&raw mut ticks).cast(), 8) };
     }
 }
 

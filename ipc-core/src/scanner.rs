@@ -69,9 +69,27 @@ enum After {
     Lost,
 }
 
+/// What a worker serves. One thread at a time is a worker: two would hide each other's channels from [`Callee::sweep`].
 #[repr(align(128))]
 #[derive(Debug)]
-struct Serving<P>(AtomicPtr<Channel<P>>);
+struct Serving<P> {
+    channel: AtomicPtr<Channel<P>>,
+    claimed: AtomicBool,
+}
+
+impl<P> Serving<P> {
+    fn new() -> Self {
+        Serving { channel: AtomicPtr::new(ptr::null_mut()), claimed: AtomicBool::new(false) }
+    }
+
+    fn claim(&self) -> bool {
+        !self.claimed.swap(true, Ordering::Acquire)
+    }
+
+    fn release(&self) {
+        self.claimed.store(false, Ordering::Release);
+    }
+}
 
 /// The called side of a process: a listener, its channels, and the workers that serve them.
 pub struct Callee<H: Handler> {
@@ -120,7 +138,7 @@ impl<H: Handler> Callee<H> {
             stopping: AtomicBool::new(false),
             changes: Mutex::default(),
             connections: Mutex::default(),
-            serving: (0..workers.max(1)).map(|_| Serving(AtomicPtr::new(ptr::null_mut()))).collect(),
+            serving: (0..workers.max(1)).map(|_| Serving::new()).collect(),
             next_id: AtomicU64::new(FIRST_CONNECTION),
             poll: Poll::new()?,
             stop: Signal::new()?,
@@ -170,9 +188,15 @@ impl<H: Handler> Callee<H> {
         self.stop.raise();
     }
 
-    /// Works as number `me` (each number once, below [`Callee::workers`]) until [`Callee::stop`].
+    /// Works as number `me` until [`Callee::stop`]. Returns at once if there is no such number below [`Callee::workers`], or
+    /// another thread works under it.
     pub fn work(&self, me: usize) {
-        let Some(serving) = self.serving.get(me) else { return };
+        let Some(serving) = self.serving.get(me).filter(|s| s.claim()) else { return };
+        self.work_as(serving);
+        serving.release();
+    }
+
+    fn work_as(&self, serving: &Serving<H::Peer>) {
         let mut ticked = false;
         loop {
             if self.stopping.load(Ordering::Relaxed) {
@@ -196,40 +220,46 @@ impl<H: Handler> Callee<H> {
         }
     }
 
-    /// Takes the scanner role for a thread that looks by itself, as number `me`; `None` if another thread has it. For programs
-    /// that count instructions or have a loop of their own.
+    /// Takes the scanner role for a thread that looks by itself, as number `me`; `None` if another thread has either. For
+    /// programs that count instructions or have a loop of their own.
     pub fn stepper(&self, me: usize) -> Option<Stepper<'_, H>> {
-        let serving = self.serving.get(me)?;
-        self.role.try_take().then_some(Stepper { callee: self, serving })
+        let serving = self.serving.get(me).filter(|s| s.claim())?;
+        if self.role.try_take() {
+            return Some(Stepper { callee: self, serving });
+        }
+        serving.release();
+        None
     }
 
     /// Waits in the kernel and deals with what it reports. `true`: nothing but a tick.
     fn listen(&self, milliseconds: Option<u32>) -> bool {
         let mut only_tick = true;
+        let holds_role = milliseconds.is_some();
         let count = self.poll.wait(milliseconds, |ready| {
             only_tick &= ready.id == TICK;
             match ready.id {
-                LISTENER => self.accept(),
-                STOP | TICK => {}
+                LISTENER => self.accept(holds_role),
+                TICK => self.tick.heard(),
+                STOP => {}
                 _ => self.heard(ready),
             }
         });
         only_tick && count > 0
     }
 
-    fn accept(&self) {
+    fn accept(&self, holds_role: bool) {
         let Some(listener) = &self.listener else { return };
         loop {
             match socket::accept(listener.as_fd()) {
-                Ok(Some(socket)) => {
-                    if self.greet_later(socket).is_err() {
-                        return;
-                    }
-                }
+                // One that cannot be watched is closed; those behind it are reported no second time.
+                Ok(Some(socket)) => _ = self.greet_later(socket),
                 Ok(None) => return,
                 Err(_) => {
-                    // No descriptors left. The connection stays in the backlog; look again when some may be free.
-                    std::thread::sleep(std::time::Duration::from_millis(10));
+                    // No descriptors left. The connection stays in the backlog; look again when some may be free, but let
+                    // nobody wait meanwhile who is connected.
+                    if !holds_role {
+                        std::thread::sleep(std::time::Duration::from_millis(10));
+                    }
                     let _ = self.poll.again(listener.as_fd(), LISTENER);
                     return;
                 }
@@ -370,9 +400,10 @@ impl<H: Handler> Callee<H> {
                         hold.ticking = false;
                         self.tick.every(0);
                     }
-                    match self.sleep(hold, idle_since) {
-                        Sleep::Committed => return,
-                        Sleep::Again => {
+                    match self.prepare_to_sleep(hold, idle_since) {
+                        // Not inside of `prepare_to_sleep`: its reference to the data of the role would outlive the role.
+                        Sleep::Ready if self.role.commit_to_sleep() => return,
+                        Sleep::Ready | Sleep::Again => {
                             self.awake(hold);
                             passes = 0;
                             continue;
@@ -426,10 +457,7 @@ impl<H: Handler> Callee<H> {
             match change {
                 Change::Add(channel) => hold.add(channel),
                 Change::HungUp(id) => {
-                    let channel = hold.channels.iter_mut().flatten().find(|c| c.channel.id == id);
-                    if let Some(scanned) = channel {
-                        scanned.hung_up = true;
-                    }
+                    hold.hang_up(id);
                 }
             }
         }
@@ -454,7 +482,7 @@ impl<H: Handler> Callee<H> {
     fn sweep(&self, hold: &mut Hold<H::Peer>) {
         hold.retired.retain(|channel| {
             let address = Arc::as_ptr(channel).cast_mut();
-            let used = self.serving.iter().any(|s| s.0.load(Ordering::Acquire) == address);
+            let used = self.serving.iter().any(|s| s.channel.load(Ordering::Acquire) == address);
             if !used {
                 self.handler.ended(&channel.peer, channel.why());
                 self.poll.remove(channel.socket());
@@ -482,9 +510,9 @@ impl<H: Handler> Callee<H> {
         }
     }
 
-    /// The sleep rule (section "Sleeping" of docs/protocol.md), all but the sleep itself.
+    /// The sleep rule (section "Sleeping" of docs/protocol.md) up to where the role is given up.
     #[cold]
-    fn sleep(&self, hold: &mut Hold<H::Peer>, idle_since: u64) -> Sleep<H::Peer> {
+    fn prepare_to_sleep(&self, hold: &mut Hold<H::Peer>, idle_since: u64) -> Sleep<H::Peer> {
         self.sweep(hold);
         if let Some(found) = hold.unwatch_all() {
             return Sleep::Found(found);
@@ -497,11 +525,7 @@ impl<H: Handler> Callee<H> {
             return Sleep::Again;
         }
         self.asleep_since.store(idle_since.max(1), Ordering::Relaxed);
-        if self.role.commit_to_sleep() {
-            return Sleep::Committed;
-        }
-        self.asleep_since.store(0, Ordering::Relaxed);
-        Sleep::Again
+        Sleep::Ready
     }
 
     /// Is there anything to attend to but retired channels, which the workers that use them bring up again?
@@ -532,7 +556,7 @@ impl<H: Handler> Callee<H> {
                 }
             };
             if held {
-                serving.0.store(channel.cast_mut(), Ordering::Relaxed);
+                serving.channel.store(channel.cast_mut(), Ordering::Relaxed);
                 self.role.give_up(); // [P5] from here on `hold` is not ours.
             }
             let holds_reply = match self.run(here, head, block) {
@@ -551,7 +575,7 @@ impl<H: Handler> Callee<H> {
             if self.role.try_take() {
                 // SAFETY: this thread holds the role again, and the reference ends before it gives the role up.
                 let hold = unsafe { &mut *self.hold.get() };
-                serving.0.store(ptr::null_mut(), Ordering::Release);
+                serving.channel.store(ptr::null_mut(), Ordering::Release);
                 if self.asleep_since.load(Ordering::Relaxed) != 0 {
                     self.awake(hold);
                 }
@@ -584,7 +608,7 @@ impl<H: Handler> Callee<H> {
         if held {
             return After::Held;
         }
-        serving.0.store(ptr::null_mut(), Ordering::Release);
+        serving.channel.store(ptr::null_mut(), Ordering::Release);
         After::Lost
     }
 
@@ -641,7 +665,8 @@ impl<H: Handler> Callee<H> {
 }
 
 enum Sleep<P> {
-    Committed,
+    /// Nothing is left to do but [`Role::commit_to_sleep`].
+    Ready,
     Again,
     Found(Found<P>),
 }
@@ -679,5 +704,6 @@ impl<H: Handler> Stepper<'_, H> {
 impl<H: Handler> Drop for Stepper<'_, H> {
     fn drop(&mut self) {
         self.callee.role.give_up();
+        self.serving.release();
     }
 }

@@ -197,7 +197,13 @@ impl<E: fmt::Display> fmt::Display for CallError<E> {
                 "{method} was not sent: every call block of the connection is in use; drop held replies, make fewer calls \
                  at once, or raise `ClientConfig::blocks`"
             ),
-            CallError::Incompatible(mismatch) => mismatch.fmt(f),
+            CallError::Incompatible(mismatch) if mismatch.difference.is_none() => mismatch.fmt(f),
+            CallError::Incompatible(mismatch) => {
+                write!(
+                    f,
+                    "client and server were built from different traits: {mismatch}; build both from the same one"
+                )
+            }
             CallError::Arguments { method, error } => write!(f, "the arguments of {method} cannot be sent: {error}"),
             CallError::Result { method, reason } => write!(f, "the result of {method} could not be sent: {reason}"),
             CallError::Rejected { method, reason } => {
@@ -209,11 +215,11 @@ impl<E: fmt::Display> fmt::Display for CallError<E> {
     }
 }
 
-impl<E: std::error::Error + 'static> std::error::Error for CallError<E> {
+// Of the handler's error no more is asked than a text, so that methods may return `Result<_, String>`: it is this error's own
+// text, and no source besides.
+impl<E: fmt::Debug + fmt::Display> std::error::Error for CallError<E> {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            // Its text is this error's own.
-            CallError::Handler(error) => error.source(),
             CallError::Arguments { error, .. } => Some(error),
             CallError::Reply { error, .. } => Some(error),
             CallError::Protocol { error, .. } => Some(error),

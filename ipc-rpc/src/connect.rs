@@ -3,8 +3,9 @@
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use ipc_core::caller::Caller;
@@ -33,7 +34,8 @@ pub struct ClientConfig {
     pub timeout: Option<Duration>,
     /// How long connecting may take. Default: 5 s.
     pub connect_timeout: Duration,
-    /// How many calls can be in flight or have their replies held at once: 1 to 16,384. Default: 256, which takes 64 KiB.
+    /// How many calls can be in flight or have their replies held at once: 1 to 16,384. Threads keep up to an eighth of them
+    /// for their next call, so that others can count on seven eighths. Default: 256, which takes 64 KiB.
     pub blocks: u32,
     /// Address space for large arguments, in bytes, up to 1 GiB; memory is taken on use. Default: 1 GiB.
     pub arguments: u32,
@@ -211,6 +213,9 @@ impl std::error::Error for ConnectError {
     }
 }
 
+/// Time between two looks for the socket file of a dead server.
+const SWEEP_NANOSECONDS: u64 = 100_000_000;
+
 /// An open connection: the channel and what was agreed about it.
 #[derive(Debug)]
 pub(crate) struct Connection {
@@ -221,9 +226,22 @@ pub(crate) struct Connection {
     pub(crate) mismatches: Vec<Mismatch>,
     pub(crate) trust: Trust,
     pub(crate) path: PathBuf,
+    /// When the socket file of a server that is gone was last looked for.
+    swept_at: AtomicU64,
 }
 
 impl Connection {
+    /// Removes the socket file if the server was killed: nobody else may come by to do so. Not for every call: those over a
+    /// dead connection can be many, and each look knocks at the door of the server that may be there again.
+    #[cold]
+    pub(crate) fn sweep(&self) {
+        let (now, before) = (clock::now(), self.swept_at.load(Ordering::Relaxed));
+        let due = before == 0 || now.saturating_sub(before) >= SWEEP_NANOSECONDS;
+        if due && self.swept_at.compare_exchange(before, now, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            endpoint::sweep(&self.path);
+        }
+    }
+
     /// Connects to the service called `name`.
     pub(crate) fn open(service: &'static ServiceDesc, name: &str, config: &ClientConfig) -> Result<Self, ConnectError> {
         let path = match endpoint::path_of(name, false) {
@@ -281,7 +299,7 @@ impl Connection {
                 let own = if who.uid == endpoint::user() { Trust::InPlace } else { Trust::Snapshot };
                 let trust = config.trust.unwrap_or(own);
                 let caller = Caller::new(segment, socket).map_err(io)?;
-                Ok(Connection { caller, service, numbers, mismatches, trust, path })
+                Ok(Connection { caller, service, numbers, mismatches, trust, path, swept_at: AtomicU64::new(0) })
             }
             Some(Answer::Version(there)) => Err(ConnectError::Version { path, here: PROTOCOL, there }),
             Some(Answer::Format(there)) => Err(ConnectError::Format { path, here: handshake::format_probe(), there }),
@@ -299,19 +317,18 @@ fn not_connected(
 ) -> ConnectError {
     match error.kind() {
         io::ErrorKind::NotFound => ConnectError::NoServer { service: service.name, path, killed: false },
-        io::ErrorKind::ConnectionRefused => {
-            let killed = !still_there_after_sweep(&path);
-            ConnectError::NoServer { service: service.name, path, killed }
+        // Nobody listens: a socket whose server was killed, or a file of another kind.
+        io::ErrorKind::ConnectionRefused if endpoint::is_socket(&path) => {
+            endpoint::sweep(&path);
+            ConnectError::NoServer { service: service.name, path, killed: true }
         }
+        io::ErrorKind::ConnectionRefused if path.exists() => ConnectError::NotAServer { path },
+        // Somebody else has removed it meanwhile.
+        io::ErrorKind::ConnectionRefused => ConnectError::NoServer { service: service.name, path, killed: true },
         io::ErrorKind::PermissionDenied => ConnectError::Permission { path, error },
         io::ErrorKind::TimedOut => ConnectError::TimedOut { path, after: config.connect_timeout },
         // A socket of another kind, or no socket at all.
         _ if error.raw_os_error() == Some(libc::EPROTOTYPE) => ConnectError::NotAServer { path },
         _ => ConnectError::Io { path, error },
     }
-}
-
-fn still_there_after_sweep(path: &Path) -> bool {
-    endpoint::sweep(path);
-    path.exists()
 }

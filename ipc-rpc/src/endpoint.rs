@@ -64,20 +64,34 @@ struct FolderLock {
 }
 
 impl FolderLock {
-    fn take(path: &Path) -> io::Result<Self> {
+    /// Waits no longer than `patience`: whoever can read the folder, `/tmp` for example, can hold its lock for ever.
+    fn take(path: &Path, patience: Duration) -> io::Result<Self> {
         let folder = File::open(path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")))?;
+        let deadline = clock::after(patience);
         loop {
             // SAFETY: plain system call on our own descriptor.
-            if unsafe { libc::flock(folder.as_raw_fd(), libc::LOCK_EX) } == 0 {
+            if unsafe { libc::flock(folder.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } == 0 {
                 return Ok(FolderLock { _folder: folder });
             }
-            let error = io::Error::last_os_error();
-            if error.kind() != io::ErrorKind::Interrupted {
-                return Err(error);
+            match io::Error::last_os_error() {
+                e if e.kind() == io::ErrorKind::Interrupted => {}
+                e if e.kind() == io::ErrorKind::WouldBlock => {
+                    if clock::now() >= deadline {
+                        let why = "another process keeps the folder locked (flock)";
+                        return Err(io::Error::new(io::ErrorKind::TimedOut, why));
+                    }
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                e => return Err(e),
             }
         }
     }
 }
+
+/// How long a server waits to bind its name while others hold the lock, each for an instant.
+const BIND_PATIENCE: Duration = Duration::from_secs(5);
+/// How long to wait only to tidy up.
+const SWEEP_PATIENCE: Duration = Duration::from_millis(200);
 
 /// A bound name. Dropping it removes the socket file.
 #[derive(Debug)]
@@ -106,7 +120,7 @@ impl From<io::Error> for NotBound {
 impl Endpoint {
     /// Listens at `path`. The socket of a process that was killed is replaced.
     pub(crate) fn bind(path: &Path, mode: u32) -> Result<Self, NotBound> {
-        let lock = FolderLock::take(path)?;
+        let lock = FolderLock::take(path, BIND_PATIENCE)?;
         let listener = match socket::listen(path, mode) {
             Err(e) if e.kind() == io::ErrorKind::AddrInUse => {
                 if let Some(pid) = answers(path)? {
@@ -133,7 +147,7 @@ impl Endpoint {
 
 impl Drop for Endpoint {
     fn drop(&mut self) {
-        let Ok(_lock) = FolderLock::take(&self.path) else { return };
+        let Ok(_lock) = FolderLock::take(&self.path, SWEEP_PATIENCE) else { return };
         // A name that was bound anew by another process is not ours to remove.
         if fs::symlink_metadata(&self.path).is_ok_and(|m| (m.dev(), m.ino()) == self.file) {
             let _ = fs::remove_file(&self.path);
@@ -155,9 +169,14 @@ fn answers(path: &Path) -> io::Result<Option<i32>> {
     }
 }
 
+/// Does a socket lie at `path`?
+pub(crate) fn is_socket(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|m| m.file_type().is_socket())
+}
+
 /// Removes the socket file of a server that was killed, if that is what lies at `path`.
 pub(crate) fn sweep(path: &Path) {
-    let Ok(_lock) = FolderLock::take(path) else { return };
+    let Ok(_lock) = FolderLock::take(path, SWEEP_PATIENCE) else { return };
     if matches!(answers(path), Ok(None)) {
         let _ = fs::remove_file(path);
     }
@@ -175,5 +194,20 @@ mod tests {
         for bad in ["", ".", "..", "a\0b"] {
             assert!(path_of(bad, false).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_folder_that_somebody_keeps_locked_delays_but_does_not_stop() {
+        let folder = std::env::temp_dir().join(format!("ipc-rpc-locked-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("x.sock");
+        let lock = FolderLock::take(&path, Duration::ZERO).unwrap();
+        sweep(&path);
+        let error = FolderLock::take(&path, Duration::from_millis(5)).err().unwrap();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        drop(lock);
+        drop(Endpoint::bind(&path, 0o600).ok().unwrap());
+        assert!(!path.exists());
+        fs::remove_dir(&folder).unwrap();
     }
 }

@@ -282,7 +282,7 @@ pub(crate) fn welcome(methods: &[Result<u16, Option<Vec<String>>>]) -> Vec<u8> {
             Err(signature) => {
                 w.u16(NO_METHOD);
                 let mut text = signature.as_ref().map(|lines| lines.join("\n")).unwrap_or_default();
-                let room = MAX_PACKET.saturating_sub(w.0.len() + 4 * methods.len() + 8);
+                let room = MAX_PACKET.saturating_sub(w.0.len() + 5 * methods.len() + 8);
                 if text.len() > room.min(MAX_LINES) {
                     // The client needs the first difference only; cut at a whole line, never to nothing.
                     let cut = text.as_bytes()[..room.min(MAX_LINES)].iter().rposition(|b| *b == b'\n').unwrap_or(0);

@@ -48,8 +48,9 @@
 //! any number of threads may call at once. `SearchClient::connect(name)` connects with default settings, `connect_with(name,
 //! &config)` with a [`ClientConfig`]. Each method of the trait is a method of the client that takes the same arguments by
 //! reference or value (`&str` where the trait has `&str`, `&Query` where it has `&Query` or `&Archived<Query>`) and returns
-//! `Result<T, CallError>`, or `Result<T, CallError<E>>` where the trait returns `Result<T, E>`. Two adapters give a client of
-//! the same connection:
+//! `Result<T, CallError>`, or `Result<T, CallError<E>>` where the trait returns `Result<T, E>`. `CallError<E>` is a
+//! [`std::error::Error`] if `E` is one: with `E = String`, `?` does not turn it into a `Box<dyn Error>`. Two adapters give a
+//! client of the same connection:
 //!
 //! - `with_timeout(duration)`: calls give up after this time, measured from their start, and the server does not begin a
 //!   request whose time is over. Without it the limit is [`ClientConfig::timeout`]. A handler that runs already goes on.

@@ -264,7 +264,9 @@ impl ServerBuilder {
     }
 
     /// Takes the name: from now on clients can connect and wait. A name without a slash is a socket in the user's private
-    /// folder (`$XDG_RUNTIME_DIR/ipc-rpc`, else a folder under the temporary one); a name with a slash is a path.
+    /// folder (`$XDG_RUNTIME_DIR/ipc-rpc`, else a folder under the temporary one, which is made if it is missing); client and
+    /// server need the same environment to agree on it. A name with a slash is a path, relative to the working directory if
+    /// it does not begin with one; its folder has to exist. The whole path has at most 107 bytes.
     ///
     /// # Errors
     /// [`BindError`]: the name is taken by a living process, or the folder cannot be used.

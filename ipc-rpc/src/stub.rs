@@ -15,7 +15,6 @@ use ipc_core::layout::{NOT_RUN, REPLIED};
 
 use crate::call_error::{CallError, MethodName};
 use crate::connect::{ClientConfig, ConnectError, Connection};
-use crate::endpoint;
 use crate::handshake::NO_METHOD;
 use crate::message::private_exports::{Buffer, Grow, access, encode, owned, result_form};
 use crate::message::{Argument, EncodeError, Message, MessageError};
@@ -290,8 +289,7 @@ impl Stub {
     fn failed(&self, method: u16, failure: Failure) -> CallError {
         let method = self.name(method);
         if !matches!(failure, Failure::TimedOut) {
-            // A killed server leaves its socket file; nobody else may come by to remove it.
-            endpoint::sweep(&self.connection.path);
+            self.connection.sweep();
         }
         match failure {
             Failure::TimedOut => CallError::TimedOut { method, after: self.allowed(), may_have_run: true },

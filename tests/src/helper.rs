@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use crate::proc;
+use crate::services::CalcClient;
 use crate::{system, watchdog::Watchdog};
 
 /// A temporary folder for the sockets of one test, and the watchdog over it.
@@ -170,6 +172,19 @@ pub fn until(mut what: impl FnMut() -> bool) {
     while !what() {
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// The descriptors of a server that has had a client and has none any more.
+///
+/// # Panics
+/// The server cannot be connected to.
+pub fn settled(place: &Place, server: &Helper) -> Vec<String> {
+    let client = CalcClient::connect(place.socket()).expect("a server");
+    assert_eq!(client.add(2, 3).expect("a reply"), 5);
+    drop(client);
+    // The socket that is left is the listener's.
+    until(|| proc::segments(server.pid()) == 0 && proc::sockets(server.pid()) == 1);
+    proc::descriptors(server.pid())
 }
 
 /// In a helper: leaves at the end of standard input, and with the thread that started it. Each line read is given to `heard`.

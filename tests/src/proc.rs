@@ -1,6 +1,6 @@
 //! What `/proc` says of a process.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 /// A thread of a process.
@@ -56,6 +56,13 @@ pub fn descriptors(pid: u32) -> Vec<String> {
     let mut all: Vec<String> = links.filter_map(|link| target(link.ok()?)).collect();
     all.sort();
     all
+}
+
+/// How many sockets process `pid` has; one that is open twice counts once.
+pub fn sockets(pid: u32) -> usize {
+    let Ok(links) = fs::read_dir(format!("/proc/{pid}/fd")) else { return 0 };
+    let targets = links.filter_map(|link| fs::read_link(link.ok()?.path()).ok());
+    targets.filter(|t| t.to_string_lossy().starts_with("socket:")).collect::<BTreeSet<_>>().len()
 }
 
 /// How many segments process `pid` has mapped.

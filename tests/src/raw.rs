@@ -233,7 +233,7 @@ impl Peer {
             if self.has_ended() {
                 return None;
             }
-            std::thread::sleep(Duration::from_micros(50));
+            std::thread::yield_now();
         }
     }
 
@@ -256,4 +256,17 @@ pub fn put(segment: &Segment, area: Area, at: u32, bytes: &[u8]) {
     // SAFETY: `bytes.len()` bytes at `to` were checked to lie in the mapping, which outlives this call; a private slice
     // does not overlap it, and nobody here has a reference to that memory.
     unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), to.as_ptr(), bytes.len()) };
+}
+
+/// Reads bytes of a segment, wherever in its blocks or in its caller's arena they lie.
+///
+/// # Panics
+/// They lie elsewhere.
+pub fn get(segment: &Segment, at: u32, len: u32) -> Vec<u8> {
+    let inline = (0..segment.geometry().blocks()).map(Area::Inline);
+    let from = inline.chain([Area::CallerArena]).find_map(|area| segment.bytes(area, at, len)).expect("a known place");
+    let mut copy = vec![0; len as usize];
+    // SAFETY: `len` bytes at `from` were checked to lie in the mapping; the copy is new memory of that length.
+    unsafe { std::ptr::copy_nonoverlapping(from.as_ptr(), copy.as_mut_ptr(), copy.len()) };
+    copy
 }

@@ -7,6 +7,11 @@
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
+/// Stops a process.
+pub const STOP: i32 = libc::SIGSTOP;
+/// Has a stopped process go on.
+pub const CONTINUE: i32 = libc::SIGCONT;
+
 /// Sends `signal` to process `pid`.
 ///
 /// # Panics
@@ -89,4 +94,10 @@ pub fn send(socket: BorrowedFd<'_>, bytes: &[u8], descriptors: &[BorrowedFd<'_>]
     // SAFETY: all pointers in `message` are to locals and to `bytes`, which live for the call.
     let sent = unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const message, libc::MSG_NOSIGNAL) };
     if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Wakes whoever sleeps on a word that processes share.
+pub fn wake(word: &std::sync::atomic::AtomicU32) {
+    // SAFETY: a futex wake reads nothing through the address of a live word.
+    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE, i32::MAX) };
 }

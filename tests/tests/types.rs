@@ -26,6 +26,14 @@ fn runner() -> TestRunner {
     TestRunner::new(Config { cases: 128, failure_persistence: None, ..Config::default() })
 }
 
+fn for_all<T: Debug>(values: impl Strategy<Value = T>, same: impl Fn(T)) {
+    let run = runner().run(&values, |value| {
+        same(value);
+        Ok(())
+    });
+    run.unwrap_or_else(|error| panic!("{error}"));
+}
+
 /// Calls with values of the strategy; owned and viewed results must be the value itself.
 fn check<T: Message + Debug + Clone>(
     values: impl Strategy<Value = T>,
@@ -194,37 +202,27 @@ fn borrowed_arguments_are_read_where_they_lie() {
     let place = Place::new("borrowed_arguments_are_read_where_they_lie");
     let _server = place.serve::<&str>(SERVER, &[]);
     let c = BorrowedClient::connect(place.socket()).unwrap();
-    let run = |values: &dyn Fn(&mut TestRunner)| values(&mut runner());
-    run(&|r| r.run(&any::<String>(), |x| Ok(prop_assert_eq!(c.text(&x).unwrap(), (true, x)))).unwrap());
-    run(&|r| r.run(&vec(any::<u8>(), 1..5000), |x| Ok(prop_assert_eq!(c.bytes(&x).unwrap(), (true, x)))).unwrap());
-    run(&|r| r.run(&vec(any::<u128>(), 1..100), |x| Ok(prop_assert_eq!(c.wide(&x).unwrap(), (true, x)))).unwrap());
-    run(&|r| r.run(&vec(point(), 1..500), |x| Ok(prop_assert_eq!(c.points(&x).unwrap(), (true, x)))).unwrap());
-    run(&|r| r.run(&vec(label(), 0..20), |x| Ok(prop_assert_eq!(c.labels(&x).unwrap(), x))).unwrap());
-    run(&|r| r.run(&record(), |x| Ok(prop_assert_eq!(c.record(&x).unwrap(), x))).unwrap());
-    let floats = (vec(-1e30f32..1e30, 1..100), vec(-1e300..1e300, 1..100));
-    run(&|r| r.run(&floats, |(x, y)| Ok(prop_assert_eq!(c.floats(&x, &y).unwrap(), (true, x, y)))).unwrap());
-    run(&|r| {
-        let same = |x: Record| {
-            let scores = x.scores.clone().unwrap_or_default();
-            let there = c.archived(&x).unwrap();
-            prop_assert_eq!(there, (true, x.flag, x.id, x.name, scores, x.at.x, x.labels.len() as u64));
-            Ok(())
-        };
-        r.run(&record(), same).unwrap();
+    for_all(any::<String>(), |x| assert_eq!(c.text(&x).unwrap(), (true, x)));
+    for_all(vec(any::<u8>(), 1..5000), |x| assert_eq!(c.bytes(&x).unwrap(), (true, x)));
+    for_all(vec(any::<u128>(), 1..100), |x| assert_eq!(c.wide(&x).unwrap(), (true, x)));
+    for_all(vec(point(), 1..500), |x| assert_eq!(c.points(&x).unwrap(), (true, x)));
+    for_all(vec(label(), 0..20), |x| assert_eq!(c.labels(&x).unwrap(), x));
+    for_all(record(), |x| assert_eq!(c.record(&x).unwrap(), x));
+    for_all((vec(-1e30f32..1e30, 1..100), vec(-1e300..1e300, 1..100)), |(x, y)| {
+        assert_eq!(c.floats(&x, &y).unwrap(), (true, x, y));
     });
-    run(&|r| r.run(&tree(), |x| Ok(prop_assert_eq!(c.depth(&x).unwrap(), depth(&x)))).unwrap());
-    let options = prop::option::of((any::<String>(), any::<Vec<u8>>(), record(), tree()));
-    run(&|r| {
-        let same = |x: Option<(String, Vec<u8>, Record, Tree)>| {
-            let x = x.as_ref();
-            let there = c
-                .options(x.map(|x| x.0.as_str()), x.map(|x| x.1.as_slice()), x.map(|x| &x.2), x.map(|x| &x.3))
-                .unwrap();
-            let here = (x.map(|x| x.0.clone()), x.map(|x| x.1.clone()), x.map(|x| x.2.clone()), x.map(|x| x.3.value));
-            prop_assert_eq!(there, here);
-            Ok(())
-        };
-        r.run(&options, same).unwrap();
+    for_all(record(), |x| {
+        let scores = x.scores.clone().unwrap_or_default();
+        let there = c.archived(&x).unwrap();
+        assert_eq!(there, (true, x.flag, x.id, x.name, scores, x.at.x, x.labels.len() as u64));
+    });
+    for_all(tree(), |x| assert_eq!(c.depth(&x).unwrap(), depth(&x)));
+    for_all(prop::option::of((any::<String>(), any::<Vec<u8>>(), record(), tree())), |x| {
+        let x = x.as_ref();
+        let (text, bytes) = (x.map(|x| x.0.as_str()), x.map(|x| x.1.as_slice()));
+        let there = c.options(text, bytes, x.map(|x| &x.2), x.map(|x| &x.3)).unwrap();
+        let here = (x.map(|x| x.0.clone()), x.map(|x| x.1.clone()), x.map(|x| x.2.clone()), x.map(|x| x.3.value));
+        assert_eq!(there, here);
     });
 }
 
