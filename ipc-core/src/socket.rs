@@ -287,11 +287,21 @@ pub fn wait_readable(socket: BorrowedFd<'_>, deadline: u64) -> io::Result<bool> 
     }
 }
 
+/// How often a ring is tried while the system has no memory for one byte.
+const RINGS: u32 = 1000;
+
 /// Rings the doorbell of the peer: never blocks, and a full buffer means that it is ringing already.
 pub fn ring(socket: BorrowedFd<'_>) {
     let (bell, flags) = ([1u8], libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL);
-    // SAFETY: one byte of a local.
-    unsafe { libc::send(socket.as_raw_fd(), bell.as_ptr().cast(), 1, flags) };
+    for _ in 0..RINGS {
+        // SAFETY: one byte of a local.
+        let sent = call(unsafe { libc::send(socket.as_raw_fd(), bell.as_ptr().cast(), 1, flags) });
+        match sent.map_err(|e| e.raw_os_error()) {
+            // The sleep flag is down already, so nobody else will ring: this one must go out.
+            Err(Some(libc::ENOBUFS | libc::ENOMEM | libc::EINTR)) => std::thread::yield_now(),
+            _ => return,
+        }
+    }
 }
 
 /// Reads the rings that have come, a bounded number of them. Descriptors sent along are dropped by the kernel.

@@ -99,6 +99,8 @@ pub(crate) struct Endpoint {
     path: PathBuf,
     listener: OwnedFd,
     file: (u64, u64),
+    /// The process that bound it: a forked child has a copy of this value, and the name is not its own.
+    process: u32,
 }
 
 /// Why a name could not be bound.
@@ -133,7 +135,7 @@ impl Endpoint {
         };
         let file = fs::symlink_metadata(path)?;
         drop(lock);
-        Ok(Endpoint { path: path.to_owned(), listener, file: (file.dev(), file.ino()) })
+        Ok(Endpoint { path: path.to_owned(), listener, file: (file.dev(), file.ino()), process: std::process::id() })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -147,6 +149,9 @@ impl Endpoint {
 
 impl Drop for Endpoint {
     fn drop(&mut self) {
+        if self.process != std::process::id() {
+            return;
+        }
         let Ok(_lock) = FolderLock::take(&self.path, SWEEP_PATIENCE) else { return };
         // A name that was bound anew by another process is not ours to remove.
         if fs::symlink_metadata(&self.path).is_ok_and(|m| (m.dev(), m.ino()) == self.file) {

@@ -273,7 +273,7 @@ pub(crate) fn refused(why: &str) -> Vec<u8> {
 
 /// Answers a client that is let in: H11, then for each method asked for H12 its number, or H13 and H14 the signature the
 /// server has for that name.
-pub(crate) fn welcome(methods: &[Result<u16, Option<Vec<String>>>]) -> Vec<u8> {
+pub(crate) fn welcome(methods: &[Result<u16, Option<&[String]>>]) -> Vec<u8> {
     let mut w = answer(WELCOME);
     w.u16(methods.len() as u16);
     for method in methods {
@@ -281,7 +281,7 @@ pub(crate) fn welcome(methods: &[Result<u16, Option<Vec<String>>>]) -> Vec<u8> {
             Ok(number) => w.u16(*number),
             Err(signature) => {
                 w.u16(NO_METHOD);
-                let mut text = signature.as_ref().map(|lines| lines.join("\n")).unwrap_or_default();
+                let mut text = signature.map(|lines| lines.join("\n")).unwrap_or_default();
                 let room = MAX_PACKET.saturating_sub(w.0.len() + 5 * methods.len() + 8);
                 if text.len() > room.min(MAX_LINES) {
                     // The client needs the first difference only; cut at a whole line, never to nothing.
@@ -365,7 +365,7 @@ mod tests {
     fn the_first_difference_is_named() {
         let theirs = signature(&NARROW.methods[0]);
         assert_ne!(fingerprint(&theirs), fingerprint(&signature(&WIDE.methods[0])));
-        let packet = welcome(&[Err(Some(theirs))]);
+        let packet = welcome(&[Err(Some(&theirs))]);
         let Some(Answer::Welcome { methods }) = answered(&packet, &WIDE) else { panic!() };
         let text = methods[0].as_ref().unwrap_err().to_string();
         assert_eq!(text, "Calc::add argument 2: i64 here, i32 there");

@@ -17,7 +17,7 @@ use ipc_core::socket::Credentials;
 use crate::endpoint;
 use crate::handshake::{self, Asked, Hello, NO_METHOD};
 use crate::server::{Limits, ServeError};
-use crate::service::{Dispatch, Incoming, MethodDesc, Refused};
+use crate::service::{Dispatch, Incoming, Refused};
 use crate::status;
 use crate::trust::{Reading, Snapshot};
 
@@ -38,7 +38,8 @@ pub(crate) struct Router {
 struct Route {
     service: Arc<dyn Dispatch>,
     index: u16,
-    method: &'static MethodDesc,
+    name: &'static str,
+    signature: Vec<String>,
     fingerprint: u64,
 }
 
@@ -54,8 +55,9 @@ impl Router {
                 return Err(ServeError::DuplicateService { name: desc.name });
             }
             for (index, method) in (0..).zip(desc.methods) {
-                let fingerprint = handshake::fingerprint(&handshake::signature(method));
-                methods.push(Route { service: service.clone(), index, method, fingerprint });
+                let signature = handshake::signature(method);
+                let (name, fingerprint) = (method.name, handshake::fingerprint(&signature));
+                methods.push(Route { service: service.clone(), index, name, signature, fingerprint });
             }
         }
         if methods.len() >= usize::from(NO_METHOD) {
@@ -65,11 +67,11 @@ impl Router {
     }
 
     /// What the server has for a method that a client asks for: its number, or its signature if that differs.
-    fn agree(&self, service: &str, name: &str, fingerprint: u64) -> Result<u16, Option<Vec<String>>> {
+    fn agree(&self, service: &str, name: &str, fingerprint: u64) -> Result<u16, Option<&[String]>> {
         let mut all = (0u16..).zip(&self.methods);
-        match all.find(|(_, r)| r.service.service().name == service && r.method.name == name) {
+        match all.find(|(_, r)| r.service.service().name == service && r.name == name) {
             Some((number, route)) if route.fingerprint == fingerprint => Ok(number),
-            Some((_, route)) => Err(Some(handshake::signature(route.method))),
+            Some((_, route)) => Err(Some(&route.signature[..])),
             None => Err(None),
         }
     }
