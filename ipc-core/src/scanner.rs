@@ -101,6 +101,8 @@ pub struct Callee<H: Handler> {
     stopping: AtomicBool,
     changes: Mutex<Vec<Change<H::Peer>>>,
     connections: Mutex<HashMap<u64, Connection<H::Peer>>>,
+    /// Held while a connection is judged.
+    greeting: Mutex<()>,
     serving: Box<[Serving<H::Peer>]>,
     next_id: AtomicU64,
     poll: Poll,
@@ -138,6 +140,7 @@ impl<H: Handler> Callee<H> {
             stopping: AtomicBool::new(false),
             changes: Mutex::default(),
             connections: Mutex::default(),
+            greeting: Mutex::new(()),
             serving: (0..workers.max(1)).map(|_| Serving::new()).collect(),
             next_id: AtomicU64::new(FIRST_CONNECTION),
             poll: Poll::new()?,
@@ -328,21 +331,24 @@ impl<H: Handler> Callee<H> {
         };
         let Some(hello) = hello.get(..len).filter(|h| !h.is_empty()) else { return };
         let Ok(who) = socket::credentials(socket.as_fd()) else { return };
+        // One after the other, so that a limit on the number of channels holds.
+        let _one = self.greeting.lock().unwrap_or_else(PoisonError::into_inner);
         let greeting = self.handler.greet(hello, descriptors, who, self.channels());
-        let answered = socket::send(socket.as_fd(), &greeting.answer, None).is_ok();
-        if let Some((segment, peer)) = greeting.accepted.filter(|_| answered) {
-            let channel = Arc::new(Channel::new(segment, socket, id, peer));
-            // Under one lock, so that whoever hears the hang-up of this channel puts it behind the addition.
-            let mut connections = self.connections();
-            connections.insert(id, Connection::Channel(channel.clone()));
-            self.change(Change::Add(channel.clone()));
-            drop(connections);
-            // What happened on the socket while it was in no list was reported in vain: report it once more.
-            let _ = self.poll.again(channel.socket(), id);
-        } else {
+        let Some((segment, peer)) = greeting.accepted else {
+            let _ = socket::send(socket.as_fd(), &greeting.answer, None);
             // Not closed before the peer has read the answer: it hangs up, or is the oldest some day.
-            self.keep(id, socket);
-        }
+            return self.keep(id, socket);
+        };
+        let channel = Arc::new(Channel::new(segment, socket, id, peer));
+        // Under one lock, so that whoever hears the hang-up of this channel puts it behind the addition.
+        let mut connections = self.connections();
+        connections.insert(id, Connection::Channel(channel.clone()));
+        self.change(Change::Add(channel.clone()));
+        drop(connections);
+        // A peer that is gone meanwhile has hung up, which is reported below.
+        let _ = socket::send(channel.socket(), &greeting.answer, None);
+        // What happened on the socket while it was in no list was reported in vain: report it once more.
+        let _ = self.poll.again(channel.socket(), id);
     }
 
     /// Keeps a connection that has not become a channel, and has its state reported once more.

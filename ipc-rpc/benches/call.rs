@@ -105,20 +105,25 @@ fn again(args: &[String]) -> Killed {
     Killed(Command::new(this).args(args).stdin(Stdio::piped()).spawn().expect("starting this program again"))
 }
 
+/// The end of standard input is the end of the parent.
+fn end_with_the_parent() {
+    std::thread::spawn(|| {
+        let _ = std::io::stdin().read(&mut [0]);
+        std::process::exit(0);
+    });
+}
+
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
     match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["serve", name] => {
-            // The end of standard input is the end of the parent.
-            std::thread::spawn(|| {
-                let _ = std::io::stdin().read(&mut [0]);
-                std::process::exit(0);
-            });
+            end_with_the_parent();
             Server::bind(name).expect("a free name").serve(CalcDispatcher::new(Adder)).expect("serving");
         }
         ["line", fd] => {
             // SAFETY: the parent left this descriptor open for us; nobody else in this process owns it.
             let file = unsafe { OwnedFd::from_raw_fd(fd.parse().expect("a number")) };
+            end_with_the_parent();
             Line::map(&file).serve();
         }
         _ => measure(),

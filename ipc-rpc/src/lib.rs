@@ -86,8 +86,12 @@
 //!
 //! `SearchDispatcher::new(value)` wraps a value that implements the trait; [`Server::bind`] takes the name and
 //! [`Server::serve`] answers until a [`ServerHandle`] shuts it down. Handlers run on several threads at once, so the value is
-//! `Send + Sync`; state that changes goes behind a lock or an atomic. [`Server::builder`] has the rest: several services
-//! under one name, the number of workers, the socket's mode, other users, limits, trust.
+//! `Send + Sync`; state that changes goes behind a lock or an atomic. A panic ends its own call; a stack overflow ends the
+//! process, as everywhere, and most of the threads have Rust's default stack, 2 MiB. [`Server::builder`] has the rest:
+//! several services under one name, the number of workers, the socket's mode, other users, limits, trust.
+//!
+//! Signals are the program's business: one that is ended by SIGTERM or Ctrl-C without a [`ServerHandle::shutdown`] has been
+//! killed as far as clients can see.
 //!
 //! A name without a slash is a socket in a folder that only this user can use; one with a slash is the path of a socket. The
 //! name of a server that was killed is free.

@@ -3,7 +3,7 @@
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use ipc_core::layout::{INLINE_ROOM, NOT_RUN, RELEASE, REPLIED};
+use ipc_core::layout::{INLINE, INLINE_ROOM, NOT_RUN, RELEASE, REPLIED};
 use ipc_core::queue::Kind;
 use ipc_core::{segment::Area, socket, word};
 use ipc_rpc::ClientConfig;
@@ -19,6 +19,8 @@ use std::os::fd::AsFd;
 const SERVER: &str = env!("CARGO_BIN_EXE_test_server");
 /// How the server answers a request that it finds invalid.
 const REJECTED: u16 = 17;
+/// How the server answers when it has no room for the reply.
+const UNSENT: u16 = 18;
 
 /// A server, an honest client that calls without pause, and the first packets of others.
 struct Scene {
@@ -96,15 +98,23 @@ fn a_hand_written_client_is_served() {
         for n in 0..100 {
             assert_eq!(peer.call((n % 16) as u32, peer.numbers[0], &sum(n, 1)), Some(REPLIED));
         }
-        // An unknown method is refused, a released block and an expired request come back unrun: no reason to hang up.
+        // An unknown method is refused, so is a release of nothing; an expired request comes back unrun: no reason to hang up.
         assert_eq!(peer.call(0, 9999, &sum(1, 1)), Some(REJECTED));
-        assert_eq!(peer.call(0, RELEASE, &[]), Some(NOT_RUN));
+        assert_eq!(peer.call(0, RELEASE, &[]), Some(REJECTED));
         peer.write(1, peer.numbers[0], &sum(1, 1));
         peer.head(1).deadline.store(1, Ordering::Relaxed);
         if peer.set(1, word::REQUEST) & word::WATCHED == 0 {
             peer.push(1);
         }
         assert_eq!(peer.answer(1), Some(NOT_RUN));
+        assert!(!peer.has_ended());
+        // A reply in the server's memory, which holds only one of this size, and comes back with the block.
+        let (peer, request) = (scene.worker(), [40_000u64.to_le_bytes(), 7u64.to_le_bytes()].concat());
+        let make = peer.numbers[6];
+        assert_eq!(peer.call(0, make, &request), Some(REPLIED));
+        assert_eq!(peer.call(1, make, &request), Some(UNSENT));
+        assert_eq!(peer.call(0, RELEASE, &[]), Some(NOT_RUN));
+        assert_eq!(peer.call(1, make, &request), Some(REPLIED));
         assert!(!peer.has_ended());
     });
 }
@@ -159,14 +169,14 @@ fn offsets_and_lengths_out_of_range() {
     Scene::set("offsets_and_lengths_out_of_range").play(|scene| {
         let geometry = raw::geometry(&scene.calc);
         let (arena, end) = (geometry.caller_arena_at(), geometry.callee_arena_at());
-        let inline = geometry.block_at(0) + 40;
+        let inline = geometry.block_at(0) + INLINE;
         let bad = [
             (inline, INLINE_ROOM + 1, INLINE_ROOM),
             (inline, 16, INLINE_ROOM + 1),
             (inline, 16, u32::MAX),
             (inline, u32::MAX, INLINE_ROOM),
             (inline + 8, 16, 100),
-            (geometry.block_at(1) + 40, 16, INLINE_ROOM),
+            (geometry.block_at(1) + INLINE, 16, INLINE_ROOM),
             (0, 16, 16),
             (u32::MAX, 16, 16),
             (u32::MAX - 8, 16, u32::MAX),
@@ -299,7 +309,7 @@ fn garbage_where_an_archive_should_be() {
             let requests = (0..peer.numbers.len(), proptest::collection::vec(byte, 0..=INLINE_ROOM as usize));
             let run = runner.run(&requests, |(method, bytes)| {
                 let status = peer.call(5, peer.numbers[method], &bytes);
-                prop_assert!(matches!(status, Some(REPLIED | REJECTED | 18)), "{status:?}");
+                prop_assert!(matches!(status, Some(REPLIED | REJECTED | UNSENT)), "{status:?}");
                 Ok(())
             });
             run.unwrap_or_else(|error| panic!("{error}"));

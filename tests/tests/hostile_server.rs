@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use ipc_core::layout::BlockHead;
+use ipc_core::layout::{BlockHead, INLINE};
 use ipc_core::segment::{Area, Segment};
 use ipc_core::{socket, word};
 use ipc_rpc::{CallError, ClientConfig};
@@ -66,7 +66,7 @@ fn wake(head: &BlockHead) {
 fn a_hand_written_server_is_understood() {
     let place = Place::new("a_hand_written_server_is_understood");
     let depth = call(&place, &small(), |_, segment, block, head| {
-        let at = segment.geometry().block_at(block) + 40;
+        let at = segment.geometry().block_at(block) + INLINE;
         raw::put(segment, Area::Inline(block), at, &7u32.to_le_bytes());
         reply(head, 0, at, 4);
     });
@@ -107,7 +107,7 @@ fn replies_that_are_no_value_of_the_type() {
     let place = Place::new("replies_that_are_no_value_of_the_type");
     for len in [0, 1, 3, 5, 7] {
         let error = call(&place, &small(), |_, segment, block, head| {
-            reply(head, 0, segment.geometry().block_at(block) + 40, len);
+            reply(head, 0, segment.geometry().block_at(block) + INLINE, len);
         })
         .unwrap_err();
         assert!(matches!(error, CallError::Reply { .. }), "{len}: {error:?}");
@@ -115,7 +115,7 @@ fn replies_that_are_no_value_of_the_type() {
     }
     // A status that nobody knows, with a text that is no text.
     let error = call(&place, &small(), |_, segment, block, head| {
-        let at = segment.geometry().block_at(block) + 40;
+        let at = segment.geometry().block_at(block) + INLINE;
         raw::put(segment, Area::Inline(block), at, &[0xff; 30]);
         reply(head, 999, at, 30);
     })
@@ -138,8 +138,8 @@ fn a_server_that_hangs_up_or_only_rings() {
     let place = Place::new("a_server_that_hangs_up_or_only_rings");
     let error = call(&place, &small(), |socket, _, _, _| socket::shut_down(socket.as_fd())).unwrap_err();
     assert!(matches!(error, CallError::NotStarted { .. }), "{error:?}");
-    let error = call(&place, &small(), |socket, segment, _, _| {
-        segment.taken(0).unwrap().store(1, Ordering::Relaxed);
+    let error = call(&place, &small(), |socket, segment, block, _| {
+        segment.taken(block).unwrap().store(1, Ordering::Relaxed);
         socket::shut_down(socket.as_fd());
     })
     .unwrap_err();
@@ -170,7 +170,7 @@ fn errors_of_a_handler_that_are_no_errors() {
                         break block;
                     }
                 };
-                let at = segment.geometry().block_at(block) + 40;
+                let at = segment.geometry().block_at(block) + INLINE;
                 raw::put(&segment, Area::Inline(block), at, &[byte; 160]);
                 reply(segment.block(block).unwrap(), 0, at, 160);
             }

@@ -23,7 +23,7 @@ fn connected(test: &'static str) -> (Place, Helper, ZooClient) {
 }
 
 fn runner() -> TestRunner {
-    TestRunner::new(Config { cases: 128, failure_persistence: None, ..Config::default() })
+    TestRunner::new(Config { cases: 64, failure_persistence: None, ..Config::default() })
 }
 
 fn for_all<T: Debug>(values: impl Strategy<Value = T>, same: impl Fn(T)) {
