@@ -13,7 +13,6 @@
 //! P9). A caller that submits too late for the visit sees `end` before it sleeps (P12).
 
 use std::io;
-use std::ops::Deref;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -35,7 +34,7 @@ use crate::socket;
 use crate::sync::{AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
 use crate::word::{self, Corrupt, Lent};
 
-pub use crate::lending::{Answer, Draft, Failure, Pending};
+pub use crate::lending::{Answer, Draft, Failure, Holder, Pending};
 
 /// How long a call may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -165,7 +164,7 @@ impl Caller {
     /// # Errors
     /// [`NoBlock`]; nothing was sent.
     #[inline]
-    pub fn draft<C: Deref<Target = Caller>>(this: C, limit: Limit) -> Result<Draft<C>, NoBlock> {
+    pub fn draft<C: Holder>(this: C, limit: Limit) -> Result<Draft<C>, NoBlock> {
         if this.has_ended() {
             return Err(NoBlock::Ended);
         }

@@ -12,6 +12,7 @@
 use std::mem::ManuallyDrop;
 use std::ops::Deref;
 use std::ptr::NonNull;
+use std::sync::Arc;
 
 use crate::arena::NoExtent;
 use crate::caller::{Block, Caller, Limit, Reply};
@@ -50,14 +51,27 @@ pub enum Failure {
     Corrupt(Corrupt),
 }
 
+/// How a block on its way reaches its caller.
+///
+/// # Safety
+/// Dereferencing gives the same caller each time, as long as the value lives and wherever it is moved: numbers and offsets of
+/// its blocks would be out of bounds in another one's memory.
+pub unsafe trait Holder: Deref<Target = Caller> {}
+
+// SAFETY: a reference never refers to anything else.
+unsafe impl Holder for &Caller {}
+
+// SAFETY: an `Arc` that is not assigned to never refers to anything else.
+unsafe impl Holder for Arc<Caller> {}
+
 /// A block that is not in the pool, and how its caller is reached. No destructor: the types below have them.
 #[derive(Debug)]
-struct Slot<C: Deref<Target = Caller>> {
+struct Slot<C: Holder> {
     caller: C,
     block: Block,
 }
 
-impl<C: Deref<Target = Caller>> Slot<C> {
+impl<C: Holder> Slot<C> {
     #[inline(always)]
     fn head(&self) -> &BlockHead {
         match self.caller.head(self.block.number) {
@@ -69,13 +83,13 @@ impl<C: Deref<Target = Caller>> Slot<C> {
 
 /// A block whose request is being written. Dropping it brings the block home.
 #[derive(Debug)]
-pub struct Draft<C: Deref<Target = Caller>> {
+pub struct Draft<C: Holder> {
     slot: ManuallyDrop<Slot<C>>,
     at: u32,
     room: u32,
 }
 
-impl<C: Deref<Target = Caller>> Draft<C> {
+impl<C: Holder> Draft<C> {
     #[inline]
     pub(crate) fn new(caller: C, number: u32) -> Self {
         let at = caller.segment.geometry().block_at(number) + INLINE;
@@ -141,7 +155,7 @@ impl<C: Deref<Target = Caller>> Draft<C> {
     }
 }
 
-impl<C: Deref<Target = Caller>> Drop for Draft<C> {
+impl<C: Holder> Drop for Draft<C> {
     fn drop(&mut self) {
         // SAFETY: a draft is dropped once, and its slot taken from there only here and in `into_slot`, which forgets it.
         let slot = unsafe { ManuallyDrop::take(&mut self.slot) };
@@ -152,13 +166,13 @@ impl<C: Deref<Target = Caller>> Drop for Draft<C> {
 /// A lent block. Dropping it gives the call up.
 #[derive(Debug)]
 #[must_use = "dropping a pending call cancels it"]
-pub struct Pending<C: Deref<Target = Caller>> {
+pub struct Pending<C: Holder> {
     slot: ManuallyDrop<Slot<C>>,
     /// The callee slept and had to be woken.
     rang: bool,
 }
 
-impl<C: Deref<Target = Caller>> Pending<C> {
+impl<C: Holder> Pending<C> {
     #[inline(always)]
     fn into_slot(self) -> Slot<C> {
         let mut this = ManuallyDrop::new(self);
@@ -308,7 +322,7 @@ impl<C: Deref<Target = Caller>> Pending<C> {
     }
 }
 
-impl<C: Deref<Target = Caller>> Drop for Pending<C> {
+impl<C: Holder> Drop for Pending<C> {
     fn drop(&mut self) {
         // SAFETY: a pending call is dropped once, and its slot taken only here and in `into_slot`, which forgets it.
         let slot = unsafe { ManuallyDrop::take(&mut self.slot) };
@@ -318,12 +332,12 @@ impl<C: Deref<Target = Caller>> Drop for Pending<C> {
 
 /// A reply, and the memory it lies in. Dropping it brings the block home.
 #[derive(Debug)]
-pub struct Answer<C: Deref<Target = Caller>> {
+pub struct Answer<C: Holder> {
     slot: ManuallyDrop<Slot<C>>,
     reply: Reply,
 }
 
-impl<C: Deref<Target = Caller>> Answer<C> {
+impl<C: Holder> Answer<C> {
     /// How the call ended, as the callee put it.
     #[inline]
     pub fn status(&self) -> u16 {
@@ -338,7 +352,7 @@ impl<C: Deref<Target = Caller>> Answer<C> {
     }
 }
 
-impl<C: Deref<Target = Caller>> Drop for Answer<C> {
+impl<C: Holder> Drop for Answer<C> {
     #[inline]
     fn drop(&mut self) {
         // SAFETY: an answer is dropped once, and its slot taken only here.

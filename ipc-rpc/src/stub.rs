@@ -9,7 +9,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ipc_core::caller::{Answer, Caller, Draft, Failure, Limit, NoBlock, Pending};
+use ipc_core::caller::{Answer, Caller, Draft, Failure, Holder, Limit, NoBlock, Pending};
 use ipc_core::clock;
 use ipc_core::layout::{NOT_RUN, REPLIED};
 
@@ -87,12 +87,7 @@ impl Stub {
     /// # Errors
     /// [`CallError`].
     #[inline]
-    pub fn end<R: Message, C: Deref<Target = Caller>>(
-        &self,
-        method: u16,
-        pending: Pending<C>,
-        limit: Limit,
-    ) -> Result<R, CallError> {
+    pub fn end<R: Message, C: Holder>(&self, method: u16, pending: Pending<C>, limit: Limit) -> Result<R, CallError> {
         self.wait(method, pending, limit, |answer| self.read::<R, R, _>(method, &answer, owned::<R>))
     }
 
@@ -156,7 +151,7 @@ impl Stub {
 
     /// The path of a call as far as the reply's bytes.
     #[inline]
-    fn send<C: Deref<Target = Caller>, A: Message>(
+    fn send<C: Holder, A: Message>(
         &self,
         caller: C,
         method: u16,
@@ -187,7 +182,7 @@ impl Stub {
     /// # Errors
     /// [`CallError`]; nothing was sent.
     #[inline]
-    pub fn begin<C: Deref<Target = Caller>, A: Message>(
+    pub fn begin<C: Holder, A: Message>(
         &self,
         caller: C,
         method: u16,
@@ -213,7 +208,7 @@ impl Stub {
     }
 
     #[inline(always)]
-    fn wait<C: Deref<Target = Caller>, T>(
+    fn wait<C: Holder, T>(
         &self,
         method: u16,
         pending: Pending<C>,
@@ -228,7 +223,7 @@ impl Stub {
 
     /// Reads an owned value out of a reply.
     #[inline]
-    fn read<R: Message, T, C: Deref<Target = Caller>>(
+    fn read<R: Message, T, C: Holder>(
         &self,
         method: u16,
         answer: &Answer<C>,
@@ -307,7 +302,7 @@ impl Stub {
     }
 
     #[cold]
-    fn not_replied<C: Deref<Target = Caller>>(&self, method: u16, answer: &Answer<C>) -> CallError {
+    fn not_replied<C: Holder>(&self, method: u16, answer: &Answer<C>) -> CallError {
         let (bytes, len) = answer.bytes();
         // SAFETY: the bytes are this answer's; a text is at most some thousand bytes, more is not looked at.
         let copy = unsafe { Snapshot::copy(bytes, len.min(4096)) };
@@ -324,11 +319,11 @@ impl Stub {
     }
 }
 
-struct GrowDraft<'a, C: Deref<Target = Caller>>(&'a mut Draft<C>);
+struct GrowDraft<'a, C: Holder>(&'a mut Draft<C>);
 
 // SAFETY: `Draft::grow` gives writable memory of at least `needed` bytes, at an address that is 8 modulo 16 as that of every
 // draft is, with the first `used` bytes in place.
-unsafe impl<C: Deref<Target = Caller>> Grow for GrowDraft<'_, C> {
+unsafe impl<C: Holder> Grow for GrowDraft<'_, C> {
     fn grow(&mut self, used: usize, needed: usize) -> Result<Buffer, EncodeError> {
         match self.0.grow(used, needed) {
             Ok((data, len)) => Ok(Buffer { data, len }),
@@ -347,6 +342,9 @@ impl Deref for Shared {
         &self.0.caller
     }
 }
+
+// SAFETY: the connection is never assigned to, and has one caller for ever.
+unsafe impl Holder for Shared {}
 
 /// The memory of a reply that is kept.
 #[derive(Debug)]
