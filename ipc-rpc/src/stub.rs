@@ -346,9 +346,6 @@ impl Deref for Shared {
     }
 }
 
-// SAFETY: the connection is never assigned to, and has one caller for ever.
-unsafe impl Holder for Shared {}
-
 /// The memory of a reply that is kept.
 #[derive(Debug)]
 pub(crate) enum Held {
