@@ -336,11 +336,12 @@ impl Caller {
         fence(Ordering::SeqCst); // [P12] pairs with the fence in `park`.
         for block in 0..self.segment.geometry().blocks() {
             let Some(head) = self.head(block) else { continue };
-            // [P9] the word changes before the wake, so a waiter between its look and its sleep does not sleep.
+            // [P9] the word changes before the wake, so a waiter between its look and its sleep does not sleep. Whatever the
+            // word says: a callee that dies between its answer and its wake leaves a sleeper behind on a `DONE`.
             if let Ok(Lent::Out(_)) = handover::look(&head.word) {
                 let _ = handover::wish(&head.word, word::CANCELLED);
-                futex::wake(&head.word);
             }
+            futex::wake(&head.word);
         }
         let _given = self.lock();
         self.freed.notify_all();

@@ -133,6 +133,17 @@ impl Helper {
         line.trim_end().to_owned()
     }
 
+    /// Stops it, and waits until none of its threads runs any more.
+    pub fn stop(&self) {
+        self.signal(system::STOP);
+        until(|| proc::is_stopped(self.pid()));
+    }
+
+    /// Has it go on after [`Helper::stop`].
+    pub fn go_on(&self) {
+        self.signal(system::CONTINUE);
+    }
+
     /// Sends a signal.
     pub fn signal(&self, signal: i32) {
         system::kill(self.pid(), signal);

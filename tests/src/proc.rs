@@ -96,3 +96,12 @@ pub fn is_alive(pid: u32) -> bool {
     let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
     state.is_some_and(|s| !matches!(s, 'Z' | 'X'))
 }
+
+/// Are all threads of process `pid` stopped by a signal?
+pub fn is_stopped(pid: u32) -> bool {
+    let stopped = |thread: Thread| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/task/{}/stat", thread.id)).unwrap_or_default();
+        stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
+    };
+    threads(pid).into_iter().all(stopped)
+}

@@ -251,14 +251,14 @@ fn a_stopped_server_is_slow_and_not_dead() {
         for pause in [1, 10, 100, 2000] {
             let before = calls.load(Ordering::Relaxed);
             until(|| calls.load(Ordering::Relaxed) > before);
-            server.signal(system::STOP);
+            server.stop();
             std::thread::sleep(Duration::from_millis(pause));
             // With a limit, the call ends at it. It may have been answered before the signal arrived.
             let hasty = client.with_timeout(Duration::from_millis(5));
             if pause >= 100 {
                 assert!(matches!(hasty.add(1, 1), Err(CallError::TimedOut { .. })));
             }
-            server.signal(system::CONTINUE);
+            server.go_on();
         }
         let before = calls.load(Ordering::Relaxed);
         until(|| calls.load(Ordering::Relaxed) > before + 100);

@@ -74,6 +74,23 @@ fn a_hand_written_server_is_understood() {
 }
 
 #[test]
+fn a_server_that_dies_between_its_answer_and_the_wake() {
+    let place = Place::new("a_server_that_dies_between_its_answer_and_the_wake");
+    let depth = call(&place, &small(), |socket, segment, block, head| {
+        until(|| head.word.load(Ordering::Relaxed) & word::PARKED != 0);
+        std::thread::sleep(Duration::from_millis(50)); // Until it sleeps: nothing tells.
+        let at = segment.geometry().block_at(block) + INLINE;
+        raw::put(segment, Area::Inline(block), at, &7u32.to_le_bytes());
+        head.status.store(0, Ordering::Relaxed);
+        head.reply_at.store(at, Ordering::Relaxed);
+        head.reply_len.store(4, Ordering::Relaxed);
+        head.word.store(word::DONE | word::WATCHED, Ordering::Release);
+        socket::shut_down(socket.as_fd());
+    });
+    assert_eq!(depth.unwrap(), 7);
+}
+
+#[test]
 fn replies_that_lie_where_none_can_lie() {
     let place = Place::new("replies_that_lie_where_none_can_lie");
     let geometry = ipc_core::layout::Geometry::new(4, 1 << 16, 1 << 16).unwrap();

@@ -74,7 +74,7 @@ fn helpers_do_not_outlive_their_test() {
         let pid = scope.spawn(|| {
             let _ = fs::remove_file(place.socket());
             let server = place.serve::<&str>(SERVER, &[]);
-            server.signal(system::STOP);
+            server.stop();
             let pid = server.pid();
             std::mem::forget(server);
             pid

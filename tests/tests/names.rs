@@ -26,10 +26,10 @@ fn a_taken_name_is_refused_with_path_and_process() {
     let text = format!("a server is running at {} (process {})", place.socket(), server.pid());
     assert!(error.to_string().starts_with(&text), "{error}");
     // The same from another process, also while the first one is stopped.
-    server.signal(system::STOP);
+    server.stop();
     let mut second = place.start(SERVER, &[place.socket()]);
     assert!(second.line().starts_with(&text));
-    server.signal(system::CONTINUE);
+    server.go_on();
     assert_eq!(CalcClient::connect(place.socket()).unwrap().add(1, 2).unwrap(), 3);
 }
 
@@ -92,12 +92,12 @@ fn what_is_no_socket_is_neither_connected_to_nor_replaced() {
 fn a_stopped_server_makes_connecting_time_out() {
     let place = Place::new("a_stopped_server_makes_connecting_time_out");
     let server = place.serve::<&str>(SERVER, &[]);
-    server.signal(system::STOP);
+    server.stop();
     let config = ClientConfig { connect_timeout: Duration::from_millis(50), ..ClientConfig::default() };
     let error = CalcClient::connect_with(place.socket(), &config).unwrap_err();
     assert!(matches!(error, ConnectError::TimedOut { .. }), "{error:?}");
     assert!(error.to_string().contains("did not answer within 50ms"), "{error}");
-    server.signal(system::CONTINUE);
+    server.go_on();
     assert_eq!(CalcClient::connect(place.socket()).unwrap().add(1, 2).unwrap(), 3);
 }
 

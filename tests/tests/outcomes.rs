@@ -130,8 +130,9 @@ fn calls_given_up_do_not_use_up_the_blocks_for_ever() {
         std::thread::scope(|scope| {
             let slow = scope.spawn(|| client.pass(&gate));
             until(|| fs::exists(format!("{gate}.in")).unwrap());
+            // One or another given up in the last round may not have come home yet: then these find no block.
             for _ in 0..3 {
-                assert!(matches!(hasty.sleep(0), Err(CallError::TimedOut { .. })));
+                assert!(matches!(hasty.sleep(0), Err(CallError::TimedOut { .. } | CallError::Busy { .. })));
             }
             assert!(matches!(hasty.sleep(0), Err(CallError::Busy { .. })));
             let waiting = scope.spawn(|| client.runs());
