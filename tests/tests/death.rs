@@ -8,8 +8,8 @@ use ipc_core::caller::Limit;
 use ipc_rpc::__private::Stub;
 use ipc_rpc::{CallError, ClientConfig, Dispatch};
 use ipc_rpc_tests::helper::{Helper, Place, settled, until};
+use ipc_rpc_tests::proc;
 use ipc_rpc_tests::services::{CalcClient, WorkClient, WorkDispatcher, Worker, bytes};
-use ipc_rpc_tests::{proc, system};
 
 const SERVER: &str = env!("CARGO_BIN_EXE_test_server");
 const CLIENT: &str = env!("CARGO_BIN_EXE_test_client");
