@@ -5,8 +5,8 @@ use std::fs;
 use std::process::Command;
 
 use ipc_rpc_tests::helper::{Helper, Place, until};
+use ipc_rpc_tests::proc;
 use ipc_rpc_tests::services::{CalcClient, WorkClient};
-use ipc_rpc_tests::{proc, system};
 
 const SERVER: &str = env!("CARGO_BIN_EXE_test_server");
 const CLIENT: &str = env!("CARGO_BIN_EXE_test_client");
