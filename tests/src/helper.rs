@@ -1,7 +1,7 @@
 //! Helper processes of a test, and the folder they meet in.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -75,7 +75,13 @@ impl Place {
             .and_then(|file| file.keep().map_err(|e| e.error))
             .expect("a file for the helper's errors");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log);
-        let mut child = command.spawn().expect("starting a helper");
+        let mut child = loop {
+            match command.spawn() {
+                // A program just copied is still open for writing in a child that another thread has forked.
+                Err(error) if error.kind() == ErrorKind::ExecutableFileBusy => std::thread::yield_now(),
+                other => break other.expect("starting a helper"),
+            }
+        };
         let output = BufReader::new(child.stdout.take().expect("a piped output"));
         Helper { input: child.stdin.take(), output, child, log: kept }
     }
