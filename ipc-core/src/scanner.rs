@@ -16,6 +16,8 @@
 //! `UnsafeCell` for the data of the role, and pointers to channels that the `serving` entries keep alive.
 #![allow(unsafe_code)]
 
+mod listening;
+
 use std::cell::UnsafeCell;
 use std::collections::HashMap;
 use std::io;
@@ -31,9 +33,8 @@ use crate::gap::Gap;
 use crate::handover;
 use crate::hold::{Found, Hold, Scanned};
 use crate::layout::{BlockHead, NOT_RUN, RELEASE};
-use crate::poll::{Poll, Ready, Signal, Ticker};
+use crate::poll::{Poll, Signal, Ticker};
 use crate::role::Role;
-use crate::socket::{self, Drained, MAX_PACKET};
 use crate::sync::{AtomicBool, AtomicU64, Ordering, spin_hint};
 use crate::word::{Corrupt, Seen};
 
@@ -44,9 +45,6 @@ const PASSES_PER_READING: u32 = 16;
 /// Requests served, or readings of the clock made, between two looks at the epoll set.
 const WORK_PER_POLL: u32 = 512;
 const TICK_MS: u32 = 10;
-/// Connections that have not said hello yet.
-const MAX_GREETINGS: usize = 64;
-
 const LISTENER: u64 = 0;
 const STOP: u64 = 1;
 const TICK: u64 = 2;
@@ -232,130 +230,6 @@ impl<H: Handler> Callee<H> {
         }
         serving.release();
         None
-    }
-
-    /// Waits in the kernel and deals with what it reports. `true`: nothing but a tick.
-    fn listen(&self, milliseconds: Option<u32>) -> bool {
-        let mut only_tick = true;
-        let holds_role = milliseconds.is_some();
-        let count = self.poll.wait(milliseconds, |ready| {
-            only_tick &= ready.id == TICK;
-            match ready.id {
-                LISTENER => self.accept(holds_role),
-                TICK => self.tick.heard(),
-                STOP => {}
-                _ => self.heard(ready),
-            }
-        });
-        only_tick && count > 0
-    }
-
-    fn accept(&self, holds_role: bool) {
-        let Some(listener) = &self.listener else { return };
-        loop {
-            match socket::accept(listener.as_fd()) {
-                // One that cannot be watched is closed; those behind it are reported no second time.
-                Ok(Some(socket)) => _ = self.greet_later(socket),
-                Ok(None) => return,
-                Err(_) => {
-                    // No descriptors left. The connection stays in the backlog; look again when some may be free, but let
-                    // nobody wait meanwhile who is connected.
-                    if !holds_role {
-                        std::thread::sleep(std::time::Duration::from_millis(10));
-                    }
-                    let _ = self.poll.again(listener.as_fd(), LISTENER);
-                    return;
-                }
-            }
-        }
-    }
-
-    fn greet_later(&self, socket: OwnedFd) -> io::Result<()> {
-        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        let mut connections = self.connections();
-        let waiting = |c: &Connection<H::Peer>| matches!(c, Connection::Greeting(_));
-        if connections.values().filter(|c| waiting(c)).count() >= MAX_GREETINGS {
-            // Somebody connects and says nothing, again and again: the oldest has had its time.
-            let oldest = connections.iter().filter(|(_, c)| waiting(c)).map(|(id, _)| *id).min();
-            oldest.and_then(|id| connections.remove(&id));
-        }
-        let added = self.poll.add(socket.as_fd(), id);
-        if added.is_ok() {
-            connections.insert(id, Connection::Greeting(socket));
-        }
-        added
-    }
-
-    /// The socket of a connection has something to say.
-    fn heard(&self, ready: Ready) {
-        let mut connections = self.connections();
-        match connections.get(&ready.id) {
-            Some(Connection::Channel(channel)) => {
-                let channel = channel.clone();
-                drop(connections);
-                // The doorbell is emptied before the queue is looked at (section "Sleeping" of docs/protocol.md).
-                match socket::drain(channel.socket()) {
-                    Drained::HungUp => self.change(Change::HungUp(ready.id)),
-                    Drained::Quiet if ready.hung_up => self.change(Change::HungUp(ready.id)),
-                    Drained::Quiet => {}
-                    Drained::More => {
-                        let _ = self.poll.again(channel.socket(), ready.id);
-                    }
-                }
-                let since = self.asleep_since.load(Ordering::Relaxed);
-                let woken = channel.segment.callee_flags().woken_at.load(Ordering::Relaxed);
-                if since != 0 && woken >= since {
-                    self.gap.learn(woken - since);
-                }
-            }
-            Some(Connection::Greeting(_)) => {
-                if let Some(Connection::Greeting(socket)) = connections.remove(&ready.id) {
-                    drop(connections);
-                    self.greet(ready.id, socket);
-                }
-            }
-            None => {}
-        }
-    }
-
-    /// The first packet of a connection has come.
-    fn greet(&self, id: u64, socket: OwnedFd) {
-        let mut hello = vec![0; MAX_PACKET];
-        let (len, descriptors) = match socket::receive(socket.as_fd(), &mut hello) {
-            Ok(received) => received,
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                self.keep(id, socket);
-                return;
-            }
-            Err(_) => return,
-        };
-        let Some(hello) = hello.get(..len).filter(|h| !h.is_empty()) else { return };
-        let Ok(who) = socket::credentials(socket.as_fd()) else { return };
-        // One after the other, so that a limit on the number of channels holds.
-        let _one = self.greeting.lock().unwrap_or_else(PoisonError::into_inner);
-        let greeting = self.handler.greet(hello, descriptors, who, self.channels());
-        let Some((segment, peer)) = greeting.accepted else {
-            let _ = socket::send(socket.as_fd(), &greeting.answer, None);
-            // Not closed before the peer has read the answer: it hangs up, or is the oldest some day.
-            return self.keep(id, socket);
-        };
-        let channel = Arc::new(Channel::new(segment, socket, id, peer));
-        // Under one lock, so that whoever hears the hang-up of this channel puts it behind the addition.
-        let mut connections = self.connections();
-        connections.insert(id, Connection::Channel(channel.clone()));
-        self.change(Change::Add(channel.clone()));
-        drop(connections);
-        // A peer that is gone meanwhile has hung up, which is reported below.
-        let _ = socket::send(channel.socket(), &greeting.answer, None);
-        // What happened on the socket while it was in no list was reported in vain: report it once more.
-        let _ = self.poll.again(channel.socket(), id);
-    }
-
-    /// Keeps a connection that has not become a channel, and has its state reported once more.
-    fn keep(&self, id: u64, socket: OwnedFd) {
-        let mut connections = self.connections();
-        let _ = self.poll.again(socket.as_fd(), id);
-        connections.insert(id, Connection::Greeting(socket));
     }
 
     fn change(&self, change: Change<H::Peer>) {
