@@ -5,7 +5,7 @@ use crate::harness::{
     explore,
 };
 use crate::parts::{Block, Futex};
-use ipc_core::handover::{look, submit, take, was_taken, wish};
+use ipc_core::handover::{finish, look, submit, take, was_taken, wish};
 use ipc_core::sync::Ordering::{Relaxed, SeqCst};
 use ipc_core::sync::{AtomicU32, fence};
 use ipc_core::word::{self, CANCELLED, Lent, PARKED};
@@ -115,6 +115,42 @@ fn death_against_park(wrong: &'static str) {
         park(&shared, value);
     }
     reaper.join().unwrap();
+}
+
+#[test]
+fn p9_death_between_answer_and_wake() {
+    explore(
+        "death::p9_death_between_answer_and_wake",
+        None,
+        &[("wakes only where a request is still lent", Loss)],
+        death_between_answer_and_wake,
+    );
+}
+
+/// The callee gives the block back and dies before it wakes the caller; the hang-up comes after both.
+fn death_between_answer_and_wake(wrong: &'static str) {
+    let shared: Shared = Arc::new((Block::new(word::FREE), Futex::new(), AtomicU32::new(0)));
+    submit(&shared.0.word, 0).unwrap();
+    let dying = {
+        let shared = shared.clone();
+        thread::spawn(move || {
+            let (block, futex, _) = &*shared;
+            finish(&block.word, false).unwrap();
+            // Killed here, whatever `finish` has said. What follows is the reaper of the caller's process.
+            let lent = matches!(look(&block.word).unwrap(), Lent::Out(_));
+            if lent {
+                wish(&block.word, CANCELLED).unwrap();
+            }
+            if lent || wrong != "wakes only where a request is still lent" {
+                futex.wake();
+            }
+        })
+    };
+    let (block, futex, _) = &*shared;
+    while let Lent::Out(value) = wish(&block.word, PARKED).unwrap() {
+        futex.wait(&block.word, value);
+    }
+    dying.join().unwrap();
 }
 
 #[test]
