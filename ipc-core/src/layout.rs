@@ -43,8 +43,8 @@ pub const RELEASE: u16 = u16::MAX;
 pub struct BlockHead {
     /// L8.1, offset 0: the state word. Both sides, only by swap or compare-exchange.
     pub word: AtomicU32,
-    /// L8.2, offset 4: reserved, 0.
-    pub reserved: AtomicU32,
+    /// L8.2, offset 4: low half the object of the connection that a request is for, high half what it says besides. Caller.
+    pub tag: AtomicU32,
     /// L8.3, offset 8: method number agreed in the handshake. Caller.
     pub method: AtomicU16,
     /// L8.4, offset 10: how the call ended. Callee.
@@ -80,7 +80,7 @@ const _: () = {
     use core::mem::{offset_of, size_of};
     assert!(size_of::<BlockHead>() == INLINE as usize);
     assert!(offset_of!(BlockHead, word) == 0);
-    assert!(offset_of!(BlockHead, reserved) == 4);
+    assert!(offset_of!(BlockHead, tag) == 4);
     assert!(offset_of!(BlockHead, method) == 8);
     assert!(offset_of!(BlockHead, status) == 10);
     assert!(offset_of!(BlockHead, request_at) == 12);
