@@ -34,7 +34,7 @@ pub fn caller(name: &str, board: &str, place: u32) {
 struct Crowd {
     board: Shared,
     clients: Vec<Again>,
-    _server: Again,
+    server: Again,
 }
 
 /// What a crowd did in one round.
@@ -43,6 +43,12 @@ struct Round {
     total: f64,
     /// Those of the client that had the fewest, as a part of the mean.
     least: f64,
+    /// How often a thread of a client slept, for each call.
+    client_sleeps: f64,
+    /// The same of the server.
+    server_sleeps: f64,
+    /// Part of the time that the server had a core, more than 1 if it had several.
+    server_runs: f64,
 }
 
 impl Crowd {
@@ -52,7 +58,7 @@ impl Crowd {
         let board = Shared::create();
         let path = board.path();
         let clients = (0..size).map(|n| Again::start(&["caller", &name, &path, &n.to_string()])).collect();
-        Crowd { board, clients, _server: server }
+        Crowd { board, clients, server }
     }
 
     fn counts(&self) -> Vec<u64> {
@@ -69,9 +75,15 @@ impl Crowd {
         self.set(0);
         self.clients.iter_mut().for_each(Again::tell);
         std::thread::sleep(WARM_UP);
+        let kernel = |crowd: &Crowd| {
+            let sleeps: u64 = crowd.clients.iter().map(|client| client.counts().sleeps).sum();
+            (sleeps, crowd.server.counts())
+        };
+        let kernel_before = kernel(self);
         let (before, start) = (self.counts(), Instant::now());
         std::thread::sleep(TIME);
         let (after, time) = (self.counts(), start.elapsed());
+        let kernel_after = kernel(self);
         self.set(1);
         for client in &mut self.clients {
             client.hear();
@@ -79,9 +91,14 @@ impl Crowd {
         let calls: Vec<u64> = after.iter().zip(before).map(|(after, before)| after - before).collect();
         let sum: u64 = calls.iter().sum();
         let least = calls.iter().min().copied().unwrap_or(0);
+        let server = kernel_after.1.since(kernel_before.1);
+        let each = |n: u64| n as f64 / sum.max(1) as f64;
         Round {
             total: sum as f64 / time.as_secs_f64(),
             least: least as f64 * calls.len() as f64 / sum.max(1) as f64,
+            client_sleeps: each(kernel_after.0 - kernel_before.0),
+            server_sleeps: each(server.sleeps),
+            server_runs: server.running as f64 / time.as_nanos() as f64,
         }
     }
 }
@@ -100,12 +117,19 @@ pub fn measure() {
     }
     let two = rounds[1].iter().map(|round| round.total).collect::<Vec<_>>();
     println!("blocking calls of so many client processes, one server process (medians of {ROUNDS} rounds of {TIME:?})");
-    println!("clients   calls/s in all   to that of 2   least busy client, of the mean");
+    println!(
+        "clients   calls/s in all   to that of 2   least busy client, of the mean   sleeps of clients   of the server, a call   cores of the server"
+    );
     for (size, rounds) in SIZES.into_iter().zip(rounds) {
         let ratio = median(rounds.iter().zip(&two).map(|(round, two)| round.total / two).collect());
         let least = median(rounds.iter().map(|round| round.least).collect());
+        let sleeps = median(rounds.iter().map(|round| round.client_sleeps).collect());
+        let server_sleeps = median(rounds.iter().map(|round| round.server_sleeps).collect());
+        let runs = median(rounds.iter().map(|round| round.server_runs).collect());
         let total = median(rounds.into_iter().map(|round| round.total).collect());
-        println!("{size:7}   {total:14.0}   {ratio:12.2}   {least:10.2}");
+        println!(
+            "{size:7}   {total:14.0}   {ratio:12.2}   {least:10.2}   {sleeps:22.3}   {server_sleeps:12.3}   {runs:12.2}"
+        );
     }
     machine::report(busy);
 }

@@ -36,6 +36,8 @@ pub fn report(samples: Vec<f64>) {
     let busy = median(samples);
     if busy > 0.1 {
         let percent = busy * 100.0;
-        println!("others kept {percent:.0} % of the cores busy between the rounds: these figures say little; run again");
+        println!(
+            "others kept {percent:.0} % of the cores busy between the rounds: these figures say little; run again"
+        );
     }
 }

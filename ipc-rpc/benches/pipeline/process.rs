@@ -30,6 +30,11 @@ impl Again {
         again
     }
 
+    /// What the kernel counts of all its threads.
+    pub fn counts(&self) -> Counts {
+        Counts::of(self.child.id())
+    }
+
     /// Has it go on.
     pub fn tell(&mut self) {
         self.input.write_all(b"\n").expect("a child that lives");
@@ -41,6 +46,50 @@ impl Again {
         let read = self.output.read_line(&mut line).expect("a line of a child");
         assert_ne!(read, 0, "a child has ended");
         line.trim_end().to_owned()
+    }
+}
+
+/// What the kernel counts of a process.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Counts {
+    /// Nanoseconds on a core.
+    pub running: u64,
+    /// Nanoseconds of waiting for a core.
+    pub waiting: u64,
+    /// How often a thread gave its core up to wait.
+    pub sleeps: u64,
+    /// How often a thread was taken off its core.
+    pub preempted: u64,
+}
+
+impl Counts {
+    fn of(pid: u32) -> Self {
+        let mut all = Counts::default();
+        let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else { return all };
+        for task in tasks.flatten() {
+            let read = |name| fs::read_to_string(task.path().join(name)).unwrap_or_default();
+            let (times, status) = (read("schedstat"), read("status"));
+            let mut times = times.split_whitespace().map(|n| n.parse().unwrap_or(0));
+            all.running += times.next().unwrap_or(0);
+            all.waiting += times.next().unwrap_or(0);
+            let field = |name| {
+                let line = status.lines().find_map(|line| line.strip_prefix(name));
+                line.and_then(|value| value.trim().parse::<u64>().ok()).unwrap_or(0)
+            };
+            all.sleeps += field("voluntary_ctxt_switches:");
+            all.preempted += field("nonvoluntary_ctxt_switches:");
+        }
+        all
+    }
+
+    /// What was added since.
+    pub fn since(self, before: Counts) -> Self {
+        Counts {
+            running: self.running.saturating_sub(before.running),
+            waiting: self.waiting.saturating_sub(before.waiting),
+            sleeps: self.sleeps.saturating_sub(before.sleeps),
+            preempted: self.preempted.saturating_sub(before.preempted),
+        }
     }
 }
 
