@@ -143,6 +143,7 @@
 #![deny(unsafe_code)]
 
 mod call_error;
+mod callback;
 mod connect;
 mod endpoint;
 mod handshake;
@@ -177,6 +178,7 @@ pub mod mode {
 }
 
 pub use call_error::{CallError, MethodName};
+pub use callback::{Callback, Handle};
 pub use connect::{ClientConfig, ConnectError};
 pub use handshake::{Difference, Mismatch};
 pub use ipc_core::word::Corrupt;
@@ -252,6 +254,7 @@ pub mod __private {
     pub use ::core;
     pub use ::std::{string::String, vec::Vec};
 
+    pub use crate::callback::{Callback, Handle, Lent, handle_desc};
     pub use crate::message::private_exports::*;
     pub use crate::mode::{Owned, Viewing};
     pub use crate::service::{Dispatch, Incoming, MethodDesc, Pair, ParamDesc, Refused, Replied, ServiceDesc};
