@@ -347,7 +347,10 @@ mod tests {
                 ParamDesc { name: "b", desc: <i32 as Message>::desc },
             ],
             result: <i64 as Message>::desc,
+            oneway: false,
+            long: false,
         }],
+        callbacks: &[],
     };
     static WIDE: ServiceDesc = ServiceDesc {
         name: "Calc",
@@ -358,7 +361,10 @@ mod tests {
                 ParamDesc { name: "b", desc: <i64 as Message>::desc },
             ],
             result: <i64 as Message>::desc,
+            oneway: false,
+            long: false,
         }],
+        callbacks: &[],
     };
 
     #[test]

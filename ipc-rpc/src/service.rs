@@ -21,6 +21,8 @@ pub struct ServiceDesc {
     pub name: &'static str,
     /// Its methods; the position in this list is the method's index.
     pub methods: &'static [MethodDesc],
+    /// The services whose handles its methods take: the client serves these to the server.
+    pub callbacks: &'static [fn() -> &'static ServiceDesc],
 }
 
 /// What a method is made of.
@@ -32,6 +34,10 @@ pub struct MethodDesc {
     pub params: &'static [ParamDesc],
     /// Its result.
     pub result: fn() -> &'static Desc,
+    /// Its caller does not wait for a reply.
+    pub oneway: bool,
+    /// Its handler waits for others, so that somebody else has to look for requests meanwhile.
+    pub long: bool,
 }
 
 /// One argument of a method.

@@ -113,6 +113,8 @@ const _: () = {
                     },
                 ],
                 result: <u64 as ::ipc_rpc::__private::Message>::desc,
+                oneway: false,
+                long: false,
             },
             #[cfg(feature = "words")]
             ::ipc_rpc::__private::MethodDesc {
@@ -135,7 +137,12 @@ const _: () = {
                         > as ::ipc_rpc::__private::Message>::desc,
                     },
                 ],
-                result: <Result<Vec<Hit>, Failed> as ::ipc_rpc::__private::Message>::desc,
+                result: <Result<
+                    Vec<Hit>,
+                    Failed,
+                > as ::ipc_rpc::__private::Message>::desc,
+                oneway: false,
+                long: false,
             },
             ::ipc_rpc::__private::MethodDesc {
                 name: "match",
@@ -150,8 +157,11 @@ const _: () = {
                     },
                 ],
                 result: <() as ::ipc_rpc::__private::Message>::desc,
+                oneway: false,
+                long: false,
             },
         ],
+        callbacks: &[],
     };
     impl CalcClient<::ipc_rpc::__private::Owned> {
         /// Connects to the server called `name`; a `name` with a slash in it is the path of the server's socket.

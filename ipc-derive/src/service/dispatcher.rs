@@ -194,10 +194,17 @@ pub(super) fn table(service: &Service) -> TokenStream {
         let result = &result.whole;
         quote! {
             #(#gates)*
-            #p::MethodDesc { name: #name, params: &[#(#params),*], result: <#result as #p::Message>::desc }
+            #p::MethodDesc {
+                name: #name,
+                params: &[#(#params),*],
+                result: <#result as #p::Message>::desc,
+                oneway: false,
+                long: false,
+            }
         }
     });
     quote! {
-        static #table: #p::ServiceDesc = #p::ServiceDesc { name: #name, methods: &[#(#methods),*] };
+        static #table: #p::ServiceDesc =
+            #p::ServiceDesc { name: #name, methods: &[#(#methods),*], callbacks: &[] };
     }
 }
