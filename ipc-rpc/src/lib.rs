@@ -142,9 +142,11 @@
 //! There is no `async`, no way to start a call without waiting for it, no streams and no callbacks yet.
 #![deny(unsafe_code)]
 
+mod admitted;
 mod call_error;
 mod callback;
 mod connect;
+mod context;
 mod endpoint;
 mod handshake;
 mod message;
@@ -180,6 +182,7 @@ pub mod mode {
 pub use call_error::{CallError, MethodName};
 pub use callback::{Callback, Handle};
 pub use connect::{ClientConfig, ConnectError};
+pub use context::{Context, InvalidTraceId, Metadata, MetadataIter, Peer, TraceId};
 pub use handshake::{Difference, Mismatch};
 pub use ipc_core::word::Corrupt;
 pub use ipc_derive::Message;
@@ -254,12 +257,13 @@ pub mod __private {
     pub use ::core;
     pub use ::std::{string::String, vec::Vec};
 
+    pub use crate::admitted::Admitted;
     pub use crate::callback::{Callback, Handle, Lent, handle_desc};
     pub use crate::message::private_exports::*;
     pub use crate::mode::{Owned, Viewing};
     pub use crate::service::{Dispatch, Incoming, MethodDesc, Pair, ParamDesc, Refused, Replied, ServiceDesc};
     pub use crate::stub::Stub;
-    pub use crate::{CallError, ClientConfig, ConnectError, Reply};
+    pub use crate::{CallError, ClientConfig, ConnectError, Context, Reply};
 
     /// Reads a packet as the first one of a client, then as the answer of a server; for fuzzing. Says which it could be.
     pub fn read_packet(packet: &[u8], service: &'static ServiceDesc) -> (bool, bool) {

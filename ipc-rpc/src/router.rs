@@ -117,7 +117,8 @@ impl Router {
 /// What is remembered of a connection.
 #[derive(Debug)]
 pub(crate) struct Client {
-    reading: Reading,
+    pub(crate) reading: Reading,
+    pub(crate) who: Credentials,
 }
 
 impl Handler for Router {
@@ -140,7 +141,7 @@ impl Handler for Router {
         let methods: Vec<_> =
             hello.methods.iter().map(|(name, fingerprint)| self.agree(hello.service, name, *fingerprint)).collect();
         let own = if who.uid == endpoint::user() { Reading::InPlace } else { Reading::Snapshot };
-        let client = Client { reading: self.admission.reading.unwrap_or(own) };
+        let client = Client { reading: self.admission.reading.unwrap_or(own), who };
         Greeting { answer: handshake::welcome(&methods), accepted: Some((segment, client)) }
     }
 
@@ -158,7 +159,7 @@ impl Handler for Router {
         }
         // SAFETY: readable until the call is finished, and unchanged: a private copy, or a peer that is trusted; the reply
         // goes behind the request or elsewhere.
-        let incoming = unsafe { Incoming::new(request, len, call, client.reading) };
+        let incoming = unsafe { Incoming::new(request, len, call.reply_buffer(), call, client) };
         // A handler that panics leaves its service as any panicking `&self` method does; the framework holds nothing of it.
         match catch_unwind(AssertUnwindSafe(|| route.service.dispatch(route.index, incoming))) {
             Ok(Ok(replied)) => (REPLIED, replied.len),

@@ -9,8 +9,11 @@ use std::ptr::NonNull;
 use ipc_core::arena::NoExtent;
 use ipc_core::callee::Call;
 
+use crate::admitted::Admitted;
+use crate::context::Context;
 use crate::message::private_exports::{Buffer, Desc, Grow, access, access_unchecked, encode};
 use crate::message::{EncodeError, Message, MessageError};
+use crate::router::Client;
 use crate::status;
 use crate::trust::Reading;
 
@@ -90,14 +93,27 @@ impl From<MessageError> for Refused {
     }
 }
 
-/// Memory for a reply that outgrows its first buffer.
-pub(crate) trait ReplyMemory {
+/// What an [`Incoming`] needs of the call besides its memory; all of it off the common path.
+pub(crate) trait Lent {
+    /// Memory for a reply that outgrows its first buffer.
     fn grow(&mut self, used: usize, needed: usize) -> Result<(NonNull<u8>, usize), NoExtent>;
+    /// The object of the connection that the request is for.
+    fn target(&self) -> u16;
+    /// What the handler may know of the call.
+    fn context(&self) -> Context;
 }
 
-impl ReplyMemory for Call<'_> {
+impl Lent for Call<'_> {
     fn grow(&mut self, used: usize, needed: usize) -> Result<(NonNull<u8>, usize), NoExtent> {
         self.grow_reply(used, needed)
+    }
+
+    fn target(&self) -> u16 {
+        0
+    }
+
+    fn context(&self) -> Context {
+        Context::default()
     }
 }
 
@@ -106,17 +122,52 @@ pub struct Incoming<'a> {
     request: NonNull<u8>,
     request_len: usize,
     reply: Buffer,
-    memory: &'a mut (dyn ReplyMemory + 'a),
-    reading: Reading,
+    call: &'a mut (dyn Lent + 'a),
+    client: &'a Client,
 }
 
 impl<'a> Incoming<'a> {
     /// # Safety
     /// `len` bytes at `request` are readable and do not change for `'a` (with `Reading::Snapshot` they are a private
-    /// copy, else the peer vouches for it); the bytes from [`Call::reply_buffer`] are writable and not part of them.
-    pub(crate) unsafe fn new(request: NonNull<u8>, len: usize, call: &'a mut Call<'_>, reading: Reading) -> Self {
-        let (data, room) = call.reply_buffer();
-        Incoming { request, request_len: len, reply: Buffer { data, len: room }, memory: call, reading }
+    /// copy, else the peer vouches for it); `reply` bytes are writable and not part of them.
+    pub(crate) unsafe fn new(
+        request: NonNull<u8>,
+        len: usize,
+        reply: (NonNull<u8>, usize),
+        call: &'a mut (dyn Lent + 'a),
+        client: &'a Client,
+    ) -> Self {
+        Incoming { request, request_len: len, reply: Buffer { data: reply.0, len: reply.1 }, call, client }
+    }
+
+    /// The client that calls.
+    #[allow(dead_code)] // Streams and callbacks will ask.
+    pub(crate) fn client(&self) -> &'a Client {
+        self.client
+    }
+
+    /// The stream or the callback of this connection that the request is for; 0: none.
+    #[allow(dead_code)] // Streams and callbacks will ask.
+    pub(crate) fn target(&self) -> u16 {
+        self.call.target()
+    }
+
+    /// What the handler may know of the call.
+    pub fn context(&self) -> Context {
+        self.call.context()
+    }
+
+    /// Hands the call over to the future that `f` makes, which may end on another thread. What this returns is ignored if
+    /// the call is under way.
+    ///
+    /// # Errors
+    /// The server has admitted as many calls as it may.
+    pub fn run<F>(self, f: impl FnOnce(Admitted) -> F) -> Result<Replied, Refused>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let _ = f;
+        Err(Refused { status: status::REJECTED, reason: "asynchronous methods are not served yet".into() })
     }
 
     /// The arguments, where they lie.
@@ -124,8 +175,8 @@ impl<'a> Incoming<'a> {
     /// # Errors
     /// The request is no valid archive of `A`.
     #[inline]
-    pub fn args<A: Message>(&self) -> Result<&'a A::Form, Refused> {
-        if self.reading == Reading::Unchecked {
+    pub fn args<A: Message>(&self) -> Result<&A::Form, Refused> {
+        if self.client.reading == Reading::Unchecked {
             // SAFETY: readable and unchanged by the promise of `new`; that they are valid is what the user promised when
             // he chose this level.
             let form = unsafe { access_unchecked::<A>(self.request.as_ptr(), self.request_len) };
@@ -141,7 +192,7 @@ impl<'a> Incoming<'a> {
     /// The value cannot be sent; the handler has run.
     #[inline]
     pub fn reply<R: Message>(self, value: &R) -> Result<Replied, Refused> {
-        let mut grow = GrowReply { memory: self.memory };
+        let mut grow = GrowReply(self.call);
         let mut buffer = self.reply;
         if buffer.len == 0 && size_of::<R::Form>() > 0 {
             // There is no room behind the request, and where there is none the address may be any.
@@ -167,15 +218,14 @@ fn refused(error: EncodeError) -> Refused {
     Refused { status: status::RESULT, reason: error.to_string() }
 }
 
-struct GrowReply<'a> {
-    memory: &'a mut (dyn ReplyMemory + 'a),
-}
+/// Lets a reply grow.
+pub(crate) struct GrowReply<'a>(pub(crate) &'a mut (dyn Lent + 'a));
 
 // SAFETY: `Call::grow_reply` gives writable memory of at least `needed` bytes at an address that is 8 modulo 16, as that of
 // every reply buffer with room is, with the first `used` bytes in place.
 unsafe impl Grow for GrowReply<'_> {
     fn grow(&mut self, used: usize, needed: usize) -> Result<Buffer, EncodeError> {
-        match self.memory.grow(used, needed) {
+        match self.0.grow(used, needed) {
             Ok((data, len)) => Ok(Buffer { data, len }),
             Err(_) => Err(EncodeError::OutOfMemory { needed }),
         }

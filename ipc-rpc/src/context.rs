@@ -1,0 +1,462 @@
+//! What a handler knows of its call besides the arguments, and how it travels.
+//!
+//! # Safety
+//! Reads the archive of a context in a request; one system call without arguments.
+#![allow(unsafe_code)]
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::collections::btree_map;
+use std::fmt;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::ptr::NonNull;
+use std::str::FromStr;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use ipc_core::clock;
+use ipc_core::socket::Credentials;
+
+use crate::message::MessageError;
+use crate::message::private_exports::{access, owned};
+
+/// What a handler can ask about the call it serves: how long it may take, whether anybody still waits, who calls, and what
+/// the caller said besides the arguments.
+///
+/// A method of a service gets one by naming it among its arguments, as `ctx: &Context`; it is no argument of the client's
+/// method. Calls that a handler makes inherit it: they end with the call they are made for, and carry its metadata and trace.
+/// Clones are cheap and may outlive the call; then there is no deadline any more, and nothing is cancelled.
+///
+/// ```
+/// use ipc_rpc::{Context, Metadata};
+///
+/// /// A handler, as a test can call it: with a context of no call.
+/// fn work(ctx: &Context, steps: u32) -> Option<u32> {
+///     (0..steps).find(|_| ctx.is_cancelled()).map_or(Some(steps), |_| None)
+/// }
+/// let ctx = Context::default();
+/// assert_eq!(work(&ctx, 10), Some(10));
+/// assert_eq!(ctx.remaining(), None);
+/// assert_eq!(ctx.peer().pid, std::process::id() as i32);
+/// assert_eq!(ctx.metadata(), &Metadata::default());
+/// ```
+#[derive(Clone)]
+pub struct Context(Arc<Shared>);
+
+struct Shared {
+    peer: Peer,
+    extra: Extra,
+}
+
+impl Context {
+    /// When the caller stops waiting; `None`: it waits as long as it takes, or has not said yet that it will not.
+    ///
+    /// ```
+    /// assert_eq!(ipc_rpc::Context::default().deadline(), None);
+    /// ```
+    pub fn deadline(&self) -> Option<Instant> {
+        self.deadline_nanos().map(instant)
+    }
+
+    /// How long the caller still waits; zero when that is over, `None` without a limit.
+    ///
+    /// ```
+    /// assert_eq!(ipc_rpc::Context::default().remaining(), None);
+    /// ```
+    pub fn remaining(&self) -> Option<Duration> {
+        Some(Duration::from_nanos(self.deadline_nanos()?.saturating_sub(clock::now())))
+    }
+
+    /// Does nobody wait for the reply any more? That is so when the caller has given the call up, when its time is over, and
+    /// when its process is gone. Costs a few nanoseconds: it is read where the caller writes it.
+    ///
+    /// ```
+    /// assert!(!ipc_rpc::Context::default().is_cancelled());
+    /// ```
+    pub fn is_cancelled(&self) -> bool {
+        self.deadline_nanos().is_some_and(|deadline| clock::now() >= deadline)
+    }
+
+    /// The process that calls.
+    ///
+    /// ```
+    /// assert!(ipc_rpc::Context::default().peer().pid > 0);
+    /// ```
+    pub fn peer(&self) -> Peer {
+        self.0.peer
+    }
+
+    /// What the caller said besides the arguments, with `with_metadata` or by passing on what it had been told itself.
+    ///
+    /// ```
+    /// assert_eq!(ipc_rpc::Context::default().metadata().get("tenant"), None);
+    /// ```
+    pub fn metadata(&self) -> &Metadata {
+        &self.0.extra.metadata
+    }
+
+    /// The trace that this call is a part of.
+    ///
+    /// ```
+    /// assert_eq!(ipc_rpc::Context::default().trace_id(), None);
+    /// ```
+    pub fn trace_id(&self) -> Option<TraceId> {
+        self.0.extra.trace
+    }
+
+    /// The context of the handler that runs on this thread, if it has one: if it is `async`, names a context among its
+    /// arguments, or was called with metadata or a trace.
+    ///
+    /// ```
+    /// assert!(ipc_rpc::Context::current().is_none());
+    /// ```
+    pub fn current() -> Option<Context> {
+        if !is_current() {
+            return None;
+        }
+        CURRENT
+            .try_with(|current| {
+                let context = current.take();
+                current.set(context.clone());
+                context
+            })
+            .ok()
+            .flatten()
+    }
+
+    /// Runs `f` with this as the current context: calls made in it inherit it. A thread that a handler has started can do so.
+    ///
+    /// ```
+    /// use ipc_rpc::Context;
+    /// let ctx = Context::default();
+    /// assert!(ctx.scope(|| Context::current().is_some()));
+    /// assert!(Context::current().is_none());
+    /// ```
+    pub fn scope<T>(&self, f: impl FnOnce() -> T) -> T {
+        let _entered = Entered::new(Some(self.clone()));
+        f()
+    }
+
+    /// The deadline in nanoseconds of `CLOCK_MONOTONIC`.
+    pub(crate) fn deadline_nanos(&self) -> Option<u64> {
+        None
+    }
+}
+
+impl Default for Context {
+    /// The context of no call, for tests that call handlers themselves: nothing limits it and nothing is said. The caller is
+    /// this process.
+    fn default() -> Self {
+        let pid = i32::try_from(std::process::id()).unwrap_or_default();
+        // SAFETY: no arguments, cannot fail.
+        let gid = unsafe { libc::getegid() };
+        let peer = Peer { uid: crate::endpoint::user(), gid, pid };
+        Context(Arc::new(Shared { peer, extra: Extra::default() }))
+    }
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context")
+            .field("remaining", &self.remaining())
+            .field("is_cancelled", &self.is_cancelled())
+            .field("peer", &self.peer())
+            .field("metadata", self.metadata())
+            .field("trace_id", &self.trace_id())
+            .finish()
+    }
+}
+
+thread_local! {
+    /// Is there a current context? Apart from it, because nothing has to be destroyed at the end of a thread: reading it is
+    /// one load.
+    static INSIDE: Cell<bool> = const { Cell::new(false) };
+    static CURRENT: Cell<Option<Context>> = const { Cell::new(None) };
+}
+
+/// Does this thread run a handler that has a context?
+#[inline(always)]
+pub(crate) fn is_current() -> bool {
+    INSIDE.get()
+}
+
+/// A scope that has been entered; the context before it comes back when it is dropped, on the same thread.
+pub(crate) struct Entered {
+    before: Option<Context>,
+    inside: bool,
+}
+
+impl Entered {
+    pub(crate) fn new(context: Option<Context>) -> Self {
+        let some = context.is_some();
+        let before = CURRENT.try_with(|current| current.replace(context)).ok().flatten();
+        Entered { before, inside: INSIDE.replace(some) }
+    }
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        INSIDE.set(self.inside);
+        let before = self.before.take();
+        // Dropped at the end, outside of the cell: what a context holds may be the last of a connection.
+        let _ended = CURRENT.try_with(|current| current.replace(before));
+    }
+}
+
+/// The moment that is `nanos` of `CLOCK_MONOTONIC`. Always from the same pair of readings, so that a moment stays the same.
+fn instant(nanos: u64) -> Instant {
+    static PAIR: OnceLock<(Instant, u64)> = OnceLock::new();
+    let (base, at) = *PAIR.get_or_init(|| (Instant::now(), clock::now()));
+    let moment = match nanos.checked_sub(at) {
+        Some(later) => base.checked_add(Duration::from_nanos(later)),
+        None => base.checked_sub(Duration::from_nanos(at - nanos)),
+    };
+    moment.unwrap_or(base)
+}
+
+/// A process as the kernel vouches for it.
+///
+/// ```
+/// let peer = ipc_rpc::Context::default().peer();
+/// assert_eq!(peer.pid, std::process::id() as i32);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct Peer {
+    /// Its user.
+    pub uid: u32,
+    /// Its group.
+    pub gid: u32,
+    /// Its process number when it connected; the process may be gone, and the number another's.
+    pub pid: i32,
+}
+
+impl From<Credentials> for Peer {
+    fn from(who: Credentials) -> Self {
+        Peer { uid: who.uid, gid: who.gid, pid: who.pid }
+    }
+}
+
+/// Texts by name that travel with a call.
+///
+/// ```
+/// use ipc_rpc::Metadata;
+///
+/// let mut metadata = Metadata::default();
+/// metadata.insert("tenant", "blue");
+/// metadata.insert("priority", "7");
+/// assert_eq!(metadata.get("tenant"), Some("blue"));
+/// assert_eq!(metadata.iter().collect::<Vec<_>>(), [("priority", "7"), ("tenant", "blue")]);
+/// assert_eq!(metadata.len(), 2);
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Metadata(BTreeMap<String, String>);
+
+impl Metadata {
+    /// The text under `key`.
+    ///
+    /// ```
+    /// assert_eq!(ipc_rpc::Metadata::default().get("tenant"), None);
+    /// ```
+    pub fn get(&self, key: &str) -> Option<&str> {
+        self.0.get(key).map(String::as_str)
+    }
+
+    /// Puts a text under `key`; gives the one that was there.
+    ///
+    /// ```
+    /// let mut metadata = ipc_rpc::Metadata::default();
+    /// assert_eq!(metadata.insert("tenant", "blue"), None);
+    /// assert_eq!(metadata.insert("tenant", "red"), Some("blue".to_owned()));
+    /// ```
+    pub fn insert(&mut self, key: impl Into<String>, value: impl Into<String>) -> Option<String> {
+        self.0.insert(key.into(), value.into())
+    }
+
+    /// All of them, by key.
+    ///
+    /// ```
+    /// let metadata = ipc_rpc::Metadata::from_iter([("a", "1")]);
+    /// assert!(metadata.iter().eq([("a", "1")]));
+    /// ```
+    pub fn iter(&self) -> MetadataIter<'_> {
+        MetadataIter(self.0.iter())
+    }
+
+    /// How many there are.
+    ///
+    /// ```
+    /// assert_eq!(ipc_rpc::Metadata::from_iter([("a", "1"), ("b", "2")]).len(), 2);
+    /// ```
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Is there nothing?
+    ///
+    /// ```
+    /// assert!(ipc_rpc::Metadata::default().is_empty());
+    /// ```
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl<K: Into<String>, V: Into<String>> FromIterator<(K, V)> for Metadata {
+    fn from_iter<I: IntoIterator<Item = (K, V)>>(entries: I) -> Self {
+        Metadata(entries.into_iter().map(|(key, value)| (key.into(), value.into())).collect())
+    }
+}
+
+impl<'a> IntoIterator for &'a Metadata {
+    type Item = (&'a str, &'a str);
+    type IntoIter = MetadataIter<'a>;
+    fn into_iter(self) -> MetadataIter<'a> {
+        self.iter()
+    }
+}
+
+/// Goes through a [`Metadata`].
+///
+/// ```
+/// let metadata = ipc_rpc::Metadata::from_iter([("a", "1"), ("b", "2")]);
+/// assert_eq!(metadata.iter().next(), Some(("a", "1")));
+/// ```
+#[derive(Debug, Clone)]
+pub struct MetadataIter<'a>(btree_map::Iter<'a, String, String>);
+
+impl<'a> Iterator for MetadataIter<'a> {
+    type Item = (&'a str, &'a str);
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.next().map(|(key, value)| (key.as_str(), value.as_str()))
+    }
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.0.size_hint()
+    }
+}
+
+/// The number of a trace: the same for all calls that were made, directly or through others, for one purpose.
+///
+/// Prints and parses as 32 hexadecimal digits, as tracing systems write it.
+///
+/// ```
+/// use ipc_rpc::TraceId;
+///
+/// let id: TraceId = "4bf92f3577b34da6a3ce929d0e0e4736".parse()?;
+/// assert_eq!(id.to_string(), "4bf92f3577b34da6a3ce929d0e0e4736");
+/// assert_ne!(TraceId::random(), TraceId::random());
+/// assert!("not one".parse::<TraceId>().is_err());
+/// # Ok::<(), ipc_rpc::InvalidTraceId>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TraceId(u128);
+
+impl TraceId {
+    /// A number that is not used yet, as far as chance goes.
+    ///
+    /// ```
+    /// assert_ne!(ipc_rpc::TraceId::random().as_u128(), 0);
+    /// ```
+    pub fn random() -> Self {
+        // The standard library's keys come from the system's source of random numbers.
+        let half = || {
+            let mut hasher = RandomState::new().build_hasher();
+            hasher.write_u64(clock::now());
+            u128::from(hasher.finish())
+        };
+        TraceId((half() << 64 | half()).max(1))
+    }
+
+    /// The number.
+    ///
+    /// ```
+    /// assert_eq!(ipc_rpc::TraceId::from(7).as_u128(), 7);
+    /// ```
+    pub fn as_u128(self) -> u128 {
+        self.0
+    }
+}
+
+impl From<u128> for TraceId {
+    fn from(number: u128) -> Self {
+        TraceId(number)
+    }
+}
+
+impl fmt::Display for TraceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+impl fmt::Debug for TraceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TraceId({self})")
+    }
+}
+
+impl FromStr for TraceId {
+    type Err = InvalidTraceId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidTraceId> {
+        // `from_str_radix` would take a sign.
+        let digits = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let number = u128::from_str_radix(text, 16).ok().filter(|_| digits);
+        number.map(TraceId).ok_or(InvalidTraceId(()))
+    }
+}
+
+/// A text is no [`TraceId`].
+///
+/// ```
+/// let error = "4bf9".parse::<ipc_rpc::TraceId>().unwrap_err();
+/// assert_eq!(error.to_string(), "a trace id has 32 hexadecimal digits");
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InvalidTraceId(());
+
+impl fmt::Display for InvalidTraceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a trace id has 32 hexadecimal digits")
+    }
+}
+
+impl std::error::Error for InvalidTraceId {}
+
+/// What travels of a context: the trace as two halves, high one first, and the metadata.
+pub(crate) type Wire = (Option<(u64, u64)>, Vec<(String, String)>);
+
+/// The bit of a method number that says that a context lies behind the arguments.
+pub(crate) const WITH_CONTEXT: u16 = 1 << 15;
+
+/// What a caller says besides the arguments.
+///
+/// On the wire it is an archive of [`Wire`], at the very end of the request, at an address that is 8 modulo 16. The tag's high
+/// half says where: its low 4 bits are the bytes of padding between the arguments and the archive, the rest its 8-byte words.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Extra {
+    pub(crate) metadata: Metadata,
+    pub(crate) trace: Option<TraceId>,
+}
+
+/// Where a request's arguments end and its context begins; `None` if the tag says what cannot be.
+pub(crate) fn parts(len: usize, extra: u16) -> Option<(usize, usize)> {
+    let at = len.checked_sub(8 * usize::from(extra >> 4))?;
+    Some((at.checked_sub(usize::from(extra & 15))?, at))
+}
+
+impl Extra {
+    /// Reads the `len` bytes at `data`.
+    ///
+    /// # Errors
+    /// They are no archive of [`Wire`].
+    ///
+    /// # Safety
+    /// They are readable and do not change meanwhile.
+    pub(crate) unsafe fn read(data: NonNull<u8>, len: usize) -> Result<Self, MessageError> {
+        // SAFETY: the caller's promise.
+        let (trace, metadata): Wire = owned::<Wire>(unsafe { access::<Wire>(data.as_ptr(), len)? })?;
+        let trace = trace.map(|(high, low)| TraceId(u128::from(high) << 64 | u128::from(low)));
+        Ok(Extra { metadata: metadata.into_iter().collect(), trace })
+    }
+}
