@@ -9,16 +9,18 @@
 #![allow(unsafe_code)]
 
 use std::collections::HashMap;
+use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use crate::arena::{Arena, NoExtent};
 use crate::clock;
 use crate::doorbell;
 use crate::extent::Extent;
 use crate::futex;
-use crate::layout::{BlockHead, EXTENT_START, INLINE, INLINE_ROOM, MAX_MESSAGE};
+use crate::handover;
+use crate::layout::{ABANDONED, BlockHead, EXTENT_START, INLINE, INLINE_ROOM, MAX_MESSAGE};
 use crate::queue::{Kind, Producer};
 use crate::segment::{Area, Segment};
 use crate::socket::{self, Credentials};
@@ -45,9 +47,18 @@ pub trait Handler: Send + Sync + 'static {
 
     /// Runs one call; gives its status and, after a reply was written to [`Call::reply_buffer`], the bytes of it.
     /// Must not unwind.
-    fn call(&self, peer: &Self::Peer, call: &mut Call<'_>) -> (u16, usize);
+    fn call(&self, peer: &Self::Peer, call: &mut Call<'_, Self::Peer>) -> (u16, usize);
 
-    /// The connection is gone; `why` says what the peer did wrong, if anything.
+    /// May a call of this method take long, because it waits for others? Somebody else is kept looking for requests then.
+    /// The answer is always the same for a method number.
+    fn is_long(&self, peer: &Self::Peer, method: u16) -> bool {
+        let _ = (peer, method);
+        false
+    }
+
+    /// The connection is gone: no call of it begins any more, others may still run or be deferred. `why` says what the peer
+    /// did wrong, if anything. Comes once for each connection, before [`Callee`](crate::scanner::Callee) is gone. Must neither
+    /// wait nor unwind: requests of others wait meanwhile.
     fn ended(&self, peer: &Self::Peer, why: Option<Corrupt>) {
         let _ = (peer, why);
     }
@@ -76,30 +87,37 @@ pub(crate) struct Channel<P> {
     pub(crate) id: u64,
     pub(crate) peer: P,
     pub(crate) blocks: Box<[Served]>,
+    this: Weak<Channel<P>>,
     announcements: Producer,
     arena: Arena,
     /// The extents that hold replies, by block. An extent is free again when its block is lent again: the caller has read
     /// the reply then, and a block has one reply at a time, so there is nothing to count and nothing that can pile up.
     replies: Mutex<HashMap<u32, Extent>>,
     broken: AtomicBool,
+    /// The peer has hung up.
+    gone: AtomicBool,
     why: Mutex<Option<Corrupt>>,
+    ended: AtomicBool,
 }
 
 impl<P> Channel<P> {
-    pub(crate) fn new(segment: Segment, socket: OwnedFd, id: u64, peer: P) -> Self {
+    pub(crate) fn new(segment: Segment, socket: OwnedFd, id: u64, peer: P) -> Arc<Self> {
         let geometry = *segment.geometry();
-        Channel {
+        Arc::new_cyclic(|this| Channel {
+            this: this.clone(),
             blocks: (0..geometry.blocks()).map(|_| Served::default()).collect(),
             announcements: Producer::new(),
             arena: Arena::new(geometry.callee_arena_at(), geometry.callee_arena()),
             replies: Mutex::default(),
             broken: AtomicBool::new(false),
+            gone: AtomicBool::new(false),
             why: Mutex::new(None),
+            ended: AtomicBool::new(false),
             segment,
             socket,
             id,
             peer,
-        }
+        })
     }
 
     pub(crate) fn socket(&self) -> BorrowedFd<'_> {
@@ -120,6 +138,31 @@ impl<P> Channel<P> {
         self.broken.load(Ordering::Relaxed)
     }
 
+    /// The peer has hung up, as it seems.
+    pub(crate) fn note_gone(&self) {
+        self.gone.store(true, Ordering::Relaxed);
+    }
+
+    /// Has it ended by now? `false` once.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended.swap(true, Ordering::Relaxed)
+    }
+
+    /// Has the peer hung up, or broken the protocol?
+    pub(crate) fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Relaxed) || self.is_broken()
+    }
+
+    fn replies(&self) -> MutexGuard<'_, HashMap<u32, Extent>> {
+        self.replies.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Blocks whose call has begun and is not answered; extents that hold replies; bytes of the callee's arena in use.
+    pub(crate) fn usage(&self) -> (usize, usize, u64) {
+        let busy = self.blocks.iter().filter(|b| b.state.load(Ordering::Relaxed) & BUSY != 0).count();
+        (busy, self.replies().len(), self.arena.used())
+    }
+
     pub(crate) fn why(&self) -> Option<Corrupt> {
         *self.why.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -127,7 +170,7 @@ impl<P> Channel<P> {
     /// The block is lent again: its last reply has been read.
     #[cold]
     pub(crate) fn release_reply(&self, block: u32) {
-        let extent = self.replies.lock().unwrap_or_else(PoisonError::into_inner).remove(&block);
+        let extent = self.replies().remove(&block);
         if let Some(extent) = extent {
             self.arena.free(&self.segment, extent);
         }
@@ -158,26 +201,34 @@ impl<P> Channel<P> {
     }
 }
 
-/// One call: where the request lies, and where the reply goes.
+/// What is to be done when the handler has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// Write the descriptor.
+    Plain,
+    /// That, and keep the extent that the reply lies in.
+    Extent,
+    /// Nothing: the call goes on elsewhere.
+    Deferred,
+}
+
+/// Where the request of a call lies, and where its reply goes.
 #[derive(Debug)]
-pub struct Call<'a> {
-    segment: &'a Segment,
-    arena: &'a Arena,
-    head: &'a BlockHead,
+struct Place {
     block: u32,
     method: u16,
+    end: End,
     request_at: u32,
     request_len: u32,
     reply_at: u32,
     reply_room: u32,
     extent: Option<Extent>,
-    replies: &'a Mutex<HashMap<u32, Extent>>,
 }
 
-impl<'a> Call<'a> {
+impl Place {
     /// Reads the head of a block that has been taken; every word once.
     #[inline]
-    pub(crate) fn new<P>(channel: &'a Channel<P>, head: &'a BlockHead, block: u32) -> Result<Self, Corrupt> {
+    fn read<P>(channel: &Channel<P>, head: &BlockHead, block: u32) -> Result<Self, Corrupt> {
         let segment = &channel.segment;
         let at = head.request_at.load(Ordering::Relaxed);
         let len = head.request_len.load(Ordering::Relaxed);
@@ -193,32 +244,127 @@ impl<'a> Call<'a> {
         }
         // The reply starts where its address is 8 modulo 16, as every message does.
         let skip = (EXTENT_START.wrapping_sub(at + len) % 16).min(room - len);
-        Ok(Call {
-            segment,
-            arena: &channel.arena,
-            head,
+        Ok(Place {
             block,
             method: head.method.load(Ordering::Relaxed),
+            end: End::Plain,
             request_at: at,
             request_len: len,
             // `len <= room` and `at + room` is inside the segment, so none of these can overflow.
             reply_at: at + len + skip,
             reply_room: room - len - skip,
             extent: None,
-            replies: &channel.replies,
         })
+    }
+
+    /// Address and number of the request's bytes.
+    #[inline]
+    fn request<P>(&self, channel: &Channel<P>) -> (NonNull<u8>, usize) {
+        (channel.segment.pointer(self.request_at), self.request_len as usize)
+    }
+
+    #[inline]
+    fn reply_buffer<P>(&self, channel: &Channel<P>) -> (NonNull<u8>, usize) {
+        (channel.segment.pointer(self.reply_at), self.reply_room as usize)
+    }
+
+    fn grow_reply<P>(
+        &mut self,
+        channel: &Channel<P>,
+        used: usize,
+        needed: usize,
+    ) -> Result<(NonNull<u8>, usize), NoExtent> {
+        if self.end == End::Deferred {
+            return Err(NoExtent::Full { wanted: needed as u64, used: 0, size: 0 });
+        }
+        let (from, room) = self.reply_buffer(channel);
+        // SAFETY: the first `room` bytes at `from` are this call's until it is finished: the rest of the memory the caller
+        // lent (in the caller's arena or its block), or our own extent.
+        unsafe { channel.arena.grow(&channel.segment, &mut self.extent, from, used.min(room), needed)? };
+        if let Some(extent) = &self.extent {
+            self.end = End::Extent;
+            self.reply_at = extent.offset() + EXTENT_START;
+            self.reply_room = extent.len() - EXTENT_START;
+        }
+        Ok(self.reply_buffer(channel))
+    }
+
+    /// Writes the reply's descriptor into the block. S2 follows.
+    #[inline]
+    fn describe(&self, head: &BlockHead, status: u16, len: usize) -> u32 {
+        let len = len.min(self.reply_room as usize) as u32;
+        head.status.store(status, Ordering::Relaxed);
+        head.reply_at.store(self.reply_at, Ordering::Relaxed);
+        head.reply_len.store(len, Ordering::Relaxed);
+        len
+    }
+
+    /// The same for a reply in an extent, which is kept; gives what is to be remembered of the block.
+    #[cold]
+    fn hold_reply<P>(&mut self, channel: &Channel<P>, head: &BlockHead, status: u16, len: usize) -> u8 {
+        let len = self.describe(head, status, len);
+        let Some(mut extent) = self.extent.take() else { return 0 };
+        if len == 0 {
+            channel.arena.free(&channel.segment, extent);
+            return 0;
+        }
+        channel.arena.shrink(&mut extent, EXTENT_START + len);
+        // A peer that lends a block twice can have two calls end in it.
+        if let Some(other) = channel.replies().insert(self.block, extent) {
+            channel.arena.free(&channel.segment, other);
+        }
+        HOLDS_REPLY
+    }
+}
+
+/// The tag of a request, in its two halves: `target`, `extra`.
+fn halves(tag: u32) -> (u16, u16) {
+    (tag as u16, (tag >> 16) as u16)
+}
+
+/// One call: where the request lies, and where the reply goes.
+pub struct Call<'a, P> {
+    channel: &'a Channel<P>,
+    head: &'a BlockHead,
+    place: Place,
+}
+
+impl<P> fmt::Debug for Call<'_, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Call").field("place", &self.place).finish_non_exhaustive()
+    }
+}
+
+impl<'a, P> Call<'a, P> {
+    /// Reads the head of a block that has been taken; every word once.
+    #[inline]
+    pub(crate) fn new(channel: &'a Channel<P>, head: &'a BlockHead, block: u32) -> Result<Self, Corrupt> {
+        Ok(Call { channel, head, place: Place::read(channel, head, block)? })
     }
 
     /// The method number the caller asks for, not checked.
     #[inline]
     pub fn method(&self) -> u16 {
-        self.method
+        self.place.method
     }
 
-    /// Address and number of the request's bytes. An honest caller does not touch them until the reply.
+    /// Which object of the connection the request is for, not checked; 0: none. Read it once: the peer can change it.
+    #[inline]
+    pub fn target(&self) -> u16 {
+        halves(self.head.tag.load(Ordering::Relaxed)).0
+    }
+
+    /// The other half of the request's tag, whose meaning the method decides. Read it once: the peer can change it.
+    #[inline]
+    pub fn extra(&self) -> u16 {
+        halves(self.head.tag.load(Ordering::Relaxed)).1
+    }
+
+    /// Address and number of the request's bytes. An honest caller does not touch them until the reply. No bytes after
+    /// [`Call::defer`].
     #[inline]
     pub fn request(&self) -> (NonNull<u8>, usize) {
-        (self.segment.pointer(self.request_at), self.request_len as usize)
+        self.place.request(self.channel)
     }
 
     /// Deadline in nanoseconds of `CLOCK_MONOTONIC`, as the caller has it now; `None`: none.
@@ -232,10 +378,10 @@ impl<'a> Call<'a> {
     }
 
     /// Where the reply goes: behind the request at first. The address is 8 modulo 16 (if there is room at all), the bytes are
-    /// ours until the call is finished.
+    /// ours until the call is finished. No bytes after [`Call::defer`].
     #[inline]
     pub fn reply_buffer(&self) -> (NonNull<u8>, usize) {
-        (self.segment.pointer(self.reply_at), self.reply_room as usize)
+        self.place.reply_buffer(self.channel)
     }
 
     /// Moves the reply to memory of at least `needed` bytes in our own arena, the first `used` bytes with it.
@@ -244,52 +390,209 @@ impl<'a> Call<'a> {
     /// [`NoExtent`]; what was written stays where it was.
     #[cold]
     pub fn grow_reply(&mut self, used: usize, needed: usize) -> Result<(NonNull<u8>, usize), NoExtent> {
-        let (from, room) = self.reply_buffer();
-        // SAFETY: the first `room` bytes at `from` are this call's until it is finished: the rest of the memory the caller
-        // lent (in the caller's arena or its block), or our own extent.
-        unsafe { self.arena.grow(self.segment, &mut self.extent, from, used.min(room), needed)? };
-        if let Some(extent) = &self.extent {
-            self.reply_at = extent.offset() + EXTENT_START;
-            self.reply_room = extent.len() - EXTENT_START;
-        }
-        Ok(self.reply_buffer())
+        self.place.grow_reply(self.channel, used, needed)
     }
 
-    /// Writes the reply's descriptor into the block. S2 follows. `true`: an extent holds the reply.
+    /// Tells from elsewhere, and later, whether the caller still wants this call.
+    pub fn watch(&self) -> CallWatch<P> {
+        CallWatch::new(self.channel, self.place.block)
+    }
+
+    /// Takes the call away from its worker: it goes on elsewhere and is answered by [`Deferred::finish`], from any thread.
+    /// What [`Handler::call`] returns is ignored then, and this value is spent: it has no request and no room for a reply.
+    ///
+    /// # Panics
+    /// If the call was deferred before.
+    pub fn defer(&mut self) -> Deferred<P> {
+        // Held by the worker or by the role for as long as the handler runs.
+        let channel = match self.channel.this.upgrade() {
+            Some(channel) if self.place.end != End::Deferred => channel,
+            _ => panic!("a call can be deferred once"),
+        };
+        let tag = self.head.tag.load(Ordering::Relaxed);
+        let spent = Place { end: End::Deferred, request_len: 0, reply_room: 0, extent: None, ..self.place };
+        let place = std::mem::replace(&mut self.place, spent);
+        Deferred { channel, place, tag, answered: false }
+    }
+
+    /// Writes the reply's descriptor into the block, S2 follows; gives what is to be remembered of the block. [`BUSY`]: the
+    /// call was deferred, and the block is not this thread's any more.
     #[inline]
-    pub(crate) fn finish(&mut self, status: u16, len: usize) -> bool {
-        let len = len.min(self.reply_room as usize) as u32;
-        self.head.status.store(status, Ordering::Relaxed);
-        self.head.reply_at.store(self.reply_at, Ordering::Relaxed);
-        self.head.reply_len.store(len, Ordering::Relaxed);
-        self.extent.is_some() && self.hold_reply(len)
-    }
-
-    #[cold]
-    fn free_extent(&mut self) {
-        if let Some(extent) = self.extent.take() {
-            self.arena.free(self.segment, extent);
+    pub(crate) fn finish(mut self, status: u16, len: usize) -> u8 {
+        match self.place.end {
+            End::Plain => {
+                self.place.describe(self.head, status, len);
+                0
+            }
+            End::Extent => self.place.hold_reply(self.channel, self.head, status, len),
+            End::Deferred => BUSY,
         }
-    }
-
-    #[cold]
-    fn hold_reply(&mut self, len: u32) -> bool {
-        let Some(mut extent) = self.extent.take() else { return false };
-        if len == 0 {
-            self.arena.free(self.segment, extent);
-            return false;
-        }
-        self.arena.shrink(&mut extent, EXTENT_START + len);
-        self.replies.lock().unwrap_or_else(PoisonError::into_inner).insert(self.block, extent);
-        true
     }
 }
 
-impl Drop for Call<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        if self.extent.is_some() {
-            self.free_extent();
+/// A call that goes on after its worker has turned to others: [`Call::defer`].
+///
+/// It keeps the memory of its channel, also when the peer, the channel's callee or the worker is gone; answering is harmless
+/// then. Dropping it answers [`ABANDONED`].
+pub struct Deferred<P> {
+    channel: Arc<Channel<P>>,
+    place: Place,
+    tag: u32,
+    answered: bool,
+}
+
+impl<P> fmt::Debug for Deferred<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Deferred").field("place", &self.place).finish_non_exhaustive()
+    }
+}
+
+impl<P> Deferred<P> {
+    /// The method number the caller asked for, not checked.
+    pub fn method(&self) -> u16 {
+        self.place.method
+    }
+
+    /// Which object of the connection the request is for, not checked; 0: none.
+    pub fn target(&self) -> u16 {
+        halves(self.tag).0
+    }
+
+    /// The other half of the request's tag, whose meaning the method decides.
+    pub fn extra(&self) -> u16 {
+        halves(self.tag).1
+    }
+
+    /// What the handler remembers of the connection.
+    pub fn peer(&self) -> &P {
+        &self.channel.peer
+    }
+
+    /// Address and number of the request's bytes. An honest caller does not touch them until the reply.
+    pub fn request(&self) -> (NonNull<u8>, usize) {
+        self.place.request(&self.channel)
+    }
+
+    /// Deadline in nanoseconds of `CLOCK_MONOTONIC`, as the caller has it now; `None`: none.
+    pub fn deadline(&self) -> Option<u64> {
+        let head = self.channel.segment.block(self.place.block)?;
+        Some(head.deadline.load(Ordering::Relaxed)).filter(|d| *d != 0)
+    }
+
+    /// Has the caller given this call up?
+    pub fn is_cancelled(&self) -> bool {
+        let head = self.channel.segment.block(self.place.block);
+        head.is_some_and(|head| head.word.load(Ordering::Relaxed) & word::CANCELLED != 0)
+    }
+
+    /// Is the caller gone, or cut off because it broke the protocol? Nobody will read an answer.
+    pub fn is_gone(&self) -> bool {
+        self.channel.is_gone()
+    }
+
+    /// Tells from elsewhere whether the caller still wants this call.
+    pub fn watch(&self) -> CallWatch<P> {
+        CallWatch::new(&self.channel, self.place.block)
+    }
+
+    /// Where the reply goes: behind the request at first. The address is 8 modulo 16 (if there is room at all), the bytes are
+    /// ours until the call is finished.
+    pub fn reply_buffer(&self) -> (NonNull<u8>, usize) {
+        self.place.reply_buffer(&self.channel)
+    }
+
+    /// Moves the reply to memory of at least `needed` bytes in our own arena, the first `used` bytes with it.
+    ///
+    /// # Errors
+    /// [`NoExtent`]; what was written stays where it was.
+    pub fn grow_reply(&mut self, used: usize, needed: usize) -> Result<(NonNull<u8>, usize), NoExtent> {
+        self.place.grow_reply(&self.channel, used, needed)
+    }
+
+    /// Answers the call with a status and the first `len` bytes of the reply buffer.
+    pub fn finish(mut self, status: u16, len: usize) {
+        self.answer(status, len);
+    }
+
+    fn answer(&mut self, status: u16, len: usize) {
+        self.answered = true;
+        let channel = &*self.channel;
+        let (block, place) = (self.place.block, &mut self.place);
+        let (Some(head), Some(served)) = (channel.segment.block(block), channel.blocks.get(block as usize)) else {
+            return;
+        };
+        let state = match place.end {
+            End::Extent => place.hold_reply(channel, head, status, len),
+            End::Plain | End::Deferred => {
+                place.describe(head, status, len);
+                0
+            }
+        };
+        // Before S2, behind which the caller may lend the block again.
+        served.state.store(state, Ordering::Relaxed);
+        // Not watched: a promise to look at the word again is the role's, which this thread has nothing to do with.
+        match handover::finish(&head.word, false) {
+            Ok(tell) => channel.tell(head, block, tell),
+            Err(corrupt) => channel.condemn(corrupt),
         }
+    }
+}
+
+impl<P> Drop for Deferred<P> {
+    fn drop(&mut self) {
+        if !self.answered {
+            self.answer(ABANDONED, 0);
+        }
+    }
+}
+
+/// Whether the caller still wants a call, asked from anywhere at any time; it keeps nothing of the channel alive.
+pub struct CallWatch<P> {
+    channel: Weak<Channel<P>>,
+    block: u32,
+    begun: u32,
+}
+
+impl<P> Clone for CallWatch<P> {
+    fn clone(&self) -> Self {
+        CallWatch { channel: self.channel.clone(), ..*self }
+    }
+}
+
+impl<P> fmt::Debug for CallWatch<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CallWatch").field("block", &self.block).finish_non_exhaustive()
+    }
+}
+
+impl<P> CallWatch<P> {
+    fn new(channel: &Channel<P>, block: u32) -> Self {
+        let begun = channel.blocks.get(block as usize).map_or(0, |served| served.begun.load(Ordering::Relaxed));
+        CallWatch { channel: channel.this.clone(), block, begun }
+    }
+
+    /// Has the caller given the call up? `false` once the call is over.
+    pub fn is_cancelled(&self) -> bool {
+        self.ask(|head| head.word.load(Ordering::Acquire) & word::CANCELLED != 0).unwrap_or(false)
+    }
+
+    /// Deadline in nanoseconds of `CLOCK_MONOTONIC`, as the caller has it now; `None`: none, or the call is over.
+    pub fn deadline(&self) -> Option<u64> {
+        self.ask(|head| head.deadline.load(Ordering::Acquire)).filter(|d| *d != 0)
+    }
+
+    /// Is the caller gone, or cut off because it broke the protocol?
+    pub fn is_gone(&self) -> bool {
+        self.channel.upgrade().is_none_or(|channel| channel.is_gone())
+    }
+
+    /// What the block's head says, if it still speaks of this call.
+    fn ask<T>(&self, question: impl FnOnce(&BlockHead) -> T) -> Option<T> {
+        let channel = self.channel.upgrade()?;
+        let answer = question(channel.segment.block(self.block)?);
+        // Asked first, with acquire: if the call runs now, it ran then.
+        let served = channel.blocks.get(self.block as usize)?;
+        let runs = served.state.load(Ordering::Relaxed) & BUSY != 0;
+        (runs && served.begun.load(Ordering::Relaxed) == self.begun).then_some(answer)
     }
 }

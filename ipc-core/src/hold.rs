@@ -263,24 +263,25 @@ impl<P> Hold<P> {
         let others = u32::try_from(self.channels.len() + WATCHES).unwrap_or(u32::MAX);
         if let Some(scanned) = self.channels.iter_mut().flatten().find(|c| c.channel.id == id && !c.hung_up) {
             scanned.hung_up = true;
+            scanned.channel.note_gone();
             scanned.patience = scanned.channel.segment.geometry().blocks().saturating_mul(others);
         }
     }
 
-    /// Stops scanning a channel whose peer is gone, if nothing of it is left to serve.
-    pub(crate) fn retire(&mut self, at: usize) -> bool {
-        let Some(Some(scanned)) = self.channels.get_mut(at) else { return true };
+    /// Stops scanning a channel whose peer is gone, if nothing of it is left to serve; gives it then.
+    pub(crate) fn retire(&mut self, at: usize) -> Option<Arc<Channel<P>>> {
+        let scanned = self.channels.get_mut(at)?.as_mut()?;
         let here = scanned.channel.clone();
         let waits = scanned.patience > 0;
         scanned.patience = scanned.patience.saturating_sub(1);
         if waits && scanned.is_ready() {
-            return false;
+            return None;
         }
         for place in 0..WATCHES {
             let Some((_, watch)) = self.watched().find(|(n, w)| *n == place && w.at == at) else { continue };
             let value = here.segment.block(watch.block).map(|head| head.word.load(Ordering::Acquire));
             if waits && !here.is_broken() && value.is_some_and(|v| word::seen(v) == Ok(Seen::Run)) {
-                return false;
+                return None;
             }
             self.forget_watch(place);
         }
@@ -290,7 +291,7 @@ impl<P> Hold<P> {
         while matches!(self.channels.last(), Some(None)) {
             self.channels.pop();
         }
-        self.retired.push(here);
-        true
+        self.retired.push(here.clone());
+        Some(here)
     }
 }

@@ -33,6 +33,8 @@ pub const MAX_MESSAGE: u32 = (1 << 30) - (1 << 20);
 pub const REPLIED: u16 = 0;
 /// L14: status of a request that was not run: cancelled, or its deadline had passed.
 pub const NOT_RUN: u16 = 1;
+/// L17: status of a request that ran and was given up by its handler without an answer.
+pub const ABANDONED: u16 = 2;
 
 /// L15: method number of a request that only gives the memory of the block's last reply back.
 pub const RELEASE: u16 = u16::MAX;

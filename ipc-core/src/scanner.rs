@@ -24,7 +24,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::ptr;
 use std::sync::atomic::AtomicPtr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use crate::callee::{BUSY, Call, Channel, HOLDS_REPLY, Handler, Served};
 use crate::clock;
@@ -35,6 +35,7 @@ use crate::hold::{Found, Hold, Scanned};
 use crate::layout::{BlockHead, NOT_RUN, RELEASE};
 use crate::poll::{Poll, Signal, Ticker};
 use crate::role::Role;
+use crate::socket;
 use crate::sync::{AtomicBool, AtomicU64, Ordering, spin_hint};
 use crate::word::{Corrupt, Seen};
 
@@ -89,8 +90,57 @@ impl<P> Serving<P> {
     }
 }
 
+/// How many threads serve a callee.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Workers {
+    /// Threads that call [`Callee::work`]; at least 1.
+    pub base: usize,
+    /// Threads that the callee starts by itself when all others are in handlers that take long.
+    pub spare: usize,
+    /// Whether it starts one as soon as only one thread is left to hear that a handler takes long, so that there is always
+    /// one.
+    pub grow: bool,
+}
+
+/// What a callee has in use; see [`Callee::usage`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct CalleeUsage {
+    /// Open channels.
+    pub channels: usize,
+    /// Blocks taken and not answered, also those of deferred calls and of channels that are gone.
+    pub busy: usize,
+    /// Extents that hold replies. One is given back when its block is lent again.
+    pub reply_extents: usize,
+    /// Bytes in all extents, also of replies that are being written.
+    pub reply_bytes: u64,
+    /// Threads that work.
+    pub workers: usize,
+    /// Channels that are gone, but still used by a running or deferred call.
+    pub retired: usize,
+}
+
 /// The called side of a process: a listener, its channels, and the workers that serve them.
 pub struct Callee<H: Handler> {
+    shared: Arc<Shared<H>>,
+}
+
+impl<H: Handler> Drop for Callee<H> {
+    /// Ends all connections. [P11] No worker is left, so every `taken` that there will be is there. A deferred call may be
+    /// left, and keeps its channel: its caller learns of the end now.
+    fn drop(&mut self) {
+        self.stop();
+        for (_, connection) in self.shared.connections().drain() {
+            if let Connection::Channel(channel) = connection {
+                self.shared.ended(&channel);
+                socket::shut_down(channel.socket());
+            }
+        }
+    }
+}
+
+/// What the threads of a callee share.
+struct Shared<H: Handler> {
     handler: H,
     role: Role,
     hold: UnsafeCell<Hold<H::Peer>>,
@@ -99,9 +149,13 @@ pub struct Callee<H: Handler> {
     stopping: AtomicBool,
     changes: Mutex<Vec<Change<H::Peer>>>,
     connections: Mutex<HashMap<u64, Connection<H::Peer>>>,
+    /// Every channel that there was, for the count of what is in use; those that are gone for good are forgotten now and then.
+    every: Mutex<Vec<Weak<Channel<H::Peer>>>>,
     /// Held while a connection is judged.
     greeting: Mutex<()>,
+    /// Those of the base workers first.
     serving: Box<[Serving<H::Peer>]>,
+    base: usize,
     next_id: AtomicU64,
     poll: Poll,
     stop: Signal,
@@ -114,23 +168,24 @@ pub struct Callee<H: Handler> {
 
 // SAFETY: `hold` is the only field that is not `Sync` by itself; it is touched only by the holder of `role`, which one
 // thread at a time is (P5).
-unsafe impl<H: Handler> Sync for Callee<H> {}
+unsafe impl<H: Handler> Sync for Shared<H> {}
 // SAFETY: nothing in it is bound to a thread.
-unsafe impl<H: Handler> Send for Callee<H> {}
+unsafe impl<H: Handler> Send for Shared<H> {}
 
 impl<H: Handler> std::fmt::Debug for Callee<H> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Callee").field("workers", &self.serving.len()).finish_non_exhaustive()
+        f.debug_struct("Callee").field("workers", &self.shared.base).finish_non_exhaustive()
     }
 }
 
 impl<H: Handler> Callee<H> {
-    /// A callee with room for `workers` threads, each of which has to call [`Callee::work`].
+    /// A callee for `workers.base` threads, each of which has to call [`Callee::work`].
     ///
     /// # Errors
     /// The system's: no descriptors left.
-    pub fn new(handler: H, listener: Option<OwnedFd>, workers: usize) -> io::Result<Self> {
-        let callee = Callee {
+    pub fn new(handler: H, listener: Option<OwnedFd>, workers: Workers) -> io::Result<Self> {
+        let base = workers.base.max(1);
+        let shared = Shared {
             handler,
             role: Role::new(),
             hold: UnsafeCell::new(Hold::new()),
@@ -138,8 +193,10 @@ impl<H: Handler> Callee<H> {
             stopping: AtomicBool::new(false),
             changes: Mutex::default(),
             connections: Mutex::default(),
+            every: Mutex::default(),
             greeting: Mutex::new(()),
-            serving: (0..workers.max(1)).map(|_| Serving::new()).collect(),
+            serving: (0..base.saturating_add(workers.spare)).map(|_| Serving::new()).collect(),
+            base,
             next_id: AtomicU64::new(FIRST_CONNECTION),
             poll: Poll::new()?,
             stop: Signal::new()?,
@@ -150,27 +207,32 @@ impl<H: Handler> Callee<H> {
             asleep_since: AtomicU64::new(1),
             single_core: std::thread::available_parallelism().is_ok_and(|n| n.get() == 1),
         };
-        if let Some(listener) = &callee.listener {
-            callee.poll.add(listener.as_fd(), LISTENER)?;
+        if let Some(listener) = &shared.listener {
+            shared.poll.add(listener.as_fd(), LISTENER)?;
         }
-        callee.poll.add(callee.stop.as_fd(), STOP)?;
-        callee.poll.add(callee.tick.as_fd(), TICK)?;
-        Ok(callee)
+        shared.poll.add(shared.stop.as_fd(), STOP)?;
+        shared.poll.add(shared.tick.as_fd(), TICK)?;
+        Ok(Callee { shared: Arc::new(shared) })
     }
 
     /// The handler.
     pub fn handler(&self) -> &H {
-        &self.handler
+        &self.shared.handler
     }
 
-    /// How many workers there may be.
+    /// How many threads have to call [`Callee::work`].
     pub fn workers(&self) -> usize {
-        self.serving.len()
+        self.shared.base
     }
 
     /// Number of open channels.
     pub fn channels(&self) -> usize {
-        self.connections().values().filter(|c| matches!(c, Connection::Channel(_))).count()
+        self.shared.open()
+    }
+
+    /// What is in use now. Exact once nothing runs.
+    pub fn usage(&self) -> CalleeUsage {
+        self.shared.usage()
     }
 
     /// Takes a connection in that did not come through the listener.
@@ -178,23 +240,79 @@ impl<H: Handler> Callee<H> {
     /// # Errors
     /// The system's: no memory for another watch.
     pub fn adopt(&self, socket: OwnedFd) -> io::Result<()> {
-        self.greet_later(socket)
+        self.shared.greet_later(socket)
     }
 
     /// Makes every worker return once its handler has ended. Requests not begun stay unanswered: their callers learn from
     /// the hang-up, when this value is dropped, that they did not start.
     pub fn stop(&self) {
-        self.stopping.store(true, Ordering::Relaxed);
-        self.attention.store(true, Ordering::Release);
-        self.stop.raise();
+        self.shared.stop();
     }
 
     /// Works as number `me` until [`Callee::stop`]. Returns at once if there is no such number below [`Callee::workers`], or
     /// another thread works under it.
     pub fn work(&self, me: usize) {
-        let Some(serving) = self.serving.get(me).filter(|s| s.claim()) else { return };
-        self.work_as(serving);
+        let Some(serving) = self.shared.own(me) else { return };
+        self.shared.work_as(serving);
         serving.release();
+    }
+
+    /// Takes the scanner role for a thread that looks by itself, as number `me`; `None` if another thread has either. For
+    /// programs that count instructions or have a loop of their own.
+    pub fn stepper(&self, me: usize) -> Option<Stepper<'_, H>> {
+        let serving = self.shared.own(me)?;
+        if self.shared.role.try_take() {
+            return Some(Stepper { callee: &self.shared, serving });
+        }
+        serving.release();
+        None
+    }
+}
+
+impl<H: Handler> Shared<H> {
+    /// The entry of base worker number `me`, claimed for this thread.
+    fn own(&self, me: usize) -> Option<&Serving<H::Peer>> {
+        self.serving.get(..self.base)?.get(me).filter(|s| s.claim())
+    }
+
+    /// Number of open channels.
+    fn open(&self) -> usize {
+        self.connections().values().filter(|c| matches!(c, Connection::Channel(_))).count()
+    }
+
+    fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+        self.attention.store(true, Ordering::Release);
+        self.stop.raise();
+    }
+
+    /// A new channel, for [`Callee::usage`].
+    fn remember(&self, channel: &Arc<Channel<H::Peer>>) {
+        let mut every = self.every.lock().unwrap_or_else(PoisonError::into_inner);
+        every.retain(|channel| channel.strong_count() > 0);
+        every.push(Arc::downgrade(channel));
+    }
+
+    /// No call of `channel` begins any more.
+    fn ended(&self, channel: &Channel<H::Peer>) {
+        if !channel.has_ended() {
+            self.handler.ended(&channel.peer, channel.why());
+        }
+    }
+
+    fn usage(&self) -> CalleeUsage {
+        let every: Vec<_> = self.every.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let alive: Vec<_> = every.iter().filter_map(Weak::upgrade).collect();
+        let channels = self.open();
+        let workers = self.serving.iter().filter(|s| s.claimed.load(Ordering::Relaxed)).count();
+        let retired = alive.len().saturating_sub(channels);
+        let all = CalleeUsage { channels, retired, workers, ..CalleeUsage::default() };
+        alive.iter().map(|channel| channel.usage()).fold(all, |mut all, (busy, extents, bytes)| {
+            all.busy += busy;
+            all.reply_extents += extents;
+            all.reply_bytes += bytes;
+            all
+        })
     }
 
     fn work_as(&self, serving: &Serving<H::Peer>) {
@@ -219,17 +337,6 @@ impl<H: Handler> Callee<H> {
                 ticked = self.listen(None);
             }
         }
-    }
-
-    /// Takes the scanner role for a thread that looks by itself, as number `me`; `None` if another thread has either. For
-    /// programs that count instructions or have a loop of their own.
-    pub fn stepper(&self, me: usize) -> Option<Stepper<'_, H>> {
-        let serving = self.serving.get(me).filter(|s| s.claim())?;
-        if self.role.try_take() {
-            return Some(Stepper { callee: self, serving });
-        }
-        serving.release();
-        None
     }
 
     fn change(&self, change: Change<H::Peer>) {
@@ -344,8 +451,11 @@ impl<H: Handler> Callee<H> {
         let mut again = false;
         for at in 0..hold.channels.len() {
             let leaving = hold.channels.get(at).is_some_and(|c| c.as_ref().is_some_and(|c| c.hung_up));
-            if leaving && !hold.retire(at) {
-                again = true;
+            if leaving {
+                match hold.retire(at) {
+                    Some(channel) => self.ended(&channel),
+                    None => again = true,
+                }
             }
         }
         self.sweep(hold);
@@ -364,7 +474,6 @@ impl<H: Handler> Callee<H> {
             let address = Arc::as_ptr(channel).cast_mut();
             let used = self.serving.iter().any(|s| s.channel.load(Ordering::Acquire) == address);
             if !used {
-                self.handler.ended(&channel.peer, channel.why());
                 self.poll.remove(channel.socket());
                 self.connections().remove(&channel.id);
             }
@@ -439,14 +548,15 @@ impl<H: Handler> Callee<H> {
                 serving.channel.store(channel.cast_mut(), Ordering::Relaxed);
                 self.role.give_up(); // [P5] from here on `hold` is not ours.
             }
-            let holds_reply = match self.run(here, head, block) {
-                Ok(holds_reply) => holds_reply,
+            let state = match self.run(here, head, block) {
+                Ok(BUSY) => return self.deferred(serving),
+                Ok(state) => state,
                 Err(corrupt) => {
                     here.condemn(corrupt);
-                    false
+                    0
                 }
             };
-            served.state.store(if holds_reply { HOLDS_REPLY } else { 0 }, Ordering::Relaxed);
+            served.state.store(state, Ordering::Relaxed);
             let watched = self.role.is_vacant() && !here.is_broken();
             match handover::finish(&head.word, watched) {
                 Ok(tell) => here.tell(head, block, tell),
@@ -482,6 +592,21 @@ impl<H: Handler> Callee<H> {
                 held = false; // Arrived while nobody else could know: served here, without the role.
             }
         }
+    }
+
+    /// The call goes on elsewhere, and the block is not ours any more.
+    #[cold]
+    fn deferred(&self, serving: &Serving<H::Peer>) -> After {
+        let held = self.role.try_take();
+        serving.channel.store(ptr::null_mut(), Ordering::Release);
+        if !held {
+            return After::Lost;
+        }
+        if self.asleep_since.load(Ordering::Relaxed) != 0 {
+            // SAFETY: this thread holds the role again, and the reference ends before it gives the role up.
+            self.awake(unsafe { &mut *self.hold.get() });
+        }
+        After::Held
     }
 
     fn done(&self, serving: &Serving<H::Peer>, held: bool) -> After {
@@ -535,9 +660,10 @@ impl<H: Handler> Callee<H> {
         Ok(Some(served))
     }
 
-    /// Runs the handler; the reply's descriptor is in the block afterwards. `true`: an extent holds the reply.
+    /// Runs the handler; the reply's descriptor is in the block afterwards. Gives what is to be remembered of the block:
+    /// [`BUSY`] if the call was deferred.
     #[inline(always)]
-    fn run(&self, channel: &Channel<H::Peer>, head: &BlockHead, block: u32) -> Result<bool, Corrupt> {
+    fn run(&self, channel: &Channel<H::Peer>, head: &BlockHead, block: u32) -> Result<u8, Corrupt> {
         let mut call = Call::new(channel, head, block)?;
         let (status, len) = self.handler.call(&channel.peer, &mut call);
         Ok(call.finish(status, len))
@@ -552,10 +678,15 @@ enum Sleep<P> {
 }
 
 /// Holds the scanner role between steps.
-#[derive(Debug)]
 pub struct Stepper<'a, H: Handler> {
-    callee: &'a Callee<H>,
+    callee: &'a Shared<H>,
     serving: &'a Serving<H::Peer>,
+}
+
+impl<H: Handler> std::fmt::Debug for Stepper<'_, H> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Stepper").finish_non_exhaustive()
+    }
 }
 
 impl<H: Handler> Stepper<'_, H> {

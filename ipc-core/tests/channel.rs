@@ -9,7 +9,7 @@ use std::time::Duration;
 use ipc_core::callee::{Call, Greeting, Handler};
 use ipc_core::caller::{Caller, Failure, Limit};
 use ipc_core::layout::{Geometry, NOT_RUN, REPLIED};
-use ipc_core::scanner::Callee;
+use ipc_core::scanner::{Callee, Workers};
 use ipc_core::segment::Segment;
 use ipc_core::socket::{self, Credentials};
 
@@ -31,7 +31,7 @@ impl Handler for Echo {
         Greeting { answer: b"welcome".to_vec(), accepted: Some((segment, ())) }
     }
 
-    fn call(&self, (): &(), call: &mut Call<'_>) -> (u16, usize) {
+    fn call(&self, (): &(), call: &mut Call<'_, ()>) -> (u16, usize) {
         self.runs.fetch_add(1, Ordering::SeqCst);
         let (data, len) = call.request();
         // SAFETY: the request lies there until the call is finished, and this peer is honest.
@@ -50,7 +50,8 @@ impl Handler for Echo {
 }
 
 fn start(workers: usize) -> (Arc<Caller>, Arc<Callee<Echo>>, Vec<std::thread::JoinHandle<()>>) {
-    let callee = Arc::new(Callee::new(Echo::default(), None, workers).unwrap());
+    let callee =
+        Arc::new(Callee::new(Echo::default(), None, Workers { base: workers, spare: 0, grow: false }).unwrap());
     let (ours, theirs) = socket::pair().unwrap();
     callee.adopt(theirs).unwrap();
     let threads = (0..workers)

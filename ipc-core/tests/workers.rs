@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use ipc_core::callee::{Call, Greeting, Handler};
-use ipc_core::scanner::Callee;
+use ipc_core::scanner::{Callee, Workers};
 use ipc_core::socket::Credentials;
 
 struct Nobody;
@@ -15,7 +15,7 @@ impl Handler for Nobody {
     fn greet(&self, _: &[u8], _: Vec<OwnedFd>, _: Credentials, _: usize) -> Greeting<()> {
         Greeting { answer: Vec::new(), accepted: None }
     }
-    fn call(&self, (): &(), _: &mut Call<'_>) -> (u16, usize) {
+    fn call(&self, (): &(), _: &mut Call<'_, ()>) -> (u16, usize) {
         (0, 0)
     }
 }
@@ -23,7 +23,7 @@ impl Handler for Nobody {
 /// Two threads under one number would overwrite each other's note of the channel they use, which would be unmapped then.
 #[test]
 fn a_number_is_one_threads_at_a_time() {
-    let callee = Arc::new(Callee::new(Nobody, None, 1).unwrap());
+    let callee = Arc::new(Callee::new(Nobody, None, Workers { base: 1, spare: 0, grow: false }).unwrap());
     let stepper = callee.stepper(0).unwrap();
     assert!(callee.stepper(0).is_none());
     callee.work(0); // Returns at once, though nobody has stopped the callee.

@@ -146,7 +146,7 @@ impl Handler for Router {
     }
 
     #[inline]
-    fn call(&self, client: &Client, call: &mut Call<'_>) -> (u16, usize) {
+    fn call(&self, client: &Client, call: &mut Call<'_, Client>) -> (u16, usize) {
         let Some(route) = self.methods.get(usize::from(call.method())) else {
             return refuse(call, status::REJECTED, "the server has no method of this number");
         };
@@ -186,7 +186,7 @@ fn message_of(panic: Box<dyn std::any::Any + Send>) -> String {
 
 /// Answers with a status and a text in place of a reply.
 #[cold]
-fn refuse(call: &mut Call<'_>, status: u16, reason: &str) -> (u16, usize) {
+fn refuse<P>(call: &mut Call<'_, P>, status: u16, reason: &str) -> (u16, usize) {
     let mut end = reason.len().min(2048);
     while !reason.is_char_boundary(end) {
         end -= 1;

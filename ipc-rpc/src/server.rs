@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use ipc_core::scanner::Callee;
+use ipc_core::scanner::{Callee, Workers};
 
 use crate::endpoint::{self, Endpoint, NotBound};
 use crate::router::{Admission, Router};
@@ -388,7 +388,7 @@ pub(crate) struct Running {
 impl Running {
     fn start(builder: ServerBuilder, listener: Option<OwnedFd>, control: &Arc<Control>) -> Result<Self, ServeError> {
         let router = Router::new(builder.services, builder.admission)?;
-        let callee = Arc::new(Callee::new(router, listener, builder.workers)?);
+        let callee = Arc::new(Callee::new(router, listener, Workers { base: builder.workers, spare: 0, grow: false })?);
         *control.callee.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(&callee);
         let handle = ServerHandle { control: control.clone() };
         let mut running = Running { callee, workers: Vec::new(), handle };
@@ -406,7 +406,7 @@ impl Running {
     /// A callee with one worker and no thread for it.
     pub(crate) fn without_threads(builder: ServerBuilder) -> Result<Arc<Callees>, ServeError> {
         let router = Router::new(builder.services, builder.admission)?;
-        Ok(Arc::new(Callee::new(router, None, 1)?))
+        Ok(Arc::new(Callee::new(router, None, Workers { base: 1, spare: 0, grow: false })?))
     }
 
     /// All workers in threads of their own, for a server without a name.

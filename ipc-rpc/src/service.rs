@@ -103,7 +103,7 @@ pub(crate) trait Lent {
     fn context(&self) -> Context;
 }
 
-impl Lent for Call<'_> {
+impl Lent for Call<'_, Client> {
     fn grow(&mut self, used: usize, needed: usize) -> Result<(NonNull<u8>, usize), NoExtent> {
         self.grow_reply(used, needed)
     }

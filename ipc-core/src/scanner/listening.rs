@@ -4,9 +4,9 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::{Arc, PoisonError};
+use std::sync::PoisonError;
 
-use super::{Callee, Change, Connection, LISTENER, STOP, TICK};
+use super::{Change, Connection, LISTENER, STOP, Shared, TICK};
 use crate::callee::{Channel, Handler};
 use crate::poll::Ready;
 use crate::socket::{self, Drained, MAX_PACKET};
@@ -15,7 +15,7 @@ use crate::sync::Ordering;
 /// Connections that have not said hello yet.
 const MAX_GREETINGS: usize = 64;
 
-impl<H: Handler> Callee<H> {
+impl<H: Handler> Shared<H> {
     /// Waits in the kernel and deals with what it reports. `true`: nothing but a tick.
     pub(super) fn listen(&self, milliseconds: Option<u32>) -> bool {
         let mut only_tick = true;
@@ -115,13 +115,14 @@ impl<H: Handler> Callee<H> {
         let Ok(who) = socket::credentials(socket.as_fd()) else { return };
         // One after the other, so that a limit on the number of channels holds.
         let _one = self.greeting.lock().unwrap_or_else(PoisonError::into_inner);
-        let greeting = self.handler.greet(hello, descriptors, who, self.channels());
+        let greeting = self.handler.greet(hello, descriptors, who, self.open());
         let Some((segment, peer)) = greeting.accepted else {
             let _ = socket::send(socket.as_fd(), &greeting.answer, None);
             // Not closed before the peer has read the answer: it hangs up, or is the oldest some day.
             return self.keep(id, socket);
         };
-        let channel = Arc::new(Channel::new(segment, socket, id, peer));
+        let channel = Channel::new(segment, socket, id, peer);
+        self.remember(&channel);
         // Under one lock, so that whoever hears the hang-up of this channel puts it behind the addition.
         let mut connections = self.connections();
         connections.insert(id, Connection::Channel(channel.clone()));

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use ipc_core::callee::{Call, Greeting, Handler};
 use ipc_core::layout::Geometry;
-use ipc_core::scanner::Callee;
+use ipc_core::scanner::{Callee, Workers};
 use ipc_core::segment::Segment;
 use ipc_core::socket::{self, Credentials};
 use ipc_core::word;
@@ -62,7 +62,7 @@ impl Handler for Echo {
     }
 
     /// Reads all of the request and replies with more than fits, now and then.
-    fn call(&self, (): &(), call: &mut Call<'_>) -> (u16, usize) {
+    fn call(&self, (): &(), call: &mut Call<'_, ()>) -> (u16, usize) {
         let (data, len) = call.request();
         let mut sum = 0u64;
         for n in 0..len {
@@ -86,7 +86,7 @@ impl Handler for Echo {
 }
 
 libfuzzer_sys::fuzz_target!(|acts: Vec<Act>| {
-    let callee = Callee::new(Echo, None, 1).expect("a callee");
+    let callee = Callee::new(Echo, None, Workers { base: 1, spare: 0, grow: false }).expect("a callee");
     let segment = Segment::create(geometry()).expect("a segment");
     let (ours, theirs) = socket::pair().expect("sockets");
     socket::send(ours.as_fd(), b"hello", Some(segment.descriptor())).expect("a hello");
