@@ -4,9 +4,17 @@
 //! [`Caller::draft`] takes the hot block; `lending.rs` has the rest: a draft is submitted, becomes pending, and is answered.
 //!
 //! # Ownership
-//! A block is in the pool, in one of the types of `lending.rs`, or a *zombie*: given up while lent, it comes home when the
-//! callee answers. Zombies are looked at when a block is needed; only a thread about to sleep for one asks to be told
-//! (`ANNOUNCE`), and such a block is reused only after its announcement was read (R3).
+//! A block is in the pool, kept by a thread (`hot.rs`), in one of the types of `lending.rs`, or a *zombie*: given up or
+//! detached while lent, it comes home when the callee answers. Zombies are looked at when a block is needed, a few at a time;
+//! only who is about to sleep for one asks to be told (`ANNOUNCE`), and a block that was announced is reused only after its
+//! announcement was read (R3): until then it lies in its slot of `announcements.rs`.
+//!
+//! # Waiting
+//! A thread waits for a reply on the block's word. Futures, and who waits for a block or for detached calls, are told by
+//! announcements, which the thread of `bells.rs` hears. Wakers are called when no lock is held.
+//!
+//! # Locks
+//! `given`, then a slot; the queue of announcements, then a slot; never the other way, and never `given` with the queue.
 //!
 //! # Death
 //! The thread of `bells.rs` sees the hang-up, notes it in `end`, then visits every lent block (C3 with `CANCELLED`, wake:
@@ -14,27 +22,33 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, MutexGuard, PoisonError, Weak};
+use std::task::Waker;
 use std::time::Duration;
 
+use crate::alarm::Alarm;
+use crate::announcements::{Announcements, Asked, NEVER, News};
 use crate::arena::Arena;
-use crate::bells;
+use crate::bells::{self, Bells};
 use crate::clock;
 use crate::doorbell;
 use crate::extent::Extent;
 use crate::futex;
-use crate::gap::Gap;
+use crate::gap::{Gap, Odds};
+use crate::given::{self, Given, Of, Zombie};
 use crate::handover;
-use crate::hot;
+use crate::hot::{self, Kept};
 use crate::layout::{BlockHead, MAX_MESSAGE, NOT_RUN, RELEASE};
 use crate::pool::Pool;
-use crate::queue::{Consumer, Kind, Producer};
+use crate::queue::{Kind, Producer};
 use crate::segment::{Area, Segment};
 use crate::socket;
-use crate::sync::{AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
+use crate::sync::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Mutex, Ordering, fence, lock};
 use crate::word::{self, Corrupt, Lent};
 
 pub use crate::lending::{Answer, Draft, Failure, Holder, Pending};
+pub use crate::turns::{Drafting, Flushing};
 
 /// How long a call may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +71,32 @@ pub enum NoBlock {
     Ended,
 }
 
+/// Why it is not known that all detached calls were answered.
+#[derive(Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NotFlushed {
+    /// The limit passed.
+    TimedOut,
+    /// The peer is gone, or broke the protocol, and had not answered all of them.
+    Ended,
+}
+
+/// What a caller has in use. All but `arena_used` are exact when no call is being made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct CallerUsage {
+    /// Blocks that are neither free nor kept by a thread for its next call: being written, lent, answered, zombies.
+    pub blocks_out: u32,
+    /// Blocks that nobody waits for and that have not come home.
+    pub zombies: u32,
+    /// Detached calls that have not been answered, as far as was looked.
+    pub detached: u32,
+    /// Bytes of the caller's arena in use by requests.
+    pub arena_used: u64,
+    /// Futures that are registered to be woken: for a reply, a block, or a flush.
+    pub waiting: u32,
+}
+
 static NUMBERS: AtomicU64 = AtomicU64::new(1);
 /// One in so many blocks may be kept by a thread.
 const KEPT: u32 = 8;
@@ -65,23 +105,22 @@ const OPEN: u8 = 0;
 const HUNG_UP: u8 = 1;
 const BROKEN: u8 = 2;
 
-/// What a block that is not in the pool is called by: its number, and whether an extent goes with it.
+/// The oldest zombies looked at for each draft, if all are answered.
+const LOOKS: u32 = 2;
+/// After so many looks at the oldest that found it lent, it becomes the youngest: it may be a long call.
+const PATIENCE: u32 = 8;
+
+/// An extent goes with the block.
+pub(crate) const LARGE: u8 = 1;
+/// The block's slot in [`Announcements`] was used for this lending.
+pub(crate) const POLLED: u8 = 2;
+
+/// What a block that is not in the pool is called by: its number, and what has to be undone when it goes home.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Block {
     pub(crate) number: u32,
-    pub(crate) large: bool,
-}
-
-#[derive(Debug)]
-struct Zombie {
-    block: Block,
-    announced: bool,
-}
-
-#[derive(Debug, Default)]
-struct Given {
-    zombies: Vec<Zombie>,
-    announcements: Consumer,
+    /// [`LARGE`], [`POLLED`].
+    pub(crate) flags: u8,
 }
 
 /// The calling side of a channel. Shared by all threads of the process.
@@ -89,8 +128,8 @@ struct Given {
 pub struct Caller {
     number: u64,
     this: Weak<Caller>,
-    /// Threads that may keep a block (`hot.rs`).
-    keepers: AtomicU32,
+    /// Threads that may keep a block (`hot.rs`), and what they keep.
+    kept: Kept,
     pub(crate) segment: Segment,
     socket: OwnedFd,
     pool: Pool,
@@ -101,12 +140,22 @@ pub struct Caller {
     /// Of each block, the extent of a request that did not fit; touched by the owner of the block only.
     extents: Box<[Mutex<Option<Extent>>]>,
     requests: Producer,
+    /// Requests were pushed that the callee has not been rung for.
+    unnotified: AtomicBool,
     end: AtomicU8,
     why: Mutex<Option<Corrupt>>,
+    announcements: Announcements<Zombie>,
     given: Mutex<Given>,
+    /// A block came home, or the channel ended.
     freed: Condvar,
+    /// A generation of detached calls is answered, or the channel ended.
+    flushed: Condvar,
+    /// How many zombies are in `given`, to be looked at.
     zombies: AtomicU32,
     pub(crate) gap: Gap,
+    pub(crate) odds: Odds,
+    alarm: Alarm,
+    bells: Arc<Bells>,
 }
 
 impl Caller {
@@ -116,25 +165,32 @@ impl Caller {
     /// The system's, if the thread that listens for hang-ups cannot be started.
     pub fn new(segment: Segment, socket: OwnedFd) -> io::Result<Arc<Self>> {
         let geometry = *segment.geometry();
+        let bells = bells::start()?;
         let caller = Arc::new_cyclic(|this| Caller {
             number: NUMBERS.fetch_add(1, Ordering::Relaxed),
             this: this.clone(),
-            keepers: AtomicU32::new(0),
+            kept: Kept::new(geometry.blocks() / KEPT),
             socket,
             pool: Pool::new(geometry.blocks()),
             arena: Arena::new(geometry.caller_arena_at(), geometry.caller_arena()),
             begun: (0..geometry.blocks()).map(|_| AtomicU32::new(0)).collect(),
             extents: (0..geometry.blocks()).map(|_| Mutex::new(None)).collect(),
             requests: Producer::new(),
+            unnotified: AtomicBool::new(false),
             end: AtomicU8::new(OPEN),
             why: Mutex::new(None),
+            announcements: Announcements::new(geometry.blocks()),
             given: Mutex::default(),
             freed: Condvar::new(),
+            flushed: Condvar::new(),
             zombies: AtomicU32::new(0),
             gap: Gap::new(),
+            odds: Odds::new(),
+            alarm: Alarm::new(),
+            bells: bells.clone(),
             segment,
         });
-        bells::listen(&caller)?;
+        bells.listen(&caller)?;
         Ok(caller)
     }
 
@@ -149,14 +205,24 @@ impl Caller {
         self.socket.as_fd()
     }
 
-    /// Bytes of the caller's arena in use by requests.
-    pub fn arena_used(&self) -> u64 {
-        self.arena.used()
-    }
-
-    /// Blocks given up while lent that have not come home yet.
-    pub fn zombies(&self) -> u32 {
-        self.zombies.load(Ordering::Relaxed)
+    /// What is in use. Brings home what has been answered first.
+    pub fn usage(&self) -> CallerUsage {
+        self.hear();
+        let mut wakers = Vec::new();
+        let mut given = self.lock();
+        self.take_home(&mut given, u32::MAX, &mut wakers);
+        let (waiting, left) = self.announcements.count();
+        let home = self.pool.len() + self.kept.count();
+        let usage = CallerUsage {
+            blocks_out: self.segment.geometry().blocks().saturating_sub(home),
+            zombies: given.zombies.len() as u32 + left,
+            detached: given.detached.count(),
+            arena_used: self.arena.used(),
+            waiting: waiting + (given.for_block.len() + given.for_flush.len()) as u32,
+        };
+        drop(given);
+        wake(wakers);
+        usage
     }
 
     /// Takes a free block, or waits for one until `limit`.
@@ -178,6 +244,48 @@ impl Caller {
         Ok(Draft::new(this, number))
     }
 
+    /// Takes a free block if there is one.
+    ///
+    /// # Errors
+    /// [`NoBlock`]; nothing was sent.
+    #[inline]
+    pub fn try_draft<C: Holder>(this: C) -> Result<Draft<C>, NoBlock> {
+        let number = this.try_block()?;
+        Ok(Draft::new(this, number))
+    }
+
+    /// As [`Caller::draft`], for a future: it waits its turn without a thread.
+    pub fn draft_async<C: Holder>(this: C, limit: Limit) -> Drafting<C> {
+        Drafting::new(this, limit)
+    }
+
+    #[inline]
+    pub(crate) fn try_block(&self) -> Result<u32, NoBlock> {
+        if self.has_ended() {
+            return Err(NoBlock::Ended);
+        }
+        if self.zombies.load(Ordering::Relaxed) != 0 {
+            self.look_for_zombies();
+        }
+        match hot::take(self.number).or_else(|| self.pool.pop()) {
+            Some(number) => Ok(number),
+            None => self.look_everywhere(),
+        }
+    }
+
+    /// The pool is empty: has any block been answered that nobody has looked at?
+    #[cold]
+    fn look_everywhere(&self) -> Result<u32, NoBlock> {
+        self.notify();
+        self.hear();
+        if self.zombies.load(Ordering::Relaxed) != 0 {
+            let mut wakers = Vec::new();
+            self.take_home(&mut self.lock(), u32::MAX, &mut wakers);
+            wake(wakers);
+        }
+        self.pool.pop().ok_or(NoBlock::Busy)
+    }
+
     fn find_block(&self, limit: Limit) -> Result<u32, NoBlock> {
         match self.pool.pop() {
             Some(number) => Ok(number),
@@ -195,122 +303,379 @@ impl Caller {
         self.this.clone()
     }
 
-    /// May one more thread keep a block? Counts it if so.
-    pub(crate) fn may_keep(&self) -> bool {
-        let most = self.segment.geometry().blocks() / KEPT;
-        let one_more = |kept| (kept < most).then_some(kept + 1);
-        self.keepers.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_ok()
+    pub(crate) fn has_room_for_keepers(&self) -> bool {
+        self.kept.has_room()
     }
 
-    /// A thread that may keep a block ends, or turns to another caller.
-    pub(crate) fn keeps_no_longer(&self, block: Option<u32>) {
-        self.keepers.fetch_sub(1, Ordering::Relaxed);
-        if let Some(block) = block
-            && self.pool.push(block)
-        {
+    /// May one more thread keep a block, in `place`? Counts it if so.
+    pub(crate) fn may_keep(&self, place: &'static AtomicU32) -> bool {
+        self.kept.add(place)
+    }
+
+    /// A thread that may keep a block in `place` ends, or turns to another caller.
+    pub(crate) fn keeps_no_longer(&self, place: &'static AtomicU32, block: Option<u32>) {
+        self.kept.remove(place);
+        if let Some(block) = block {
+            self.to_pool(block);
+        }
+    }
+
+    fn to_pool(&self, block: u32) {
+        if self.pool.push(block) {
             self.wake_one();
         }
     }
 
-    /// Brings answered zombies home: the block of a reply just released is the hot one.
+    /// Brings answered zombies home, few at a time: the block of a reply just released is the hot one.
     #[cold]
     fn look_for_zombies(&self) {
-        if let Ok(mut given) = self.given.try_lock() {
-            self.take_home(&mut given);
-        }
+        let Ok(mut given) = self.given.try_lock() else { return };
+        let mut wakers = Vec::new();
+        self.take_home(&mut given, LOOKS, &mut wakers);
+        drop(given);
+        wake(wakers);
     }
 
     #[cold]
     fn wait_for_block(&self, limit: Limit) -> Result<u32, NoBlock> {
-        let deadline = match limit {
-            Limit::None => None,
-            Limit::Lazy(timeout) => Some(clock::after(timeout)),
-            Limit::Until(deadline) => Some(deadline),
-        };
+        let deadline = deadline_of(limit);
+        self.notify();
         self.pool.begin_wait(); // [P13]
-        let mut given = self.lock();
         let result = loop {
-            self.take_home(&mut given);
+            self.hear();
+            let mut wakers = Vec::new();
+            let mut given = self.lock();
+            self.take_home(&mut given, u32::MAX, &mut wakers);
+            let first = self.ask_to_be_told(&mut given, &mut wakers);
+            if first || !wakers.is_empty() {
+                drop(given);
+                wake(wakers);
+                self.listen(first);
+                given = self.lock();
+            }
             if let Some(block) = self.pool.pop() {
                 break Ok(block);
             }
             if self.has_ended() {
                 break Err(NoBlock::Ended);
             }
-            if self.ask_to_be_told(&mut given) {
-                continue;
+            match sleep(&self.freed, given, deadline) {
+                Some(given) => drop(given),
+                None => break Err(NoBlock::Busy),
             }
-            doorbell::raise(&self.segment.caller_flags().asleep); // [P4]
-            if given.announcements.is_ready(self.segment.announcement_cells()) {
-                continue;
-            }
-            given = match deadline.map(|d| d.saturating_sub(clock::now())) {
-                None => self.freed.wait(given).unwrap_or_else(PoisonError::into_inner),
-                Some(0) => break Err(NoBlock::Busy),
-                Some(left) => {
-                    let wait = self.freed.wait_timeout(given, Duration::from_nanos(left));
-                    wait.unwrap_or_else(PoisonError::into_inner).0
-                }
-            };
         };
-        drop(given);
         self.pool.end_wait();
         result
     }
 
-    /// Sets `ANNOUNCE` on every zombie that lacks it. `true`: one has been answered meanwhile.
-    fn ask_to_be_told(&self, given: &mut Given) -> bool {
-        let mut answered = false;
-        for zombie in given.zombies.iter_mut().filter(|z| !z.announced) {
-            match self.head(zombie.block.number).map(|head| handover::wish(&head.word, word::ANNOUNCE)) {
-                Some(Ok(Lent::Out(_))) => zombie.announced = true,
-                Some(Ok(Lent::Done)) => answered = true,
-                Some(Err(corrupt)) => self.condemn(corrupt),
-                None => {}
-            }
+    /// A future waits for a block: registers it as number `turn`, or takes a block at once. Gives a block, or the number.
+    pub(crate) fn register_for_block(
+        &self,
+        turn: Option<u64>,
+        waker: &Waker,
+        deadline: u64,
+    ) -> Result<Result<u32, u64>, NoBlock> {
+        self.notify();
+        self.hear();
+        let waker = waker.clone();
+        let (mut wakers, mut dropped) = (Vec::new(), None);
+        let mut given = self.lock();
+        let turn = turn.unwrap_or_else(|| given.number());
+        match given.for_block.insert(turn, given::Turn { waker, deadline }) {
+            None => self.pool.begin_wait(), // [P13]
+            old => dropped = old,
         }
-        answered
+        self.take_home(&mut given, u32::MAX, &mut wakers);
+        let mut first = self.ask_to_be_told(&mut given, &mut wakers);
+        let block = self.pool.pop();
+        let ended = block.is_none() && self.has_ended();
+        if block.is_some() || ended {
+            let own = given.for_block.remove(&turn);
+            if own.is_some() {
+                self.pool.end_wait();
+            }
+            drop(given);
+            drop(own);
+        } else {
+            drop(given);
+            self.set_alarm(deadline);
+        }
+        drop(dropped);
+        wake(wakers);
+        self.listen(std::mem::take(&mut first));
+        match block {
+            Some(block) => Ok(Ok(block)),
+            None if ended => Err(NoBlock::Ended),
+            None => Ok(Err(turn)),
+        }
     }
 
-    /// Reads all announcements, and brings home every zombie that has been answered.
-    fn take_home(&self, given: &mut Given) {
+    /// A future waits for a block no longer. If it was woken for one and has not `taken` it, the next one is.
+    pub(crate) fn unregister_for_block(&self, turn: u64, taken: bool) {
+        let mut given = self.lock();
+        let own = given.for_block.remove(&turn);
+        let mut next = None;
+        if own.is_some() {
+            self.pool.end_wait();
+        } else if !taken && self.pool.len() != 0 {
+            next = self.next_waiter(&mut given);
+        }
+        drop(given);
+        drop(own);
+        wake(next);
+    }
+
+    /// Waits until every call that was detached before is answered, for as long as `limit` has it.
+    ///
+    /// # Errors
+    /// [`NotFlushed`].
+    pub fn flush(&self, limit: Limit) -> Result<(), NotFlushed> {
+        let deadline = deadline_of(limit);
+        let mut mark = None;
         loop {
-            match given.announcements.pop(self.segment.announcement_cells()) {
-                Ok(None) => break,
-                Ok(Some(entry)) => {
-                    let block = self.segment.geometry().block_index(entry.offset);
-                    let told = given.zombies.iter_mut().find(|z| z.announced && Some(z.block.number) == block);
-                    match told {
-                        Some(zombie) if entry.kind == Kind::Announcement => zombie.announced = false,
-                        _ => return self.condemn(Corrupt(u64::from(entry.offset))),
+            match self.look_for_flush(&mut mark, None, NEVER) {
+                Ok(None) => return Ok(()),
+                Err(why) => return Err(why),
+                Ok(Some(mark)) => {
+                    let given = self.lock();
+                    if given.detached.is_flushed(mark) || self.has_ended() {
+                        continue;
+                    }
+                    if sleep(&self.flushed, given, deadline).is_none() {
+                        return Err(NotFlushed::TimedOut);
+                    }
+                }
+            }
+        }
+    }
+
+    /// As [`Caller::flush`], for a future.
+    pub fn flush_async<C: Holder>(this: C, limit: Limit) -> Flushing<C> {
+        Flushing::new(this, limit)
+    }
+
+    /// Has what was detached before the first look (which sets `mark`) been answered? Else gives the mark; what is still
+    /// lent will be announced, and the future `turn` be woken.
+    pub(crate) fn look_for_flush(
+        &self,
+        mark: &mut Option<u64>,
+        turn: Option<(&mut Option<u64>, Waker)>,
+        deadline: u64,
+    ) -> Result<Option<u64>, NotFlushed> {
+        self.notify();
+        self.hear();
+        let (mut wakers, mut dropped) = (Vec::new(), None);
+        let mut given = self.lock();
+        self.take_home(&mut given, u32::MAX, &mut wakers);
+        let mark = *mark.get_or_insert_with(|| given.detached.mark());
+        let mut first = false;
+        let result = if given.detached.is_flushed(mark) {
+            Ok(None)
+        } else if self.has_ended() {
+            Err(NotFlushed::Ended)
+        } else {
+            first = self.ask_to_be_told(&mut given, &mut wakers);
+            if let Some((turn, waker)) = turn {
+                let number = *turn.get_or_insert_with(|| given.number());
+                dropped = given.for_flush.insert(number, given::Turn { waker, deadline });
+            }
+            Ok(Some(mark))
+        };
+        drop(given);
+        drop(dropped);
+        wake(wakers);
+        self.set_alarm(deadline);
+        self.listen(first);
+        result
+    }
+
+    /// A future waits for a flush no longer.
+    pub(crate) fn unregister_for_flush(&self, turn: u64) {
+        let own = self.lock().for_flush.remove(&turn);
+        drop(own);
+    }
+
+    /// Asks for an announcement of every zombie. `true`: [`Caller::listen`] has to follow, without the lock.
+    fn ask_to_be_told(&self, given: &mut Given, wakers: &mut Vec<Waker>) -> bool {
+        let mut listen = false;
+        while let Some(zombie) = self.pop_zombie(given) {
+            let number = zombie.block.number;
+            let Some(head) = self.head(number) else { continue };
+            match self.announcements.ask_for(number, &head.word, zombie) {
+                (Ok(Asked::Due { first }), _) => listen |= first,
+                (Ok(Asked::Done), Some(zombie)) => self.come_home(given, zombie, wakers),
+                (Err(corrupt), _) => self.condemn(corrupt),
+                (Ok(Asked::Done), None) => {}
+            }
+        }
+        listen
+    }
+
+    fn pop_zombie(&self, given: &mut Given) -> Option<Zombie> {
+        let zombie = given.zombies.pop_front()?;
+        self.zombies.fetch_sub(1, Ordering::Relaxed);
+        Some(zombie)
+    }
+
+    /// Brings zombies home that have been answered: looks at the oldest ones, and stops after `most`, or at the first one
+    /// that is still lent unless all were asked for (`u32::MAX`).
+    fn take_home(&self, given: &mut Given, most: u32, wakers: &mut Vec<Waker>) {
+        let mut looks = given.zombies.len().min(most as usize);
+        while let Some(zombie) = given.zombies.front().filter(|_| looks > 0) {
+            looks -= 1;
+            let Some(head) = self.head(zombie.block.number) else { return };
+            match handover::look(&head.word) {
+                Ok(Lent::Done) => {
+                    given.in_vain = 0;
+                    if let Some(zombie) = self.pop_zombie(given) {
+                        self.come_home(given, zombie, wakers);
+                    }
+                }
+                Ok(Lent::Out(_)) => {
+                    given.in_vain += 1;
+                    if most == u32::MAX || given.in_vain >= PATIENCE {
+                        given.in_vain = 0;
+                        given.zombies.rotate_left(1);
+                    }
+                    if most != u32::MAX {
+                        return;
                     }
                 }
                 Err(corrupt) => return self.condemn(corrupt),
             }
         }
-        let mut at = 0;
-        while let Some(zombie) = given.zombies.get(at) {
-            let done = match self.head(zombie.block.number).map(|head| handover::look(&head.word)) {
-                Some(Ok(Lent::Done)) => true,
-                Some(Ok(Lent::Out(_))) => false,
-                Some(Err(corrupt)) => return self.condemn(corrupt),
-                None => return,
-            };
-            if !done || zombie.announced {
-                at += 1;
-                continue;
+    }
+
+    /// A block that nobody waits for is answered, and its announcement popped if one was due.
+    fn come_home(&self, given: &mut Given, zombie: Zombie, wakers: &mut Vec<Waker>) {
+        let Zombie { block, of } = zombie;
+        if of != Of::Finished {
+            if let Some(head) = self.head(block.number) {
+                self.count(block.number, head.status.load(Ordering::Relaxed));
             }
-            let zombie = given.zombies.swap_remove(at);
-            self.zombies.fetch_sub(1, Ordering::Relaxed);
-            let status = self.head(zombie.block.number).map(|head| head.status.load(Ordering::Relaxed));
-            if let Some(status) = status {
-                self.count(zombie.block.number, status);
-            }
-            self.free_extent(zombie.block);
-            if self.pool.push(zombie.block.number) {
-                self.freed.notify_one();
+            self.free_extent(block);
+        }
+        if let Of::Detached(generation) = of
+            && given.detached.remove(generation)
+        {
+            self.flushed.notify_all();
+            wakers.extend(std::mem::take(&mut given.for_flush).into_values().map(|turn| turn.waker));
+        }
+        if self.pool.push(block.number) {
+            wakers.extend(self.next_waiter(given));
+        }
+    }
+
+    /// A block is free: wakes a thread that waits for one, and gives the waker of a future that does.
+    fn next_waiter(&self, given: &mut Given) -> Option<Waker> {
+        self.freed.notify_one();
+        let (_, turn) = given.for_block.pop_first()?;
+        self.pool.end_wait();
+        Some(turn.waker)
+    }
+
+    /// Pops the announcements that have come, wakes who waits, brings home what nobody waits for.
+    fn hear(&self) {
+        if self.announcements.is_due() {
+            let heard = self.announcements.hear(self.segment.announcement_cells(), self.block_of(), self.news());
+            self.judge(heard);
+        }
+    }
+
+    /// `first`: an announcement is due, and none was before: sees to it that it will be heard.
+    pub(crate) fn listen(&self, first: bool) {
+        let asleep = &self.segment.caller_flags().asleep;
+        if first && self.announcements.listen(self.segment.announcement_cells(), asleep) {
+            self.hear();
+        }
+    }
+
+    /// The doorbell rang.
+    pub(crate) fn rung(&self) {
+        let asleep = &self.segment.caller_flags().asleep;
+        let cells = self.segment.announcement_cells();
+        let heard = self.announcements.rung(cells, asleep, self.block_of(), self.news());
+        self.judge(heard);
+    }
+
+    fn judge(&self, heard: Result<(), Corrupt>) {
+        if let Err(corrupt) = heard {
+            self.condemn(corrupt);
+        }
+    }
+
+    fn block_of(&self) -> impl Fn(u32) -> Option<u32> {
+        let geometry = *self.segment.geometry();
+        move |offset| geometry.block_index(offset)
+    }
+
+    fn news(&self) -> impl FnMut(News<Zombie>) + '_ {
+        |news| match news {
+            News::Wake(waker) => wake(Some(waker)),
+            News::Home(zombie) => {
+                let done = self.head(zombie.block.number).map(|head| handover::look(&head.word));
+                match done {
+                    Some(Ok(Lent::Done)) => {
+                        let mut wakers = Vec::new();
+                        self.come_home(&mut self.lock(), zombie, &mut wakers);
+                        wake(wakers);
+                    }
+                    Some(Ok(Lent::Out(value))) => self.condemn(Corrupt(u64::from(value))), // announced, but not done
+                    Some(Err(corrupt)) => self.condemn(corrupt),
+                    None => {}
+                }
             }
         }
+    }
+
+    /// A future waits for the reply in `block`: keeps its waker until the announcement comes.
+    pub(crate) fn register(&self, block: u32, waker: Waker, deadline: Option<u64>) -> Result<Asked, Corrupt> {
+        let Some(head) = self.head(block) else { return Err(Corrupt(u64::from(block))) };
+        let asked = self.announcements.register(block, &head.word, waker, deadline)?;
+        if let Asked::Due { first } = asked {
+            self.listen(first);
+            if let Some(deadline) = deadline {
+                self.set_alarm(deadline);
+            }
+        }
+        Ok(asked)
+    }
+
+    /// The future that waited for the reply in `block` has seen it.
+    pub(crate) fn unregister(&self, block: u32) {
+        self.announcements.unregister(block);
+    }
+
+    /// Does any future wait for a reply, as far as is known?
+    pub(crate) fn waits_for_any(&self) -> bool {
+        self.announcements.is_due()
+    }
+
+    /// When the future that waits for `block` gives up.
+    pub(crate) fn deadline_of(&self, block: u32) -> u64 {
+        self.announcements.deadline(block)
+    }
+
+    fn set_alarm(&self, deadline: u64) {
+        if deadline != NEVER && self.alarm.set(deadline) {
+            self.bells.wake_by(deadline);
+        }
+    }
+
+    /// Wakes the futures whose deadline has come, if any may have; gives the time of the next one.
+    pub(crate) fn alarm(&self, now: u64) -> u64 {
+        if self.alarm.ring(now) {
+            let mut wakers = Vec::new();
+            let replies = self.announcements.take_wakers(now, |waker| wakers.push(waker));
+            let mut given = self.lock();
+            let (late, blocks) = given::take_late(&mut given.for_block, now, &mut wakers);
+            (0..late).for_each(|_| self.pool.end_wait());
+            let (_, flushes) = given::take_late(&mut given.for_flush, now, &mut wakers);
+            drop(given);
+            self.alarm.set(replies.min(blocks).min(flushes));
+            wake(wakers);
+        }
+        self.alarm.at()
     }
 
     #[inline(always)]
@@ -319,13 +684,13 @@ impl Caller {
     }
 
     fn lock(&self) -> MutexGuard<'_, Given> {
-        self.given.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.given)
     }
 
     /// Closes the channel because the peer broke the protocol.
     #[cold]
     pub(crate) fn condemn(&self, why: Corrupt) {
-        self.why.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(why);
+        lock(&self.why).get_or_insert(why);
         let _ = self.end.compare_exchange(OPEN, BROKEN, Ordering::Relaxed, Ordering::Relaxed);
         socket::shut_down(self.socket());
     }
@@ -343,19 +708,22 @@ impl Caller {
             }
             futex::wake(&head.word);
         }
-        let _given = self.lock();
+        // A future that registers behind this visit takes the same lock, and sees `end` then.
+        let mut wakers = Vec::new();
+        self.announcements.take_wakers(NEVER, |waker| wakers.push(waker));
+        let mut given = self.lock();
+        let (all, _) = given::take_late(&mut given.for_block, NEVER, &mut wakers);
+        (0..all).for_each(|_| self.pool.end_wait());
+        given::take_late(&mut given.for_flush, NEVER, &mut wakers);
         self.freed.notify_all();
-    }
-
-    /// The doorbell rang: an announcement has come for somebody who waits for a block.
-    pub(crate) fn rung(&self) {
-        let _given = self.lock();
-        self.freed.notify_all();
+        self.flushed.notify_all();
+        drop(given);
+        wake(wakers);
     }
 
     /// What the peer broke the protocol with, if it did.
     pub(crate) fn why_broken(&self) -> Option<Corrupt> {
-        *self.why.lock().unwrap_or_else(PoisonError::into_inner)
+        *lock(&self.why)
     }
 
     /// Counts an answered request as begun, unless its status says that it was not.
@@ -379,12 +747,12 @@ impl Caller {
     /// The extent that goes with a block. The lock is never contended: a block has one owner.
     pub(crate) fn extent(&self, number: u32) -> Option<MutexGuard<'_, Option<Extent>>> {
         let extent = self.extents.get(number as usize)?;
-        Some(extent.lock().unwrap_or_else(PoisonError::into_inner))
+        Some(lock(extent))
     }
 
     #[inline]
     pub(crate) fn free_extent(&self, block: Block) {
-        if block.large {
+        if block.flags & LARGE != 0 {
             self.free_large(block.number);
         }
     }
@@ -399,7 +767,9 @@ impl Caller {
     /// A block of ours comes home.
     #[inline]
     pub(crate) fn bring_home(&self, block: Block) {
-        self.free_extent(block);
+        if block.flags != 0 && !self.is_finished(block) {
+            return;
+        }
         if self.pool.has_waiters() || !hot::keep(self.number, block.number) {
             self.bring_to_pool(block.number);
         }
@@ -410,56 +780,97 @@ impl Caller {
         if !self.pool.has_waiters() && hot::adopt(self) && hot::keep(self.number, number) {
             return;
         }
-        if self.pool.push(number) {
-            self.wake_one();
-        }
+        self.to_pool(number);
+    }
+
+    /// What has to be undone before a block can be used again. `false`: its announcement has not come yet, it goes home then.
+    #[cold]
+    fn is_finished(&self, block: Block) -> bool {
+        self.free_extent(block);
+        let block = Block { flags: block.flags & !LARGE, ..block };
+        block.flags & POLLED == 0
+            || self.announcements.leave(block.number, Zombie { block, of: Of::Finished }).is_some() // R3
     }
 
     /// A lent block is given up: it comes home when the callee answers.
     #[cold]
     pub(crate) fn abandon(&self, block: Block) {
-        if let Some(head) = self.head(block.number) {
-            let _ = handover::wish(&head.word, word::CANCELLED);
-        }
-        self.add_zombie(block);
+        let Some(head) = self.head(block.number) else { return };
+        let done = matches!(handover::wish(&head.word, word::CANCELLED), Ok(Lent::Done));
+        self.add_zombie(block, Some(Of::GivenUp), done);
+    }
+
+    /// Nobody is to wait for a lent block: it comes home when the callee answers.
+    #[cold]
+    pub(crate) fn detach(&self, block: Block) {
+        self.add_zombie(block, None, false);
     }
 
     /// Lends a block once more, only to give the memory of its reply back. Nobody waits for the answer.
     #[cold]
     pub(crate) fn release_reply(&self, block: Block) {
-        self.free_extent(block);
+        if !self.is_finished(block) {
+            return; // The block goes home later, the memory with its next call.
+        }
         let Some(head) = self.head(block.number) else { return };
         head.method.store(RELEASE, Ordering::Relaxed);
+        head.tag.store(0, Ordering::Relaxed);
         head.deadline.store(0, Ordering::Relaxed);
         match handover::submit(&head.word, 0) {
             Ok(watched) => {
                 if !watched {
                     self.push(block.number);
                 }
-                self.add_zombie(Block { large: false, ..block });
+                self.add_zombie(Block { flags: 0, ..block }, Some(Of::GivenUp), false);
             }
             Err(corrupt) => self.condemn(corrupt),
         }
     }
 
-    fn add_zombie(&self, block: Block) {
+    /// A lent block that nobody waits for; `of` is `None` for a detached one. `done`: it is answered already.
+    fn add_zombie(&self, block: Block, of: Option<Of>, done: bool) {
+        let mut wakers = Vec::new();
         let mut given = self.lock();
-        given.zombies.push(Zombie { block, announced: false });
-        self.zombies.fetch_add(1, Ordering::Relaxed);
-        // Whoever sleeps for a block has not asked to be told of this one yet; which of them will stay to ask is unknown.
-        self.freed.notify_all();
+        let of = of.unwrap_or_else(|| Of::Detached(given.detached.add()));
+        let zombie = Zombie { block, of };
+        let mut first = false;
+        let zombie =
+            if block.flags & POLLED == 0 { Some(zombie) } else { self.announcements.leave(block.number, zombie) };
+        match zombie {
+            None => {}
+            Some(zombie) if done => self.come_home(&mut given, zombie, &mut wakers),
+            Some(zombie) => {
+                given.zombies.push_back(zombie);
+                self.zombies.fetch_add(1, Ordering::Relaxed);
+                // Whoever sleeps for a block, or for detached calls, has not asked to be told of this one.
+                if self.pool.has_waiters() {
+                    first = self.ask_to_be_told(&mut given, &mut wakers);
+                }
+            }
+        }
+        drop(given);
+        wake(wakers);
+        self.listen(first);
     }
 
     #[cold]
     fn wake_one(&self) {
-        let _given = self.lock();
-        self.freed.notify_one();
+        let next = self.next_waiter(&mut self.lock());
+        wake(next);
     }
 
     /// C2. `true`: the callee slept and had to be woken.
     pub(crate) fn push(&self, block: u32) -> bool {
+        self.put(block);
+        self.ring()
+    }
+
+    fn put(&self, block: u32) {
         let offset = self.segment.geometry().block_at(block);
         self.requests.push(self.segment.request_cells(), Kind::Request, offset);
+    }
+
+    fn ring(&self) -> bool {
         let flags = self.segment.callee_flags();
         let ring = doorbell::must_ring(&flags.asleep); // [P4]
         if ring {
@@ -467,6 +878,20 @@ impl Caller {
             socket::ring(self.socket());
         }
         ring
+    }
+
+    /// C2 without its second half, which [`Caller::notify`] makes up for.
+    pub(crate) fn push_quietly(&self, block: u32) {
+        self.put(block);
+        // Release: the cell, for a notification by another thread.
+        self.unnotified.store(true, Ordering::Release);
+    }
+
+    /// Rings the callee, if it sleeps, for all requests that were submitted quietly so far. `true`: it slept.
+    #[inline]
+    pub fn notify(&self) -> bool {
+        // Acquire: the cells pushed by other threads come before the fence of P4.
+        self.unnotified.load(Ordering::Relaxed) && self.unnotified.swap(false, Ordering::AcqRel) && self.ring()
     }
 
     /// Reads where the reply of an answered block lies; every word once, each judged against memory that this call lent
@@ -506,8 +931,37 @@ impl Caller {
 
 impl Drop for Caller {
     fn drop(&mut self) {
-        bells::forget(self);
+        self.bells.forget(self);
     }
+}
+
+/// Calls wakers. They are not ours: one that panics must not keep the others from being called, nor end the thread that
+/// hears for all.
+pub(crate) fn wake(wakers: impl IntoIterator<Item = Waker>) {
+    for waker in wakers {
+        let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
+    }
+}
+
+/// When a wait that begins now ends.
+pub(crate) fn deadline_of(limit: Limit) -> u64 {
+    match limit {
+        Limit::None => NEVER,
+        Limit::Lazy(timeout) => clock::after(timeout),
+        Limit::Until(deadline) => deadline,
+    }
+}
+
+/// Sleeps until `condvar` is notified; `None`: `deadline` has passed.
+fn sleep<'a>(condvar: &Condvar, given: MutexGuard<'a, Given>, deadline: u64) -> Option<MutexGuard<'a, Given>> {
+    if deadline == NEVER {
+        return Some(condvar.wait(given).unwrap_or_else(PoisonError::into_inner));
+    }
+    let left = deadline.saturating_sub(clock::now());
+    if left == 0 {
+        return None;
+    }
+    Some(condvar.wait_timeout(given, Duration::from_nanos(left)).unwrap_or_else(PoisonError::into_inner).0)
 }
 
 /// Where a reply lies, checked.

@@ -3,7 +3,8 @@
 //! # The path of a call
 //! The request is written into the memory of a [`Draft`] (or into an extent, [`Draft::grow`]). [`Draft::submit`] is one swap
 //! (C1), plus a push (C2) and a ring if the callee is not looking. [`Pending::wait`] looks at the word (C4), and after a
-//! while parks on it (C3, futex). [`Answer`] holds the reply; dropping it brings the block home.
+//! while parks on it (C3, futex); [`Pending::poll_ready`] looks too, and then asks for an announcement (C3). [`Answer`] holds
+//! the reply; dropping it brings the block home.
 //!
 //! # Safety
 //! Values are moved out of types that have a destructor, and a growing request is copied while its memory is ours alone.
@@ -13,9 +14,11 @@ use std::mem::ManuallyDrop;
 use std::ops::Deref;
 use std::ptr::NonNull;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
+use crate::announcements::Asked;
 use crate::arena::NoExtent;
-use crate::caller::{Block, Caller, Limit, Reply};
+use crate::caller::{Block, Caller, LARGE, Limit, POLLED, Reply, deadline_of};
 use crate::clock;
 use crate::futex;
 use crate::handover;
@@ -86,14 +89,15 @@ pub struct Draft<C: Holder> {
     slot: ManuallyDrop<Slot<C>>,
     at: u32,
     room: u32,
+    tag: u32,
 }
 
 impl<C: Holder> Draft<C> {
     #[inline]
     pub(crate) fn new(caller: C, number: u32) -> Self {
         let at = caller.segment.geometry().block_at(number) + INLINE;
-        let slot = Slot { caller, block: Block { number, large: false } };
-        Draft { slot: ManuallyDrop::new(slot), at, room: INLINE_ROOM }
+        let slot = Slot { caller, block: Block { number, flags: 0 } };
+        Draft { slot: ManuallyDrop::new(slot), at, room: INLINE_ROOM, tag: 0 }
     }
 
     #[inline(always)]
@@ -127,24 +131,48 @@ impl<C: Holder> Draft<C> {
                 self.room = extent.len() - EXTENT_START;
             }
         }
-        self.slot.block.large = true;
+        self.slot.block.flags |= LARGE;
         Ok(self.buffer())
+    }
+
+    /// Says what the request is for besides its method: `target`, a stream or callback object of this connection, and
+    /// `extra`, of which the method knows what it means. Both are 0 if this is not called.
+    #[inline]
+    pub fn address(&mut self, target: u16, extra: u16) {
+        self.tag = u32::from(extra) << 16 | u32::from(target);
     }
 
     /// Lends the block with a request of `len` bytes to method `method`. If the peer had tampered with the block the channel
     /// is closed, and waiting says so.
     #[inline(always)]
     pub fn submit(self, method: u16, len: usize, limit: Limit) -> Pending<C> {
-        let (at, room) = (self.at, self.room);
+        self.lend(method, len, limit, Caller::push)
+    }
+
+    /// As [`Draft::submit`], but the callee is not woken if it sleeps: [`Caller::notify`] does that, once for many requests.
+    /// Waiting for any of them does it too.
+    #[inline]
+    pub fn submit_quietly(self, method: u16, len: usize, limit: Limit) -> Pending<C> {
+        self.lend(method, len, limit, |caller, block| {
+            caller.push_quietly(block);
+            false
+        })
+    }
+
+    /// C1, then `push`, which says whether the callee had to be woken.
+    #[inline(always)]
+    fn lend(self, method: u16, len: usize, limit: Limit, push: impl FnOnce(&Caller, u32) -> bool) -> Pending<C> {
+        let (at, room, tag) = (self.at, self.room, self.tag);
         let slot = self.into_slot();
         let head = slot.head();
+        head.tag.store(tag, Ordering::Relaxed);
         head.method.store(method, Ordering::Relaxed);
         head.request_at.store(at, Ordering::Relaxed);
         head.request_len.store(len.min(room as usize) as u32, Ordering::Relaxed);
         head.room.store(room, Ordering::Relaxed);
         head.deadline.store(if let Limit::Until(deadline) = limit { deadline } else { 0 }, Ordering::Relaxed);
         let rang = match handover::submit(&head.word, 0) {
-            Ok(watched) => !watched && slot.caller.push(slot.block.number),
+            Ok(watched) => !watched && push(&slot.caller, slot.block.number),
             Err(corrupt) => {
                 slot.caller.condemn(corrupt);
                 false
@@ -177,6 +205,68 @@ impl<C: Holder> Pending<C> {
         let mut this = ManuallyDrop::new(self);
         // SAFETY: the value is not dropped and not used again.
         unsafe { ManuallyDrop::take(&mut this.slot) }
+    }
+
+    /// Would [`Pending::wait`] return at once? It would if there is a reply, or the peer is gone, or the deadline that
+    /// the request was sent with has passed.
+    pub fn is_ready(&self) -> bool {
+        let head = self.slot.head();
+        if !matches!(handover::look(&head.word), Ok(Lent::Out(_))) || self.slot.caller.has_ended() {
+            return true;
+        }
+        let deadline = head.deadline.load(Ordering::Relaxed);
+        deadline != 0 && deadline <= clock::now()
+    }
+
+    /// Is ready when [`Pending::wait`] with this limit would return at once: with the reply, or with why there will be none.
+    /// Else the waker of `cx` is called when that has changed. A limit that is not a moment counts from the first time on.
+    pub fn poll_ready(&mut self, cx: &Context<'_>, limit: Limit) -> Poll<()> {
+        let head = self.slot.head();
+        let polled = self.slot.block.flags & POLLED != 0;
+        if !matches!(handover::look(&head.word), Ok(Lent::Out(_))) || (!polled && self.comes_soon()) {
+            return self.ready();
+        }
+        self.slot.block.flags |= POLLED;
+        let caller = &*self.slot.caller;
+        caller.notify();
+        let deadline = if polled { caller.deadline_of(self.slot.block.number) } else { deadline_of(limit) };
+        if !polled && deadline != u64::MAX {
+            self.slot.head().deadline.store(deadline, Ordering::Relaxed);
+        }
+        let asked = caller.register(self.slot.block.number, cx.waker().clone(), (!polled).then_some(deadline));
+        // The visit of a dead channel takes the lock under which the waker was registered: it finds the waker, or we `end`.
+        let waits = matches!(asked, Ok(Asked::Due { .. })) && !caller.has_ended();
+        if waits && (deadline == u64::MAX || clock::now() < deadline) { Poll::Pending } else { self.ready() }
+    }
+
+    fn ready(&self) -> Poll<()> {
+        if self.slot.block.flags & POLLED != 0 {
+            self.slot.caller.unregister(self.slot.block.number);
+        }
+        Poll::Ready(())
+    }
+
+    /// Looks for about a microsecond if that has been worth while and this is the only future that waits: others would have
+    /// to wait for this look.
+    fn comes_soon(&self) -> bool {
+        let caller = &*self.slot.caller;
+        if self.rang || caller.waits_for_any() || !caller.odds.is_worth_a_look() {
+            return false;
+        }
+        let word = &self.slot.head().word;
+        let hit = (0..FIRST_LOOKS).any(|_| {
+            spin_hint();
+            !matches!(handover::look(word), Ok(Lent::Out(_)))
+        });
+        caller.odds.learn(hit);
+        hit
+    }
+
+    /// Nobody is to wait for the call, but it is not given up either: the block comes home when the callee has answered.
+    /// [`Caller::flush`] waits for all such calls.
+    pub fn detach(self) {
+        let slot = self.into_slot();
+        slot.caller.detach(slot.block);
     }
 
     /// Waits for the reply, for as long as `limit` has it: the one given to [`Draft::submit`].
@@ -223,6 +313,9 @@ impl<C: Holder> Pending<C> {
             return failure; // Dropping the call gives it up.
         }
         let slot = self.into_slot();
+        if slot.block.flags & POLLED != 0 {
+            slot.caller.unregister(slot.block.number);
+        }
         if let Failure::Corrupt(corrupt) = failure {
             slot.caller.condemn(corrupt);
         }
@@ -234,12 +327,15 @@ impl<C: Holder> Pending<C> {
     #[inline(never)]
     fn wait_long(&self, limit: Limit) -> Result<(), Failure> {
         let start = clock::now();
+        let caller = &*self.slot.caller;
         let deadline = match limit {
+            // A lazy limit began to count when the call was polled.
+            _ if self.slot.block.flags & POLLED != 0 => caller.deadline_of(self.slot.block.number),
             Limit::None => u64::MAX,
             Limit::Lazy(timeout) => start.saturating_add(clock::nanoseconds(timeout)),
             Limit::Until(deadline) => deadline,
         };
-        let caller = &*self.slot.caller;
+        let rang = self.rang | caller.notify();
         let head = self.slot.head();
         if deadline != u64::MAX {
             head.deadline.store(deadline, Ordering::Relaxed);
@@ -252,7 +348,7 @@ impl<C: Holder> Pending<C> {
         if own.load(Ordering::Relaxed) != core {
             own.store(core, Ordering::Relaxed);
         }
-        let spin = if shares_core || self.rang { 0 } else { caller.gap.worth_spinning() };
+        let spin = if shares_core || rang { 0 } else { caller.gap.worth_spinning() };
         let until = start.saturating_add(spin).min(deadline);
         let mut now = start;
         while now < until && !caller.has_ended() {

@@ -15,6 +15,8 @@
 //! `docs/layout.md`.
 #![deny(unsafe_code)]
 
+pub mod alarm;
+pub mod announcements;
 pub mod doorbell;
 pub mod extent;
 pub mod gap;
@@ -40,6 +42,8 @@ pub mod clock;
 #[cfg(not(loom))]
 mod futex;
 #[cfg(not(loom))]
+mod given;
+#[cfg(not(loom))]
 mod hold;
 #[cfg(not(loom))]
 mod hot;
@@ -53,3 +57,5 @@ pub mod scanner;
 pub mod segment;
 #[cfg(not(loom))]
 pub mod socket;
+#[cfg(not(loom))]
+pub mod turns;

@@ -64,6 +64,33 @@ impl Pool {
         }
     }
 
+    /// How many blocks are in it. A guess while others push and pop.
+    pub fn len(&self) -> u32 {
+        let mut count = 0;
+        // Links may change under way, even into a circle: never more steps than there are blocks.
+        for _ in 0..self.next.len() {
+            let head = self.head.load(Ordering::Acquire);
+            let mut block = head as u32;
+            count = 0;
+            while let Some(next) = block.checked_sub(1).and_then(|b| self.next.get(b as usize)) {
+                if count as usize >= self.next.len() {
+                    break;
+                }
+                count += 1;
+                block = next.load(Ordering::Relaxed);
+            }
+            if self.head.load(Ordering::Relaxed) == head {
+                break;
+            }
+        }
+        count
+    }
+
+    /// Is it empty? A guess while others push and pop.
+    pub fn is_empty(&self) -> bool {
+        self.head.load(Ordering::Relaxed) as u32 == 0
+    }
+
     /// Does a thread wait for a block? A hint: the answer may be old.
     #[inline(always)]
     pub fn has_waiters(&self) -> bool {
@@ -90,7 +117,8 @@ mod tests {
     fn last_in_first_out() {
         let pool = Pool::new(3);
         assert_eq!([pool.pop(), pool.pop(), pool.pop(), pool.pop()], [Some(0), Some(1), Some(2), None]);
-        assert!(!pool.push(1));
+        assert!(pool.is_empty() && !pool.push(1));
+        assert_eq!(pool.len(), 1);
         pool.begin_wait();
         assert!(pool.push(2), "a waiter must be woken");
         pool.end_wait();
