@@ -1,0 +1,231 @@
+//! Calls that nobody waits for with a thread of its own: polled, detached, submitted quietly; and who waits for a block so.
+#![cfg(not(loom))]
+
+mod side;
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
+
+use ipc_core::caller::{Caller, CallerUsage, Failure, Limit, NoBlock, NotFlushed, Pending};
+use ipc_core::clock;
+use side::{BLOCKS, ECHO, SLEEP, Side, block_on, draft, reply};
+
+const SOON: Duration = Duration::from_secs(20);
+
+fn lend(caller: &Arc<Caller>, method: u16, byte: u8) -> Pending<Arc<Caller>> {
+    draft(caller.clone(), byte).submit(method, 1, Limit::None)
+}
+
+async fn answer(mut pending: Pending<Arc<Caller>>, limit: Limit) -> Result<Vec<u8>, Failure> {
+    poll_fn(|cx| pending.poll_ready(cx, limit)).await;
+    assert!(pending.is_ready());
+    pending.wait(limit).map(reply)
+}
+
+fn nothing_is_left(caller: &Caller) {
+    let start = std::time::Instant::now();
+    while caller.usage() != CallerUsage::default() && start.elapsed() < SOON {
+        std::thread::yield_now();
+    }
+    assert_eq!(caller.usage(), CallerUsage::default());
+}
+
+/// Counts how often it is woken.
+#[derive(Default)]
+struct Count(AtomicU32);
+
+impl Wake for Count {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn a_future_gets_its_reply() {
+    for workers in [1, 2] {
+        let side = Side::start(workers);
+        for n in 0..2000u32 {
+            let method = if n % 100 == 0 { SLEEP } else { ECHO };
+            let pending = lend(&side.caller, method, n as u8 % 8);
+            assert_eq!(block_on(answer(pending, Limit::None)).unwrap(), [n as u8 % 8]);
+        }
+        nothing_is_left(&side.caller);
+    }
+}
+
+#[test]
+fn many_futures_of_many_threads() {
+    let side = Side::start(2);
+    std::thread::scope(|s| {
+        for t in 0..4u32 {
+            let caller = &side.caller;
+            s.spawn(move || {
+                for n in 0..1500u32 {
+                    let byte = (n * 7 + t) as u8;
+                    let both = async {
+                        let mut all = Vec::new();
+                        for b in [byte, byte ^ 1, byte ^ 2] {
+                            let mut draft = Caller::draft_async(caller.clone(), Limit::None).await.unwrap();
+                            side::write(&mut draft, b);
+                            all.push(answer(draft.submit(ECHO, 1, Limit::None), Limit::None).await.unwrap());
+                        }
+                        all
+                    };
+                    assert_eq!(block_on(both), [[byte], [byte ^ 1], [byte ^ 2]]);
+                }
+            });
+        }
+    });
+    nothing_is_left(&side.caller);
+}
+
+#[test]
+fn a_polled_call_can_be_dropped_waited_for_or_detached() {
+    let side = Side::start(1);
+    let count = Arc::new(Count::default());
+    let waker = Waker::from(count.clone());
+    let mut cx = Context::from_waker(&waker);
+    for round in 0..60u32 {
+        let mut pending = lend(&side.caller, SLEEP, 2);
+        let polled = pending.poll_ready(&mut cx, Limit::None);
+        if round % 4 == 0 {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        match round % 3 {
+            0 => drop(pending),
+            1 => {
+                assert_eq!(pending.wait(Limit::None).map(reply).unwrap(), [2]);
+                assert!(polled.is_pending());
+            }
+            _ => pending.detach(),
+        }
+    }
+    side.caller.flush(Limit::None).unwrap();
+    nothing_is_left(&side.caller);
+    assert_eq!(Arc::strong_count(&count), 2, "no waker is kept");
+}
+
+#[test]
+fn a_future_times_out_and_its_block_comes_home() {
+    let side = Side::start(1);
+    for lazy in [true, false] {
+        let (start, short) = (clock::now(), Duration::from_millis(20));
+        let limit = if lazy { Limit::Lazy(short) } else { Limit::Until(clock::after(short)) };
+        let pending = draft(side.caller.clone(), 100).submit(SLEEP, 1, limit);
+        assert!(matches!(block_on(answer(pending, limit)), Err(Failure::TimedOut)));
+        let took = Duration::from_nanos(clock::now() - start);
+        assert!(took >= Duration::from_millis(19) && took < Duration::from_millis(95), "{took:?}");
+        nothing_is_left(&side.caller);
+    }
+}
+
+#[test]
+fn those_who_wait_for_a_block_get_one_in_turn() {
+    let side = Side::start(1);
+    let count = Arc::new(Count::default());
+    let waker = Waker::from(count.clone());
+    let mut cx = Context::from_waker(&waker);
+    let all: Vec<_> = (0..BLOCKS).map(|n| lend(&side.caller, if n == 0 { SLEEP } else { ECHO }, 50)).collect();
+    assert!(matches!(Caller::try_draft(side.caller.clone()), Err(NoBlock::Busy)));
+    let (mut first, mut second) = (
+        Box::pin(Caller::draft_async(side.caller.clone(), Limit::None)),
+        Box::pin(Caller::draft_async(side.caller.clone(), Limit::None)),
+    );
+    assert!(first.as_mut().poll(&mut cx).is_pending());
+    assert!(second.as_mut().poll(&mut cx).is_pending());
+    assert_eq!(side.caller.usage().waiting, 2);
+    let late = Caller::draft_async(side.caller.clone(), Limit::Lazy(Duration::from_millis(10)));
+    assert!(matches!(block_on(late), Err(NoBlock::Busy)));
+    // The blocks are given up while the one worker sleeps: none is answered yet.
+    drop(all);
+    let mut answers = 0;
+    let start = std::time::Instant::now();
+    while count.0.load(Ordering::SeqCst) < 1 && start.elapsed() < SOON {
+        std::thread::yield_now();
+    }
+    // Woken for a block, but dropped: the wake-up is handed on.
+    drop(first);
+    let mut second = pin!(second);
+    while let Poll::Pending = second.as_mut().poll(&mut cx) {
+        answers += 1;
+        assert!(start.elapsed() < SOON, "{answers}");
+        std::thread::yield_now();
+    }
+    drop(second);
+    nothing_is_left(&side.caller);
+}
+
+#[test]
+fn a_flush_waits_for_what_was_detached() {
+    let side = Side::start(1);
+    for round in 0..30 {
+        for n in 0..100u8 {
+            draft(side.caller.clone(), n % 2).submit(if n == 50 { SLEEP } else { ECHO }, 1, Limit::None).detach();
+        }
+        if round % 2 == 0 {
+            side.caller.flush(Limit::None).unwrap();
+        } else {
+            block_on(Caller::flush_async(side.caller.clone(), Limit::None)).unwrap();
+        }
+        assert_eq!(side.runs(), (round + 1) * 100);
+    }
+    lend(&side.caller, SLEEP, 80).detach();
+    assert_eq!(side.caller.flush(Limit::Lazy(Duration::from_millis(10))), Err(NotFlushed::TimedOut));
+    let flushing = Caller::flush_async(side.caller.clone(), Limit::Lazy(Duration::from_millis(10)));
+    assert_eq!(block_on(flushing), Err(NotFlushed::TimedOut));
+    nothing_is_left(&side.caller);
+}
+
+#[test]
+fn a_quiet_batch_is_served_when_it_is_waited_for() {
+    let side = Side::start(1);
+    for round in 0..50u8 {
+        // Long enough for the worker to fall asleep.
+        std::thread::sleep(Duration::from_millis(2));
+        let batch: Vec<_> =
+            (0..6u8).map(|n| draft(side.caller.clone(), n + round).submit_quietly(ECHO, 1, Limit::None)).collect();
+        if round % 3 == 0 {
+            side.caller.notify();
+        }
+        for (n, pending) in batch.into_iter().enumerate() {
+            let got = if round % 2 == 0 {
+                pending.wait(Limit::None).map(reply)
+            } else {
+                block_on(answer(pending, Limit::None))
+            };
+            assert_eq!(got.unwrap(), [n as u8 + round]);
+        }
+    }
+    nothing_is_left(&side.caller);
+}
+
+#[test]
+fn futures_hear_of_the_end() {
+    let side = Side::start(1);
+    let mut all: Vec<_> = (0..BLOCKS).map(|_| lend(&side.caller, SLEEP, 200)).collect();
+    let caller = side.caller.clone();
+    let one = all.pop().unwrap();
+    all.pop().unwrap().detach();
+    std::thread::scope(|s| {
+        let reply = s.spawn(move || block_on(answer(one, Limit::None)));
+        let block = s.spawn(|| block_on(Caller::draft_async(caller.clone(), Limit::None)).map(drop));
+        let flush = s.spawn(|| block_on(Caller::flush_async(caller.clone(), Limit::None)));
+        let sleeper = s.spawn(|| Caller::draft(&*caller, Limit::None).map(drop));
+        let flusher = s.spawn(|| caller.flush(Limit::None));
+        std::thread::sleep(Duration::from_millis(30));
+        drop(side);
+        assert!(matches!(reply.join().unwrap(), Err(Failure::NotStarted)));
+        assert_eq!(block.join().unwrap(), Err(NoBlock::Ended));
+        assert_eq!(sleeper.join().unwrap(), Err(NoBlock::Ended));
+        assert_eq!(flush.join().unwrap(), Err(NotFlushed::Ended));
+        assert_eq!(flusher.join().unwrap(), Err(NotFlushed::Ended));
+    });
+    for pending in all {
+        assert!(pending.wait(Limit::None).is_ok_and(|a| a.status() == side::STATUS) || caller.has_ended());
+    }
+    assert_eq!(caller.usage().waiting, 0);
+}
