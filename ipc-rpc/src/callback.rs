@@ -27,7 +27,7 @@ pub trait Handle: 'static {
     message = "`{Self}` is no object that the server can call as a `{C}`",
     label = "pass the dispatcher of an object: `&XDispatcher::new(object)` where the trait has `&XClient`"
 )]
-pub trait Callback<C> {
+pub trait Callback<C>: Sync {
     /// The object, to be kept for as long as the server calls it.
     #[doc(hidden)]
     fn share(&self) -> Arc<dyn Dispatch>;

@@ -255,7 +255,7 @@ struct Readme;
 #[doc(hidden)]
 pub mod __private {
     pub use ::core;
-    pub use ::std::{string::String, vec::Vec};
+    pub use ::std::{boxed::Box, string::String, sync::Arc, vec::Vec};
 
     pub use crate::admitted::Admitted;
     pub use crate::callback::{Callback, Handle, Lent, handle_desc};

@@ -67,9 +67,16 @@ impl<M> ::ipc_rpc::__private::core::fmt::Debug for CalcClient<M> {
         ::ipc_rpc::__private::core::fmt::DebugStruct::finish(&mut debug)
     }
 }
-/// Serves calls to [`Calc`] with a value that implements it.
+/// Serves calls to [`Calc`] with a value that implements it. Clones serve the same value.
 pub struct CalcDispatcher<S> {
-    service: S,
+    service: ::ipc_rpc::__private::Arc<S>,
+}
+impl<S> ::ipc_rpc::__private::core::clone::Clone for CalcDispatcher<S> {
+    fn clone(&self) -> Self {
+        Self {
+            service: ::ipc_rpc::__private::core::clone::Clone::clone(&self.service),
+        }
+    }
 }
 impl<S> ::ipc_rpc::__private::core::fmt::Debug for CalcDispatcher<S> {
     fn fmt(
@@ -201,6 +208,20 @@ const _: () = {
             )
         }
     }
+    impl ::ipc_rpc::__private::Handle for CalcClient<::ipc_rpc::__private::Owned> {
+        fn over(stub: ::ipc_rpc::__private::Stub) -> Self {
+            Self {
+                stub,
+                mode: ::ipc_rpc::__private::core::marker::PhantomData,
+            }
+        }
+        fn service() -> &'static ::ipc_rpc::__private::ServiceDesc {
+            &__SERVICE
+        }
+        fn stub(&self) -> &::ipc_rpc::__private::Stub {
+            &self.stub
+        }
+    }
     impl CalcClient<::ipc_rpc::__private::Owned> {
         /// The sum of `a` and `b`.
         #[inline]
@@ -320,6 +341,12 @@ const _: () = {
     > CalcDispatcher<__S> {
         /// A dispatcher that calls `service`.
         pub fn new(service: __S) -> Self {
+            Self {
+                service: ::ipc_rpc::__private::Arc::new(service),
+            }
+        }
+        /// A dispatcher that calls `service`, which is used elsewhere too.
+        pub fn from_arc(service: ::ipc_rpc::__private::Arc<__S>) -> Self {
             Self { service }
         }
     }
@@ -346,7 +373,7 @@ const _: () = {
                     >(&__call)?;
                     let __0 = ::ipc_rpc::__private::owned::<u64>(&__args.0)?;
                     let __1 = ::ipc_rpc::__private::owned::<u64>(&__args.1)?;
-                    let __value = <__S as Calc>::add(&self.service, __0, __1);
+                    let __value = <__S as Calc>::add(&*self.service, __0, __1);
                     ::ipc_rpc::__private::Incoming::reply::<u64>(__call, &__value)
                 }
                 #[cfg(feature = "words")]
@@ -368,7 +395,7 @@ const _: () = {
                         >(&__args.2),
                         ::ipc_rpc::__private::str_arg,
                     );
-                    let __value = <__S as Calc>::find(&self.service, &__0, &__1, __2);
+                    let __value = <__S as Calc>::find(&*self.service, &__0, &__1, __2);
                     ::ipc_rpc::__private::Incoming::reply::<
                         Result<Vec<Hit>, Failed>,
                     >(__call, &__value)
@@ -379,7 +406,7 @@ const _: () = {
                     >(&__call)?;
                     let __0 = ::ipc_rpc::__private::str_arg(&__args.0);
                     let __1 = &__args.1;
-                    let __value = <__S as Calc>::r#match(&self.service, __0, __1);
+                    let __value = <__S as Calc>::r#match(&*self.service, __0, __1);
                     ::ipc_rpc::__private::Incoming::reply::<()>(__call, &__value)
                 }
                 _ => ::ipc_rpc::__private::Incoming::unknown_method(__call),
@@ -396,6 +423,18 @@ const _: () = {
                 stub,
                 mode: ::ipc_rpc::__private::core::marker::PhantomData,
             }
+        }
+    }
+    impl<
+        __S: Calc + ::ipc_rpc::__private::core::marker::Send
+            + ::ipc_rpc::__private::core::marker::Sync + 'static,
+    > ::ipc_rpc::__private::Callback<CalcClient> for CalcDispatcher<__S> {
+        fn share(
+            &self,
+        ) -> ::ipc_rpc::__private::Arc<dyn ::ipc_rpc::__private::Dispatch> {
+            ::ipc_rpc::__private::Arc::new(
+                ::ipc_rpc::__private::core::clone::Clone::clone(self),
+            )
         }
     }
 };

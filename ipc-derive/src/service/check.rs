@@ -136,9 +136,6 @@ fn check_qualifiers(sig: &Signature, check: &mut Check<'_>) {
     if let Some(token) = sig.constness {
         check.at(token, "a call runs in another process, never at compile time: remove `const`");
     }
-    if let Some(token) = sig.asyncness {
-        check.at(token, "`async` methods are not supported yet: remove `async`");
-    }
     match &sig.safety {
         Safety::Unsafe(token) => {
             check.at(
@@ -203,8 +200,11 @@ fn check_arguments(sig: &Signature, method: &Method, check: &mut Check<'_>) {
         FnArg::Receiver(_) => None,
     });
     let mut names = HashSet::new();
-    for (number, (argument, param)) in arguments.zip(&method.params).enumerate() {
-        if number == MOST_ARGUMENTS {
+    let (mut carried, mut context, mut input) = (0, false, false);
+    for (argument, param) in arguments.zip(&method.params) {
+        carried += usize::from(!matches!(param.kind, Kind::Context | Kind::Input(_)));
+        if carried == MOST_ARGUMENTS + 1 {
+            carried += 1;
             check.at(
                 argument,
                 format_args!(
@@ -235,6 +235,29 @@ fn check_arguments(sig: &Signature, method: &Method, check: &mut Check<'_>) {
             }
             Kind::OptRef(ty) => types::pointee(ty, refuse),
             Kind::Str | Kind::OptStr => {}
+            Kind::Callback(client) => {
+                if method.oneway.is_some() {
+                    refuse(
+                        client.to_token_stream(),
+                        "a one-way call is over before the handler could call back: remove `oneway`".into(),
+                    );
+                }
+            }
+            Kind::Input(item) => {
+                types::owned(item, Place::Inside, refuse);
+                if std::mem::replace(&mut input, true) {
+                    let advice = "a method takes one stream: merge the two into one, of an enum of their items";
+                    refuse(argument.ty.to_token_stream(), advice.into());
+                } else if method.oneway.is_some() {
+                    let advice = "a one-way call ends with its request, so no stream can follow it: remove `oneway`";
+                    refuse(argument.ty.to_token_stream(), advice.into());
+                }
+            }
+            Kind::Context => {
+                if std::mem::replace(&mut context, true) {
+                    refuse(argument.ty.to_token_stream(), "a call has one context: remove this argument".into());
+                }
+            }
         }
     }
 }
@@ -260,7 +283,21 @@ fn check_pattern(argument: &PatType, check: &mut Check<'_>) {
 }
 
 fn check_result(method: &Method, check: &mut Check<'_>) {
+    if method.oneway.is_some() && !types::is_unit(&method.result.whole) {
+        check.at(
+            &method.result.whole,
+            "a one-way method returns nothing, because nobody waits for it: remove this or `oneway`",
+        );
+        return;
+    }
     let refuse: &mut types::Refuse<'_> = &mut |tokens, message| check.at(tokens, message);
+    if let Some(item) = &method.result.stream {
+        types::owned(item, Place::Inside, refuse);
+        if let Some((_, err)) = &method.result.fallible {
+            types::owned(err, Place::Result, refuse);
+        }
+        return;
+    }
     match &method.result.fallible {
         None => types::owned(&method.result.whole, Place::Result, refuse),
         Some((ok, err)) => {

@@ -1,11 +1,11 @@
-//! The client: one struct, and for each of its two modes one method for each method of the trait.
+//! The client: one struct, and for each of its modes one method for each method of the trait that the mode has a form of.
 
 use proc_macro2::TokenStream;
-use quote::quote;
+use quote::{format_ident, quote};
 
 use super::attrs;
 use super::model::{Kind, Method, Param, Service};
-use super::names::own_tokens;
+use super::names::{local, own_tokens};
 
 /// How a client gives results.
 #[derive(Clone, Copy, PartialEq)]
@@ -14,6 +14,22 @@ pub(super) enum Mode {
     Owned,
     /// As replies to be read where they lie.
     Viewing,
+    /// Later.
+    Starting,
+}
+
+impl Mode {
+    pub(super) const ALL: [Mode; 2] = [Mode::Owned, Mode::Viewing];
+
+    /// Whether a client of this mode has the method.
+    fn has(self, method: &Method) -> bool {
+        match self {
+            Mode::Owned => true,
+            Mode::Viewing => method.replies(),
+            // What is lent for a call is taken back when it ends, and only a call that is waited for has an end here.
+            Mode::Starting => method.replies() && method.callbacks().next().is_none(),
+        }
+    }
 }
 
 /// The struct and everything about it that depends neither on the methods nor on the descriptor table.
@@ -119,23 +135,40 @@ pub(super) fn connect_body(service: &Service) -> TokenStream {
     }
 }
 
-/// The methods of one mode.
-pub(super) fn methods(service: &Service, mode: Mode) -> TokenStream {
-    let methods = service.methods.iter().map(|method| {
-        let signature = signature(service, method, mode);
-        let body = call(service, method, mode);
-        quote!(#signature { #body })
-    });
-    implement(service, mode, methods)
-}
-
-/// The `impl` block of one mode.
-pub(super) fn implement(service: &Service, mode: Mode, methods: impl Iterator<Item = TokenStream>) -> TokenStream {
+/// What makes the client one that a server can be given to call back by.
+pub(super) fn handle(service: &Service, described: &TokenStream) -> TokenStream {
     let Service { private: p, names, .. } = service;
     let client = &names.client;
+    quote! {
+        impl #p::Handle for #client<#p::Owned> {
+            fn over(stub: #p::Stub) -> Self {
+                Self { stub, mode: #p::core::marker::PhantomData }
+            }
+
+            fn service() -> &'static #p::ServiceDesc {
+                #described
+            }
+
+            fn stub(&self) -> &#p::Stub {
+                &self.stub
+            }
+        }
+    }
+}
+
+/// The methods of one mode; `body` writes each one's body.
+pub(super) fn methods(service: &Service, mode: Mode, body: impl Fn(&Method) -> TokenStream) -> TokenStream {
+    let Service { private: p, names, .. } = service;
+    let client = &names.client;
+    let methods = service.methods.iter().filter(|method| !method.flawed && mode.has(method)).map(|method| {
+        let signature = signature(service, method, mode);
+        let body = body(method);
+        quote!(#signature { #body })
+    });
     let mode = match mode {
         Mode::Owned => quote!(Owned),
         Mode::Viewing => quote!(Viewing),
+        Mode::Starting => quote!(Starting),
     };
     quote! {
         impl #client<#p::#mode> {
@@ -145,60 +178,110 @@ pub(super) fn implement(service: &Service, mode: Mode, methods: impl Iterator<It
 }
 
 /// A method's attributes and signature.
-pub(super) fn signature(service: &Service, method: &Method, mode: Mode) -> TokenStream {
+fn signature(service: &Service, method: &Method, mode: Mode) -> TokenStream {
     let Service { private: p, names, item, .. } = service;
-    let Method { ident, gates, shown, params, .. } = method;
+    let Method { ident, gates, shown, params, result, .. } = method;
     let vis = own_tokens(&item.vis);
     let doc = (!attrs::documented(shown)).then(|| {
         let doc = format!(" Calls `{}::{}` on the server.", names.wire, method.wire.0);
         quote!(#[doc = #doc])
     });
-    let params = params.iter().map(|param| param.passed(p));
-    let (value, error) = match &method.result.fallible {
-        None => (&method.result.whole, quote!(#p::CallError)),
-        Some((ok, err)) => (ok, quote!(#p::CallError<#err>)),
+    let params = params.iter().filter_map(|param| param.passed(p));
+    let (value, error) = match &result.fallible {
+        None => (&result.whole, None),
+        Some((ok, err)) => (ok, Some(quote!(<#err>))),
     };
-    let value = match mode {
-        Mode::Owned => quote!(#value),
-        Mode::Viewing => quote!(#p::Reply<#value>),
+    let value = match (mode, &result.fallible) {
+        (Mode::Owned, _) => quote!(#value),
+        (Mode::Viewing, _) => quote!(#p::Reply<#value>),
+        (Mode::Starting, None) => quote!(#p::Pending<#value>),
+        (Mode::Starting, Some((_, err))) => quote!(#p::Pending<#value, #err>),
     };
+    let (inline, asyncness) =
+        if asynchronous(method, mode) { (None, Some(quote!(async))) } else { (Some(quote!(#[inline])), None) };
     quote! {
         #(#gates)*
         #doc
         #(#shown)*
-        #[inline]
-        #vis fn #ident(&self #(, #params)*) -> #p::core::result::Result<#value, #error>
+        #inline
+        #vis #asyncness fn #ident(&self #(, #params)*) -> #p::core::result::Result<#value, #p::CallError #error>
     }
 }
 
+/// Whether the client's method is an `async fn`. To start a call needs no waiting.
+fn asynchronous(method: &Method, mode: Mode) -> bool {
+    method.asynchronous && mode != Mode::Starting
+}
+
 /// A method's body.
-fn call(service: &Service, method: &Method, mode: Mode) -> TokenStream {
+pub(super) fn call(service: &Service, method: &Method, mode: Mode) -> TokenStream {
     let Service { private: p, names, .. } = service;
     let (indexes, ident) = (&names.indexes, &method.ident);
-    let request = method.request(p);
-    let values = method.params.iter().map(|Param { ident, kind, .. }| match kind {
-        Kind::Ref(_) | Kind::Str | Kind::Slice(_) | Kind::Archived(_) => quote!(#ident),
-        // An `Option<&T>` is a value too: it is archived through a reference to it.
-        _ => quote!(&#ident),
-    });
-    let arguments = quote!((&self.stub, #indexes::#ident, &(#(#values,)*)));
-    let whole = &method.result.whole;
-    match (&method.result.fallible, mode) {
-        (None, Mode::Owned) => quote!(#p::Stub::call::<#request, #whole> #arguments),
-        (None, Mode::Viewing) => quote!(#p::Stub::view::<#request, #whole> #arguments),
-        (Some((ok, err)), Mode::Owned) => quote!(#p::Stub::call_result::<#request, #ok, #err> #arguments),
-        (Some((ok, err)), Mode::Viewing) => quote!(#p::Stub::view_result::<#request, #ok, #err> #arguments),
+    let (result, input) = (&method.result, method.input());
+    let mut lends = Vec::new();
+    let mut values = Vec::new();
+    let mut stream = None;
+    for (number, Param { ident, kind, .. }) in method.params.iter().enumerate() {
+        values.push(match kind {
+            Kind::Ref(_) | Kind::Str | Kind::Slice(_) | Kind::Archived(_) => quote!(#ident),
+            Kind::Callback(client) => {
+                let lent = local(&format!("__lent{number}"));
+                let lend = quote!(#p::Stub::lend_callback::<#client>(&self.stub, #ident));
+                let lend = match &result.fallible {
+                    None => lend,
+                    Some(_) => quote!(#p::core::result::Result::map_err(#lend, #p::CallError::widen)),
+                };
+                lends.push(quote!(let #lent = #lend?;));
+                quote!(&#p::Lent::number(&#lent))
+            }
+            Kind::Input(_) => {
+                stream = Some(quote!(, #ident));
+                continue;
+            }
+            Kind::Context => continue,
+            // An `Option<&T>` is a value too: it is archived through a reference to it.
+            _ => quote!(&#ident),
+        });
+    }
+    let base = match (method.oneway.is_some(), &result.stream, input, mode) {
+        (true, ..) => "oneway",
+        (_, Some(_), Some(_), _) => "exchange",
+        (_, Some(_), None, _) => "open",
+        (_, None, Some(_), _) => "feed",
+        (_, None, None, Mode::Owned) => "call",
+        (_, None, None, Mode::Viewing) => "view",
+        (_, None, None, Mode::Starting) => "start",
+    };
+    let fallible = if result.fallible.is_some() { "_result" } else { "" };
+    let (suffix, wait) = if asynchronous(method, mode) { ("_async", Some(quote!(.await))) } else { ("", None) };
+    let function = format_ident!("{base}{fallible}{suffix}");
+    let mut types = vec![method.request(p)];
+    if method.oneway.is_none() {
+        let value = match (&result.stream, &result.fallible) {
+            (Some(item), _) => item,
+            (None, Some((ok, _))) => ok,
+            (None, None) => &result.whole,
+        };
+        types.push(quote!(#value));
+        types.extend(result.fallible.as_ref().map(|(_, err)| quote!(#err)));
+        types.extend(input.map(|item| quote!(#item)));
+    }
+    quote! {
+        #(#lends)*
+        #p::Stub::#function::<#(#types),*>(&self.stub, #indexes::#ident, &(#(#values,)*) #stream) #wait
     }
 }
 
 impl Param {
     /// The argument as a client passes it: as the trait has it, but `&T` for `&Archived<T>`.
-    fn passed(&self, p: &TokenStream) -> TokenStream {
+    fn passed(&self, p: &TokenStream) -> Option<TokenStream> {
         let Param { ident, ty, kind } = self;
-        match kind {
+        Some(match kind {
             Kind::Archived(inner) => quote!(#ident: &#inner),
             Kind::OptArchived(inner) => quote!(#ident: #p::core::option::Option<&#inner>),
+            Kind::Callback(client) => quote!(#ident: &impl #p::Callback<#client>),
+            Kind::Context => return None,
             _ => quote!(#ident: #ty),
-        }
+        })
     }
 }

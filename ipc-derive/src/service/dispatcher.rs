@@ -14,16 +14,25 @@ pub(super) fn declare(service: &Service) -> TokenStream {
     let vis = own_tokens(&item.vis);
     let marks = attrs::marks(&item.attrs);
     let allows = attrs::allows(&item.attrs);
-    let doc = format!(" Serves calls to [`{}`] with a value that implements it.", names.wire);
+    let allows = quote!(#(#allows)*);
+    let doc =
+        format!(" Serves calls to [`{}`] with a value that implements it. Clones serve the same value.", names.wire);
     let name = dispatcher.to_string();
     quote! {
         #[doc = #doc]
         #(#marks)*
         #vis struct #dispatcher<S> {
-            service: S,
+            service: #p::Arc<S>,
         }
 
-        #(#allows)*
+        #allows
+        impl<S> #p::core::clone::Clone for #dispatcher<S> {
+            fn clone(&self) -> Self {
+                Self { service: #p::core::clone::Clone::clone(&self.service) }
+            }
+        }
+
+        #allows
         impl<S> #p::core::fmt::Debug for #dispatcher<S> {
             fn fmt(&self, formatter: &mut #p::core::fmt::Formatter<'_>) -> #p::core::fmt::Result {
                 let mut debug = #p::core::fmt::Formatter::debug_struct(formatter, #name);
@@ -60,6 +69,11 @@ pub(super) fn implement(
         impl<#implementor: #bounds> #dispatcher<#implementor> {
             /// A dispatcher that calls `service`.
             #vis fn new(service: #implementor) -> Self {
+                Self { service: #p::Arc::new(service) }
+            }
+
+            /// A dispatcher that calls `service`, which is used elsewhere too.
+            #vis fn from_arc(service: #p::Arc<#implementor>) -> Self {
                 Self { service }
             }
         }
@@ -84,6 +98,12 @@ pub(super) fn implement(
 
             fn client(stub: #p::Stub) -> Self::Client {
                 #client { stub, mode: #p::core::marker::PhantomData }
+            }
+        }
+
+        impl<#implementor: #bounds> #p::Callback<#client> for #dispatcher<#implementor> {
+            fn share(&self) -> #p::Arc<dyn #p::Dispatch> {
+                #p::Arc::new(#p::core::clone::Clone::clone(self))
             }
         }
     }
@@ -120,19 +140,46 @@ pub(super) fn dispatch(service: &Service) -> TokenStream {
 
 /// Reads a method's arguments, calls it and replies.
 fn serve(service: &Service, method: &Method) -> TokenStream {
+    let Service { private: p, .. } = service;
+    let (call, implementor, outcome) = (local("__call"), local("__service"), local("__outcome"));
+    if !method.asynchronous {
+        return handle(service, method, &quote!(self.service), &quote!(#p::Incoming), None);
+    }
+    let handled = handle(service, method, &quote!(#implementor), &quote!(#p::Admitted), Some(quote!(&)));
+    quote! {
+        #p::Incoming::run(#call, {
+            let #implementor = #p::core::clone::Clone::clone(&self.service);
+            move |#call: #p::Admitted| async move {
+                let #outcome = async { #handled }.await;
+                #p::Admitted::finish(#call, #outcome)
+            }
+        })
+    }
+}
+
+/// The part of it that is the same for methods that block and for `async` ones, but for the type of `__call`, and whether it
+/// is passed by reference in the end.
+fn handle(
+    service: &Service,
+    method: &Method,
+    implementation: &TokenStream,
+    carrier: &TokenStream,
+    by_ref: Option<TokenStream>,
+) -> TokenStream {
     let Service { private: p, names, .. } = service;
     let (trait_name, implementor, ident) = (&names.service, &names.implementor, &method.ident);
     let request = method.request(p);
-    let result = &method.result.whole;
     let (call, args, value) = (local("__call"), local("__args"), local("__value"));
-    let read = (!method.params.is_empty()).then(|| quote!(let #args =));
     let mut reads = Vec::new();
     let mut passed = Vec::new();
+    let mut context = None;
+    let mut field = 0;
     for (number, Param { kind, .. }) in method.params.iter().enumerate() {
-        let field = Literal::usize_unsuffixed(number);
-        let form = quote!(&#args.#field);
         let name = local(&format!("__{number}"));
         let option = quote!(#p::core::option::Option);
+        let position = Literal::usize_unsuffixed(field);
+        let form = quote!(&#args.#position);
+        field += 1;
         let (value, pass) = match kind {
             Kind::Owned(ty) => (quote!(#p::owned::<#ty>(#form)?), quote!(#name)),
             Kind::Ref(ty) => (quote!(#p::owned::<#ty>(#form)?), quote!(&#name)),
@@ -151,15 +198,43 @@ fn serve(service: &Service, method: &Method) -> TokenStream {
                 quote!(#option::as_deref(&#name)),
             ),
             Kind::OptArchived(ty) => (quote!(#p::option_form::<#ty>(#form)), quote!(#name)),
+            Kind::Callback(client) => (
+                quote!(#carrier::callback::<#client>(&#call, #p::owned::<#p::core::primitive::u32>(#form)?)?),
+                quote!(&#name),
+            ),
+            Kind::Input(item) => {
+                field -= 1;
+                (quote!(#carrier::input::<#item>(&#call)?), quote!(#name))
+            }
+            Kind::Context => {
+                field -= 1;
+                context = Some(name.clone());
+                (quote!(#carrier::context(&#call)), quote!(&#name))
+            }
         };
         reads.push(quote!(let #name = #value;));
         passed.push(pass);
     }
+    let read = (field > 0).then(|| quote!(let #args =));
+    let run = quote!(<#implementor as #trait_name>::#ident(&*#implementation #(, #passed)*));
+    let run = match (method.asynchronous, context) {
+        (true, _) => quote!(#run.await),
+        (false, Some(context)) => quote!(#p::Context::scope(&#context, || #run)),
+        (false, None) => run,
+    };
+    let whole = &method.result.whole;
+    let reply = match (&method.result.stream, &method.result.fallible) {
+        (None, _) => quote!(#carrier::reply::<#whole>(#by_ref #call, &#value)),
+        (Some(item), None) => quote!(#carrier::reply_stream::<#item>(#by_ref #call, #value)),
+        (Some(item), Some((_, err))) => {
+            quote!(#carrier::reply_stream_result::<#item, #err>(#by_ref #call, #value))
+        }
+    };
     quote! {
-        #read #p::Incoming::args::<#request>(&#call)?;
+        #read #carrier::args::<#request>(&#call)?;
         #(#reads)*
-        let #value = <#implementor as #trait_name>::#ident(&self.service #(, #passed)*);
-        #p::Incoming::reply::<#result>(#call, &#value)
+        let #value = #run;
+        #reply
     }
 }
 
@@ -186,25 +261,33 @@ pub(super) fn table(service: &Service) -> TokenStream {
     let (table, name) = (&names.table, &names.wire);
     let methods = service.methods.iter().map(|method| {
         let Method { gates, wire: (name, _), params, result, .. } = method;
-        let params = params.iter().map(|param| {
+        let params = params.iter().filter_map(|param| {
             let name = param.wire_name();
-            let ty = param.kind.wire(p);
-            quote!(#p::ParamDesc { name: #name, desc: <#ty as #p::Message>::desc })
+            let desc = param.kind.desc(p)?;
+            Some(quote!(#p::ParamDesc { name: #name, desc: #desc }))
         });
-        let result = &result.whole;
+        let result = result.desc(p);
+        let (oneway, long) = (method.oneway.is_some(), method.long());
         quote! {
             #(#gates)*
             #p::MethodDesc {
                 name: #name,
                 params: &[#(#params),*],
-                result: <#result as #p::Message>::desc,
-                oneway: false,
-                long: false,
+                result: #result,
+                oneway: #oneway,
+                long: #long,
             }
         }
     });
+    let callbacks = service.methods.iter().flat_map(|method| {
+        let gates = &method.gates;
+        method.callbacks().map(move |client| quote!(#(#gates)* <#client as #p::Handle>::service))
+    });
     quote! {
-        static #table: #p::ServiceDesc =
-            #p::ServiceDesc { name: #name, methods: &[#(#methods),*], callbacks: &[] };
+        static #table: #p::ServiceDesc = #p::ServiceDesc {
+            name: #name,
+            methods: &[#(#methods),*],
+            callbacks: &[#(#callbacks),*],
+        };
     }
 }

@@ -11,22 +11,30 @@ use super::attrs;
 use super::check::same_name;
 use super::client::{self, Mode};
 use super::dispatcher::{self, Bound};
+use super::mock;
 use super::model::Service;
+use super::trait_item;
 
 pub(super) fn expand(service: &Service) -> TokenStream {
-    let item = &service.item;
+    let item = trait_item::emitted(service);
     let table = &service.names.table;
+    let described = quote!(&#table);
     let allows = allows(service);
-    let parts = [client::declare(service), dispatcher::declare(service), clashes(service)];
-    let hidden = [
+    let mut parts = vec![client::declare(service), dispatcher::declare(service), clashes(service)];
+    let mut hidden = vec![
         dispatcher::indexes(service),
         dispatcher::table(service),
         client::connect(service, &client::connect_body(service)),
-        client::methods(service, Mode::Owned),
-        client::methods(service, Mode::Viewing),
-        dispatcher::keep(service),
-        dispatcher::implement(service, Bound::Service, &quote!(&#table), &dispatcher::dispatch(service)),
+        client::handle(service, &described),
     ];
+    hidden.extend(Mode::ALL.map(|mode| client::methods(service, mode, |method| client::call(service, method, mode))));
+    hidden.push(dispatcher::keep(service));
+    hidden.push(dispatcher::implement(service, Bound::Service, &described, &dispatcher::dispatch(service)));
+    if service.mock {
+        parts.push(mock::declare(service));
+        hidden.push(mock::build(service));
+        hidden.extend(mock::implement(service));
+    }
     quote! {
         #item
         #(#parts)*

@@ -8,34 +8,32 @@ use syn::{FnArg, Pat, ReturnType, TraitItem, TraitItemFn, Type};
 
 use super::client::{self, Mode};
 use super::dispatcher::{self, Bound};
+use super::mock;
 use super::model::{Service, bare};
+use super::trait_item;
 
 pub(super) fn expand(service: &mut Service) -> TokenStream {
     quiet_trait(service);
     // Nothing runs: the bodies only have to have the right type.
     let endless = quote!(loop {});
-    let item = &service.item;
-    let parts = [
+    let item = trait_item::emitted(service);
+    let mut parts = vec![
         client::declare(service),
         dispatcher::declare(service),
         client::connect(service, &endless),
-        client_methods(service, Mode::Owned),
-        client_methods(service, Mode::Viewing),
+        client::handle(service, &endless),
         dispatcher::implement(service, Bound::Nothing, &endless, &endless),
     ];
+    parts.extend(Mode::ALL.map(|mode| client::methods(service, mode, |_| endless.clone())));
+    if service.mock {
+        parts.push(mock::declare(service));
+        parts.push(mock::build(service));
+        parts.extend(mock::implement(service));
+    }
     quote! {
         #item
         #(#parts)*
     }
-}
-
-fn client_methods(service: &Service, mode: Mode) -> TokenStream {
-    let sound = service.methods.iter().filter(|method| !method.flawed);
-    let methods = sound.map(|method| {
-        let signature = client::signature(service, method, mode);
-        quote!(#signature { loop {} })
-    });
-    client::implement(service, mode, methods)
 }
 
 /// Takes out of the trait what rustc would refuse once more.

@@ -14,14 +14,40 @@ const INPUT: &str = r#"
     }
 "#;
 
+const FORMS: &str = r#"
+    pub trait Jobs {
+        /// Runs one.
+        async fn run(&self, name: &str, ctx: &Context) -> Result<u64, Failed> {
+            Ok(name.len() as u64)
+        }
+        #[rpc(blocking)]
+        fn wait(&self, ctx: &Context, id: &u64);
+        #[rpc(oneway)]
+        fn note(&self, text: &str);
+        fn tail(&self, path: String) -> Result<Streaming<Line>, Failed>;
+        fn sum(&self, numbers: Streaming<u64>) -> u64;
+        async fn upper(&self, lines: Streaming<String>, from: u32) -> Streaming<String>;
+        fn hash(&self, path: &str, progress: &ProgressClient) -> Result<[u8; 32], Failed>;
+    }
+"#;
+
 #[test]
 fn golden_service() {
-    let expansion = super::attribute(Default::default(), INPUT.parse().unwrap());
+    compare("service.rs", Default::default(), INPUT);
+}
+
+#[test]
+fn golden_service_forms() {
+    compare("service_forms.rs", quote::quote!(mock), FORMS);
+}
+
+fn compare(file: &str, attributes: proc_macro2::TokenStream, input: &str) {
+    let expansion = super::attribute(attributes, input.parse().unwrap());
     let expansion = prettyplease::unparse(&syn::parse2(expansion).expect("the expansion is a list of items"));
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/service.rs");
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden").join(file);
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         std::fs::write(&file, &expansion).unwrap();
     }
-    let golden = std::fs::read_to_string(&file).unwrap();
+    let golden = std::fs::read_to_string(&file).unwrap_or_default();
     assert_eq!(golden, expansion, "the expansion has changed; `UPDATE_GOLDEN=1` accepts it");
 }

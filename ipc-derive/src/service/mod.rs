@@ -5,7 +5,7 @@
 //! | parse | `parse` | reads the attribute and the trait, takes `#[rpc(..)]` out of the trait |
 //! | model | `model` | classifies arguments and results; never fails, never judges |
 //! | check | `check`, `types` | applies every rule and reports all mistakes |
-//! | expand | `expand` | trait, client, dispatcher, descriptor table |
+//! | expand | `expand` | `trait_item`, `client`, `dispatcher`, `mock`, and the descriptor table |
 //! | fallback | `fallback` | what is emitted beside the mistakes, so that nothing else fails because of them |
 //!
 //! `names` computes every identifier that the expansion defines, `attrs` decides which of the user's attributes follow
@@ -19,9 +19,11 @@ mod expand;
 mod fallback;
 #[cfg(test)]
 mod golden;
+mod mock;
 mod model;
 mod names;
 mod parse;
+mod trait_item;
 mod types;
 
 use proc_macro2::TokenStream;

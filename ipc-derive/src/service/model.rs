@@ -5,7 +5,7 @@ use proc_macro2::{Ident, Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::{
-    Attribute, FnArg, GenericArgument, ItemTrait, Pat, PathArguments, ReturnType, TraitItem, TraitItemFn, Type,
+    Attribute, FnArg, GenericArgument, ItemTrait, Pat, Path, PathArguments, ReturnType, TraitItem, TraitItemFn, Type,
     TypeReference,
 };
 
@@ -19,6 +19,7 @@ pub(super) struct Service {
     pub(super) item: ItemTrait,
     /// Path of the hidden module that the expansion names everything through.
     pub(super) private: TokenStream,
+    pub(super) mock: bool,
     pub(super) names: Names,
     pub(super) methods: Vec<Method>,
 }
@@ -36,6 +37,12 @@ pub(super) struct Method {
     pub(super) shown: Vec<Attribute>,
     pub(super) params: Vec<Param>,
     pub(super) result: Outcome,
+    /// Whether it is an `async fn`.
+    pub(super) asynchronous: bool,
+    /// Where `#[rpc(oneway)]` is written.
+    pub(super) oneway: Option<Path>,
+    /// Where `#[rpc(blocking)]` is written.
+    pub(super) blocking: Option<Path>,
     /// Set by the check stage: the expansion would not compile.
     pub(super) flawed: bool,
 }
@@ -48,7 +55,7 @@ pub(super) struct Param {
     pub(super) kind: Kind,
 }
 
-/// How an argument is passed, with the owned type that the wire carries.
+/// How an argument is passed, with the owned type that the wire carries. The last two are no part of the request.
 pub(super) enum Kind {
     /// `T`
     Owned(Type),
@@ -68,25 +75,33 @@ pub(super) enum Kind {
     OptSlice(Type),
     /// `Option<&Archived<T>>`
     OptArchived(Type),
+    /// `&XClient`: the server calls a service of the client's. The request has its number.
+    Callback(Type),
+    /// `Streaming<T>`: items that follow the request.
+    Input(Type),
+    /// `&Context`: what the server knows about the call.
+    Context,
 }
 
 /// What a method returns.
 pub(super) struct Outcome {
-    /// The type that the wire carries.
+    /// As it is written.
     pub(super) whole: Type,
     /// `T` and `E` if it is written `Result<T, E>`: the client's error flattens `E`.
     pub(super) fallible: Option<(Type, Type)>,
+    /// `T` if it is written `Streaming<T>` or `Result<Streaming<T>, E>`.
+    pub(super) stream: Option<Type>,
 }
 
 pub(super) fn build(parsed: Parsed) -> Service {
-    let Parsed { item, private, methods } = parsed;
+    let Parsed { item, private, mock, methods } = parsed;
     let functions = item.items.iter().enumerate().filter_map(|(position, member)| match member {
         TraitItem::Fn(method) => Some((position, method)),
         _ => None,
     });
     let methods =
         functions.zip(methods).map(|((position, method), said)| build_method(position, method, said)).collect();
-    Service { names: Names::of(&item.ident), item, private, methods }
+    Service { names: Names::of(&item.ident), item, private, mock, methods }
 }
 
 fn build_method(item: usize, method: &TraitItemFn, said: MethodAttrs) -> Method {
@@ -115,6 +130,9 @@ fn build_method(item: usize, method: &TraitItemFn, said: MethodAttrs) -> Method 
         shown: attrs::shown(&method.attrs),
         params: params.collect(),
         result: outcome(&method.sig.output),
+        asynchronous: method.sig.asyncness.is_some(),
+        oneway: said.oneway,
+        blocking: said.blocking,
         flawed: false,
     }
 }
@@ -133,8 +151,12 @@ fn classify(ty: &Type) -> Kind {
             Kind::Str => Kind::OptStr,
             Kind::Slice(ty) => Kind::OptSlice(ty),
             Kind::Archived(ty) => Kind::OptArchived(ty),
-            other => other,
+            // The check stage refuses these.
+            _ => Kind::Owned(ty.clone()),
         };
+    }
+    if let Some([item]) = arguments(plain, "Streaming") {
+        return Kind::Input(item.clone());
     }
     Kind::Owned(ty.clone())
 }
@@ -148,6 +170,8 @@ fn borrowed(reference: &TypeReference) -> Option<Kind> {
     Some(match target {
         Type::Slice(slice) => Kind::Slice((*slice.elem).clone()),
         Type::Path(path) if path.qself.is_none() && path.path.is_ident("str") => Kind::Str,
+        _ if is_context(target) => Kind::Context,
+        _ if is_client(target) => Kind::Callback(target.clone()),
         _ => match arguments(target, "Archived") {
             Some([inner]) => Kind::Archived((*inner).clone()),
             _ => Kind::Ref((*reference.elem).clone()),
@@ -161,7 +185,27 @@ fn outcome(output: &ReturnType) -> Outcome {
         ReturnType::Default => syn::parse_quote!(()),
     };
     let fallible = arguments(bare(&whole), "Result").map(|[ok, err]| (ok.clone(), err.clone()));
-    Outcome { whole, fallible }
+    let value = fallible.as_ref().map_or(&whole, |(ok, _)| ok);
+    let stream = arguments(bare(value), "Streaming").map(|[item]| item.clone());
+    Outcome { whole, fallible, stream }
+}
+
+/// Whether this is a path that ends in `Context`, the type that tells a handler about its call.
+pub(super) fn is_context(ty: &Type) -> bool {
+    last_word(ty).is_some_and(|word| word == "Context")
+}
+
+/// Whether this is a path to what looks like the client of a service.
+pub(super) fn is_client(ty: &Type) -> bool {
+    last_word(ty)
+        .is_some_and(|word| word.unraw().to_string().strip_suffix("Client").is_some_and(|service| !service.is_empty()))
+}
+
+/// The last segment of a path, if it has no arguments.
+fn last_word(ty: &Type) -> Option<&Ident> {
+    let Type::Path(path) = bare(ty) else { return None };
+    let last = path.path.segments.last()?;
+    (path.qself.is_none() && last.arguments.is_none()).then_some(&last.ident)
 }
 
 /// The type without parentheses and without the invisible groups that `macro_rules` puts around `$t:ty`.
@@ -195,9 +239,35 @@ pub(super) fn arguments<'t, const N: usize>(ty: &'t Type, name: &str) -> Option<
 impl Method {
     /// The type of the request: the tuple of what the wire carries for each argument.
     pub(super) fn request(&self, p: &TokenStream) -> TokenStream {
-        let wire = self.params.iter().map(|param| param.kind.wire(p));
+        let wire = self.params.iter().filter_map(|param| param.kind.wire(p));
         // At the method's name: rustc points there when one of the types is no message.
         quote_spanned!(self.ident.span()=> (#(#wire,)*))
+    }
+
+    /// The items that callers send, if they send any.
+    pub(super) fn input(&self) -> Option<&Type> {
+        self.params.iter().find_map(|param| match &param.kind {
+            Kind::Input(item) => Some(item),
+            _ => None,
+        })
+    }
+
+    /// The clients by which the handler calls back.
+    pub(super) fn callbacks(&self) -> impl Iterator<Item = &Type> {
+        self.params.iter().filter_map(|param| match &param.kind {
+            Kind::Callback(client) => Some(client),
+            _ => None,
+        })
+    }
+
+    /// Whether the handler may wait for something that another thread of the server has to do.
+    pub(super) fn long(&self) -> bool {
+        self.blocking.is_some() || self.input().is_some() || self.callbacks().next().is_some()
+    }
+
+    /// Whether there is one reply, which can be waited for later or read in place.
+    pub(super) fn replies(&self) -> bool {
+        self.oneway.is_none() && self.result.stream.is_none() && self.input().is_none()
     }
 }
 
@@ -209,15 +279,38 @@ impl Param {
 }
 
 impl Kind {
-    /// The owned type that the wire carries.
-    pub(super) fn wire(&self, p: &TokenStream) -> TokenStream {
-        match self {
+    /// The owned type that the request carries, if it carries any.
+    pub(super) fn wire(&self, p: &TokenStream) -> Option<TokenStream> {
+        Some(match self {
             Kind::Owned(ty) | Kind::Ref(ty) | Kind::Archived(ty) => quote!(#ty),
             Kind::Str => quote!(#p::String),
             Kind::Slice(ty) => quote!(#p::Vec<#ty>),
             Kind::OptRef(ty) | Kind::OptArchived(ty) => quote!(#p::core::option::Option<#ty>),
             Kind::OptStr => quote!(#p::core::option::Option<#p::String>),
             Kind::OptSlice(ty) => quote!(#p::core::option::Option<#p::Vec<#ty>>),
+            Kind::Callback(_) => quote!(#p::core::primitive::u32),
+            Kind::Input(_) | Kind::Context => return None,
+        })
+    }
+
+    /// The function that describes the argument to the other end.
+    pub(super) fn desc(&self, p: &TokenStream) -> Option<TokenStream> {
+        match self {
+            Kind::Callback(client) => Some(quote!(#p::handle_desc::<#client>)),
+            Kind::Input(item) => Some(quote!(#p::stream_desc::<#item>)),
+            other => other.wire(p).map(|ty| quote!(<#ty as #p::Message>::desc)),
+        }
+    }
+}
+
+impl Outcome {
+    /// The function that describes the result to the other end.
+    pub(super) fn desc(&self, p: &TokenStream) -> TokenStream {
+        let whole = &self.whole;
+        match (&self.stream, &self.fallible) {
+            (None, _) => quote!(<#whole as #p::Message>::desc),
+            (Some(item), None) => quote!(#p::stream_desc::<#item>),
+            (Some(item), Some((_, err))) => quote!(#p::stream_result_desc::<#item, #err>),
         }
     }
 }

@@ -7,8 +7,21 @@ use proc_macro2::{Group, Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, format_ident};
 use syn::ext::IdentExt;
 
-/// Names that the client defines itself, or will: no method of a service can have them.
-pub(super) const RESERVED: [&str; 6] = ["clone", "connect", "connect_with", "start", "view", "with_timeout"];
+/// Names that the client defines itself: no method of a service can have them.
+pub(super) const RESERVED: [&str; 12] = [
+    "batch",
+    "clone",
+    "connect",
+    "connect_with",
+    "flush",
+    "flush_async",
+    "start",
+    "view",
+    "with_context",
+    "with_metadata",
+    "with_timeout",
+    "with_trace",
+];
 
 /// The names of one service.
 pub(super) struct Names {
@@ -20,6 +33,8 @@ pub(super) struct Names {
     pub(super) client: Ident,
     /// The dispatcher.
     pub(super) dispatcher: Ident,
+    /// The mock.
+    pub(super) mock: Ident,
     /// Hidden enum with one variant for each method that exists: the variant's number is the method's index.
     pub(super) positions: Ident,
     /// Hidden struct whose associated constants are the method indexes, as patterns.
@@ -38,6 +53,7 @@ impl Names {
             service: own(service),
             client: Ident::new(&format!("{wire}Client"), span),
             dispatcher: Ident::new(&format!("{wire}Dispatcher"), span),
+            mock: Ident::new(&format!("{wire}Mock"), span),
             wire,
             positions: format_ident!("__Position"),
             indexes: format_ident!("__Method"),
@@ -73,6 +89,6 @@ pub(super) fn local(name: &str) -> Ident {
     Ident::new(name, Span::mixed_site())
 }
 
-fn own_span(span: Span) -> Span {
+pub(super) fn own_span(span: Span) -> Span {
     span.resolved_at(Span::call_site())
 }

@@ -16,6 +16,8 @@ pub(super) struct Parsed {
     pub(super) item: ItemTrait,
     /// The path of the hidden module that the expansion names everything through.
     pub(super) private: TokenStream,
+    /// Whether a mock is asked for.
+    pub(super) mock: bool,
     /// For each function of `item`, in order.
     pub(super) methods: Vec<MethodAttrs>,
 }
@@ -25,11 +27,15 @@ pub(super) struct Parsed {
 pub(super) struct MethodAttrs {
     /// The name on the wire, if it is not the method's own.
     pub(super) name: Option<LitStr>,
+    /// Callers do not wait: there is no reply. Where that is written.
+    pub(super) oneway: Option<Path>,
+    /// The handler waits for others for long. Where that is written.
+    pub(super) blocking: Option<Path>,
 }
 
 /// Reads both inputs of the attribute macro. `None` if the item is no trait.
 pub(super) fn parse(attributes: TokenStream, item: TokenStream, report: &mut Report) -> Option<Parsed> {
-    let private = arguments(attributes, report);
+    let Arguments { private, mock } = arguments(attributes, report);
     let mut item = match syn::parse2::<Item>(item) {
         Ok(Item::Trait(item)) => item,
         Ok(other) => {
@@ -66,7 +72,7 @@ pub(super) fn parse(attributes: TokenStream, item: TokenStream, report: &mut Rep
             _ => {}
         }
     }
-    Some(Parsed { item, private, methods })
+    Some(Parsed { item, private, mock, methods })
 }
 
 const ON_METHODS: &str = "`#[rpc(..)]` belongs on a method";
@@ -93,12 +99,22 @@ fn tokens(part: impl quote::ToTokens) -> TokenStream {
     part.into_token_stream()
 }
 
-/// The arguments of `#[service(..)]`: the path of the private module.
-fn arguments(attributes: TokenStream, report: &mut Report) -> TokenStream {
+/// The arguments of `#[service(..)]`.
+struct Arguments {
+    /// The path of the private module.
+    private: TokenStream,
+    mock: bool,
+}
+
+fn arguments(attributes: TokenStream, report: &mut Report) -> Arguments {
     let mut root: Option<Path> = None;
+    let mut mock = None;
     let parsed = syn::meta::parser(|meta: ParseNestedMeta<'_>| {
+        if meta.path.is_ident("mock") {
+            return flag(&meta, "mock", &mut mock, report);
+        }
         if !meta.path.is_ident("crate") {
-            report.at(&meta.path, "unknown argument: `#[service]` takes `crate = path::to::ipc_rpc` only");
+            report.at(&meta.path, "unknown argument: `#[service]` takes `crate = path::to::ipc_rpc` and `mock`");
             return skip_value(&meta);
         }
         if !meta.input.peek(Token![=]) {
@@ -121,25 +137,51 @@ fn arguments(attributes: TokenStream, report: &mut Report) -> TokenStream {
     if let Err(mistake) = parsed {
         report.push(mistake);
     }
-    match root {
+    let private = match root {
         Some(root) => quote!(#root::__private),
         None => quote!(::ipc_rpc::__private),
-    }
+    };
+    Arguments { private, mock: mock.is_some() }
 }
+
+/// A key that stands alone.
+fn flag(meta: &ParseNestedMeta<'_>, name: &str, said: &mut Option<Path>, report: &mut Report) -> syn::Result<()> {
+    if meta.input.peek(Token![=]) || meta.input.peek(syn::token::Paren) {
+        report.at(&meta.path, format_args!("`{name}` takes no value: write `{name}` alone"));
+        skip_value(meta)?;
+    } else if said.is_some() {
+        report.at(&meta.path, format_args!("`{name}` is given twice: remove one"));
+    }
+    *said = Some(meta.path.clone());
+    Ok(())
+}
+
+/// What `#[rpc]` without anything in it should be.
+const RPC_FORMS: &str =
+    "write what the attribute is for: `#[rpc(name = \"name_on_the_wire\")]`, `#[rpc(oneway)]` or `#[rpc(blocking)]`";
 
 /// Takes `#[rpc(..)]` out of a method's attributes and reads it.
 fn method_attrs(all: &mut Vec<Attribute>, report: &mut Report) -> MethodAttrs {
     let mut said = MethodAttrs::default();
     for attr in take_rpc(all, report) {
         if !matches!(attr.meta, Meta::List(_)) {
-            report.at(&attr.meta, "write `#[rpc(name = \"name_on_the_wire\")]`");
+            report.at(&attr.meta, RPC_FORMS);
             continue;
         }
         let mut empty = true;
         let parsed = attr.parse_nested_meta(|meta| {
             empty = false;
+            if meta.path.is_ident("oneway") {
+                return flag(&meta, "oneway", &mut said.oneway, report);
+            }
+            if meta.path.is_ident("blocking") {
+                return flag(&meta, "blocking", &mut said.blocking, report);
+            }
             if !meta.path.is_ident("name") {
-                report.at(&meta.path, "unknown key: `#[rpc(..)]` takes `name = \"name_on_the_wire\"` only");
+                report.at(
+                    &meta.path,
+                    "unknown key: `#[rpc(..)]` takes `name = \"name_on_the_wire\"`, `oneway` and `blocking`",
+                );
                 return skip_value(&meta);
             }
             let name: LitStr = meta.value()?.parse()?;
@@ -154,7 +196,7 @@ fn method_attrs(all: &mut Vec<Attribute>, report: &mut Report) -> MethodAttrs {
         });
         match parsed {
             Err(mistake) => report.push(mistake),
-            Ok(()) if empty => report.at(&attr.meta, "write `#[rpc(name = \"name_on_the_wire\")]`"),
+            Ok(()) if empty => report.at(&attr.meta, RPC_FORMS),
             Ok(()) => {}
         }
     }

@@ -4,7 +4,7 @@ use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use quote::ToTokens;
 use syn::{GenericArgument, Path, PathArguments, Type, TypeReference};
 
-use super::model::{arguments, bare};
+use super::model::{arguments, bare, is_client, is_context};
 
 /// Where a type stands.
 #[derive(Clone, Copy, PartialEq)]
@@ -76,6 +76,11 @@ pub(super) fn owned(ty: &Type, place: Place, refuse: &mut Refuse<'_>) {
     }
 }
 
+/// Whether this is `()`.
+pub(super) fn is_unit(ty: &Type) -> bool {
+    matches!(bare(ty), Type::Tuple(tuple) if tuple.elems.is_empty())
+}
+
 /// A reference where an owned type has to be.
 fn reference_in(reference: &TypeReference, place: Place, refuse: &mut Refuse<'_>) {
     let elem = bare(&reference.elem);
@@ -90,6 +95,14 @@ fn reference_in(reference: &TypeReference, place: Place, refuse: &mut Refuse<'_>
             refuse(tokens(lifetime), "an argument lives as long as the call: remove the lifetime".into());
         }
         return pointee(elem, refuse);
+    }
+    if place != Place::Result && (is_context(elem) || is_client(elem)) {
+        let message = if is_context(elem) {
+            "every call has a context: take it as an argument, `&Context`".into()
+        } else {
+            format!("a client to call back by is an argument of its own: write `&{}`", spell(elem))
+        };
+        return refuse(tokens(reference), message);
     }
     let instead = owned_instead(elem);
     match place {
@@ -113,11 +126,22 @@ pub(super) fn pointee(ty: &Type, refuse: &mut Refuse<'_>) {
             pointee(&inner.elem, refuse);
         }
         Type::Path(path) if path.qself.is_none() && path.path.is_ident("str") => {}
+        // Only behind a lifetime or `mut`, which has been refused.
+        ty if is_context(ty) => {}
+        ty if last_is(ty, "Streaming") => {
+            refuse(tokens(ty), format!("the handler owns the stream: write `{}` without `&`", spell(ty)));
+        }
         ty => match arguments(ty, "Archived") {
             Some([inner]) => owned(inner, Place::Inside, refuse),
             None => owned(ty, Place::Inside, refuse),
         },
     }
+}
+
+/// Whether this is a path that ends in `name`, with or without arguments.
+fn last_is(ty: &Type, name: &str) -> bool {
+    let Type::Path(path) = ty else { return false };
+    path.qself.is_none() && path.path.segments.last().is_some_and(|last| last.ident == name)
 }
 
 /// A type that is a path.
@@ -141,6 +165,22 @@ fn named(ty: &Type, path: &Path, place: Place, refuse: &mut Refuse<'_>) {
             Place::Inside => format!("an archived value cannot be part of another type: write `{inner}`"),
         };
         refuse(tokens(path), message);
+    }
+    if is_context(ty) && place == Place::Argument {
+        let message = "a context belongs to its call: write `&Context` (a message of your own needs another name here)";
+        refuse(tokens(path), message.into());
+        return;
+    }
+    if last_is(bare(ty), "Streaming") {
+        let message = match (place, arguments::<1>(bare(ty), "Streaming").is_some()) {
+            (Place::Inside, _) => {
+                "a stream comes after a message and is no part of one: take it as an argument, or return `Streaming<T>` or `Result<Streaming<T>, E>`"
+            }
+            (_, false) => "write what the stream consists of: `Streaming<T>`",
+            (_, true) => "a method returns one stream: `Streaming<T>` or `Result<Streaming<T>, E>`",
+        };
+        refuse(tokens(path), message.into());
+        return;
     }
     if let Some(last) = path.segments.last() {
         match last.ident.to_string().as_str() {

@@ -4,7 +4,7 @@ use ipc_rpc::service;
 trait Store {
     #[rpc(nmae = "put")]
     fn put(&self);
-    #[rpc(oneway)]
+    #[rpc(one_way)]
     fn tell(&self);
     #[rpc]
     fn bare(&self);
