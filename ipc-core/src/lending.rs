@@ -207,6 +207,12 @@ impl<C: Holder> Pending<C> {
         unsafe { ManuallyDrop::take(&mut this.slot) }
     }
 
+    /// How the caller is reached.
+    #[inline]
+    pub fn holder(&self) -> &C {
+        &self.slot.caller
+    }
+
     /// Would [`Pending::wait`] return at once? It would if there is a reply, or the peer is gone, or the deadline that
     /// the request was sent with has passed.
     pub fn is_ready(&self) -> bool {
@@ -433,6 +439,12 @@ pub struct Answer<C: Holder> {
 }
 
 impl<C: Holder> Answer<C> {
+    /// How the caller is reached.
+    #[inline]
+    pub fn holder(&self) -> &C {
+        &self.slot.caller
+    }
+
     /// How the call ended, as the callee put it.
     #[inline]
     pub fn status(&self) -> u16 {
