@@ -55,6 +55,7 @@ type Pending<'a> = ipc_core::caller::Pending<&'a ipc_core::caller::Caller>;
 
 #[inline(never)]
 fn client_begins(stub: &Stub, a: u64, b: u64) -> Pending<'_> {
+    assert!(stub.is_plain());
     stub.begin::<_, (u64, u64)>(stub.caller(), 0, &(&a, &b), stub.limit()).expect("a call")
 }
 

@@ -79,8 +79,21 @@ pub enum CallError<E = Infallible> {
         /// The method.
         method: MethodName,
     },
-    /// Every block of the connection was in use until the time was over: too many calls at once, or too many replies held.
+    /// Too many calls at once; this one has not run and can be repeated later.
     Busy {
+        /// The method.
+        method: MethodName,
+        /// `true`: the server has as many calls of this client, or of all, as its `Limits` allow. `false`: every block of
+        /// the connection was in use, by calls or by replies that are held; calls that wait, waited until their time was over.
+        server: bool,
+    },
+    /// The call was made in a handler whose own call has been cancelled, and was not sent.
+    Cancelled {
+        /// The method.
+        method: MethodName,
+    },
+    /// The handler was ended before it had a result: it was dropped, or its server shut down.
+    Abandoned {
         /// The method.
         method: MethodName,
     },
@@ -107,6 +120,20 @@ pub enum CallError<E = Infallible> {
         /// What the server said about it.
         reason: Box<str>,
     },
+    /// The other side ended a stream of this call with an error.
+    Stream {
+        /// The method.
+        method: MethodName,
+        /// What it said.
+        reason: Box<str>,
+    },
+    /// An object could not be lent to the server for its callbacks; nothing was sent.
+    NotLent {
+        /// The service of the object.
+        service: &'static str,
+        /// Why.
+        reason: Box<str>,
+    },
     /// The reply is no valid value of the result type.
     Reply {
         /// The method.
@@ -131,11 +158,15 @@ impl<E> CallError<E> {
             CallError::Handler(_)
             | CallError::Panicked { .. }
             | CallError::MayHaveRun { .. }
+            | CallError::Abandoned { .. }
+            | CallError::Stream { .. }
             | CallError::Result { .. }
             | CallError::Reply { .. }
             | CallError::Protocol { .. } => true,
             CallError::NotStarted { .. }
             | CallError::Busy { .. }
+            | CallError::Cancelled { .. }
+            | CallError::NotLent { .. }
             | CallError::Incompatible(_)
             | CallError::Arguments { .. }
             | CallError::Rejected { .. } => false,
@@ -164,11 +195,15 @@ impl CallError {
             CallError::TimedOut { method, after, may_have_run } => CallError::TimedOut { method, after, may_have_run },
             CallError::NotStarted { method } => CallError::NotStarted { method },
             CallError::MayHaveRun { method } => CallError::MayHaveRun { method },
-            CallError::Busy { method } => CallError::Busy { method },
+            CallError::Busy { method, server } => CallError::Busy { method, server },
+            CallError::Cancelled { method } => CallError::Cancelled { method },
+            CallError::Abandoned { method } => CallError::Abandoned { method },
             CallError::Incompatible(mismatch) => CallError::Incompatible(mismatch),
             CallError::Arguments { method, error } => CallError::Arguments { method, error },
             CallError::Result { method, reason } => CallError::Result { method, reason },
             CallError::Rejected { method, reason } => CallError::Rejected { method, reason },
+            CallError::Stream { method, reason } => CallError::Stream { method, reason },
+            CallError::NotLent { service, reason } => CallError::NotLent { service, reason },
             CallError::Reply { method, error } => CallError::Reply { method, error },
             CallError::Protocol { method, error } => CallError::Protocol { method, error },
         }
@@ -192,10 +227,23 @@ impl<E: fmt::Display> fmt::Display for CallError<E> {
             CallError::MayHaveRun { method } => {
                 write!(f, "the server ended while it worked on {method}; whether it ran is unknown")
             }
-            CallError::Busy { method } => write!(
+            CallError::Busy { method, server: false } => write!(
                 f,
                 "{method} was not sent: every call block of the connection is in use; drop held replies, make fewer calls \
                  at once, or raise `ClientConfig::blocks`"
+            ),
+            CallError::Busy { method, server: true } => write!(
+                f,
+                "{method} was not run: the server works on as many calls as its `Limits` allow; repeat it later, or make \
+                 fewer calls at once"
+            ),
+            CallError::Cancelled { method } => write!(
+                f,
+                "{method} was not sent: it was called in a handler whose own call has been cancelled; return from the handler"
+            ),
+            CallError::Abandoned { method } => write!(
+                f,
+                "the handler of {method} was ended by its server before it had a result; it may have done part of its work"
             ),
             CallError::Incompatible(mismatch) if mismatch.difference.is_none() => mismatch.fmt(f),
             CallError::Incompatible(mismatch) => {
@@ -208,6 +256,10 @@ impl<E: fmt::Display> fmt::Display for CallError<E> {
             CallError::Result { method, reason } => write!(f, "the result of {method} could not be sent: {reason}"),
             CallError::Rejected { method, reason } => {
                 write!(f, "the server refused the request for {method}: {reason}")
+            }
+            CallError::Stream { method, reason } => write!(f, "the stream of {method} failed: {reason}"),
+            CallError::NotLent { service, reason } => {
+                write!(f, "an object of {service} could not be lent to the server: {reason}")
             }
             CallError::Reply { method, error } => write!(f, "the reply of {method} is invalid: {error}"),
             CallError::Protocol { method, error } => write!(f, "the connection broke in {method}: {error}"),
@@ -235,10 +287,13 @@ mod tests {
     #[test]
     fn texts_name_the_method_and_what_to_do() {
         let method = MethodName { service: "Search", method: "find" };
-        let texts: [(CallError, &str); 4] = [
+        let texts: [(CallError, &str); 7] = [
             (CallError::NotStarted { method }, "connect again"),
             (CallError::MayHaveRun { method }, "unknown"),
-            (CallError::Busy { method }, "ClientConfig::blocks"),
+            (CallError::Busy { method, server: false }, "ClientConfig::blocks"),
+            (CallError::Busy { method, server: true }, "repeat it later"),
+            (CallError::Cancelled { method }, "return from the handler"),
+            (CallError::Abandoned { method }, "may have done part"),
             (
                 CallError::TimedOut { method, after: Duration::from_millis(5), may_have_run: true },
                 "within 5ms; it may have run",

@@ -226,6 +226,8 @@ pub(crate) struct Connection {
     pub(crate) mismatches: Vec<Mismatch>,
     pub(crate) trust: Trust,
     pub(crate) path: PathBuf,
+    /// The object of the peer that its requests are for; 0: none.
+    pub(crate) target: u16,
     /// When the socket file of a server that is gone was last looked for.
     swept_at: AtomicU64,
 }
@@ -299,7 +301,7 @@ impl Connection {
                 let own = if who.uid == endpoint::user() { Trust::InPlace } else { Trust::Snapshot };
                 let trust = config.trust.unwrap_or(own);
                 let caller = Caller::new(segment, socket).map_err(io)?;
-                Ok(Connection { caller, service, numbers, mismatches, trust, path, swept_at: AtomicU64::new(0) })
+                Ok(Connection { caller, service, numbers, mismatches, trust, path, target: 0, swept_at: AtomicU64::new(0) })
             }
             Some(Answer::Version(there)) => Err(ConnectError::Version { path, here: PROTOCOL, there }),
             Some(Answer::Format(there)) => Err(ConnectError::Format { path, here: handshake::format_probe(), there }),

@@ -143,6 +143,8 @@
 #![deny(unsafe_code)]
 
 mod admitted;
+mod asynchronous;
+mod batch;
 mod call_error;
 mod callback;
 mod connect;
@@ -150,12 +152,15 @@ mod context;
 mod endpoint;
 mod handshake;
 mod message;
+mod outcome;
+mod pending;
 mod reply;
 mod router;
 mod server;
 mod service;
 mod status;
 mod stub;
+mod terms;
 pub mod testing;
 mod trust;
 
@@ -241,6 +246,7 @@ pub use ipc_derive::service;
 pub use message::{
     Archived, Argument, Elements, ElementsIter, EncodeError, Message, MessageError, MessageErrorKind, View,
 };
+pub use pending::{Pending, join_all};
 pub use reply::Reply;
 pub use server::{BindError, Limits, ServeError, Server, ServerBuilder, ServerHandle};
 pub use service::{Dispatch, Pair};

@@ -17,6 +17,9 @@ use crate::router::Client;
 use crate::status;
 use crate::trust::Reading;
 
+/// In errors, in place of a method: waiting for the server to be done with one-way requests.
+pub(crate) const FLUSH: u16 = u16::MAX;
+
 /// What a service is made of.
 #[derive(Debug)]
 pub struct ServiceDesc {

@@ -6,37 +6,34 @@
 
 use std::fmt;
 use std::ops::Deref;
+use std::ptr::NonNull;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ipc_core::caller::{Answer, Caller, Draft, Failure, Holder, Limit, NoBlock, Pending};
-use ipc_core::clock;
-use ipc_core::layout::{NOT_RUN, REPLIED};
+use ipc_core::layout::REPLIED;
 
-use crate::call_error::{CallError, MethodName};
+use crate::call_error::CallError;
 use crate::connect::{ClientConfig, ConnectError, Connection};
+use crate::context::{WITH_CONTEXT, Wire};
 use crate::handshake::NO_METHOD;
 use crate::message::private_exports::{Buffer, Grow, access, encode, owned, result_form};
-use crate::message::{Argument, EncodeError, Message, MessageError};
+use crate::message::{Argument, EncodeError, MAX_ALIGN, Message};
 use crate::reply::Reply;
 use crate::service::ServiceDesc;
-use crate::status;
+use crate::terms::{Special, Terms, Timeout};
 use crate::trust::{Snapshot, Trust};
 
-/// How long calls of a stub may take.
-#[derive(Debug, Clone, Copy)]
-enum Timeout {
-    /// As configured: measured from when a call stops being short.
-    Configured(Option<Duration>),
-    /// As asked for: measured from the start, and told to the server.
-    Asked(Duration),
-}
+/// The most 8-byte words of a context: what the tag of a block has room for.
+const MAX_CONTEXT: usize = (1 << 12) - 1;
 
-/// A client without types: a connection and how long its calls may take. Cheap to clone, usable from many threads.
+/// A client without types: a connection, and how its calls are made. Cheap to clone, usable from many threads.
 #[derive(Clone)]
 pub struct Stub {
-    connection: Arc<Connection>,
-    timeout: Timeout,
+    pub(crate) connection: Arc<Connection>,
+    pub(crate) timeout: Timeout,
+    /// Most stubs have none.
+    pub(crate) special: Option<Arc<Special>>,
 }
 
 impl fmt::Debug for Stub {
@@ -45,6 +42,7 @@ impl fmt::Debug for Stub {
             .field("service", &self.connection.service.name)
             .field("path", &self.connection.path)
             .field("timeout", &self.timeout)
+            .field("special", &self.special)
             .finish_non_exhaustive()
     }
 }
@@ -63,12 +61,15 @@ impl Stub {
     }
 
     pub(crate) fn over(connection: Connection, config: &ClientConfig) -> Stub {
-        Stub { connection: Arc::new(connection), timeout: Timeout::Configured(config.timeout) }
+        // What has a target takes the long way: the short one does not look.
+        let special = (connection.target != 0).then(Arc::default);
+        Stub { connection: Arc::new(connection), timeout: Timeout::Configured(config.timeout), special }
     }
 
-    /// The same connection with another limit for each call.
-    pub fn with_timeout(&self, timeout: Duration) -> Stub {
-        Stub { connection: self.connection.clone(), timeout: Timeout::Asked(timeout) }
+    /// The connection.
+    #[allow(dead_code)] // for streams and callbacks
+    pub(crate) fn connection(&self) -> &Arc<Connection> {
+        &self.connection
     }
 
     /// Calls a method whose result is an `R`.
@@ -77,6 +78,10 @@ impl Stub {
     /// [`CallError`].
     #[inline]
     pub fn call<A: Message, R: Message>(&self, method: u16, args: &impl Argument<A>) -> Result<R, CallError> {
+        if !self.is_plain() {
+            let answer = self.send_on_terms(&*self.connection.caller, method, args)?;
+            return self.connection.read::<R, _>(method, &answer);
+        }
         let limit = self.limit();
         let pending = self.begin(&*self.connection.caller, method, args, limit)?;
         self.end(method, pending, limit)
@@ -88,7 +93,8 @@ impl Stub {
     /// [`CallError`].
     #[inline]
     pub fn end<R: Message, C: Holder>(&self, method: u16, pending: Pending<C>, limit: Limit) -> Result<R, CallError> {
-        self.wait(method, pending, limit, |answer| self.read::<R, R, _>(method, &answer, owned::<R>))
+        let allowed = || self.allowed();
+        self.wait(method, pending, limit, allowed, |answer| self.connection.read::<R, _>(method, &answer))
     }
 
     /// Calls a method whose result is a `Result<R, E>`.
@@ -102,8 +108,7 @@ impl Stub {
         args: &impl Argument<A>,
     ) -> Result<R, CallError<E>> {
         let answer = self.send(&*self.connection.caller, method, args).map_err(CallError::widen)?;
-        let result = self.read::<Result<R, E>, Result<R, E>, _>(method, &answer, owned::<Result<R, E>>);
-        result.map_err(CallError::widen)?.map_err(CallError::Handler)
+        self.connection.read_result::<R, E, _>(method, &answer)
     }
 
     /// Calls a method whose result is an `R`, and leaves the reply where it lies.
@@ -112,13 +117,7 @@ impl Stub {
     /// [`CallError`].
     pub fn view<A: Message, R: Message>(&self, method: u16, args: &impl Argument<A>) -> Result<Reply<R>, CallError> {
         let answer = self.send(Shared(self.connection.clone()), method, args)?;
-        let held = self.hold(answer);
-        let (bytes, len) = held.bytes();
-        // SAFETY: readable as long as `held` lives; unchanged as the trust level has it.
-        let form = unsafe { access::<R>(bytes.as_ptr(), len) };
-        let form = std::ptr::from_ref(form.map_err(|error| self.invalid(method, error))?);
-        // SAFETY: `form` lies in the bytes that `held` keeps, and was checked.
-        Ok(unsafe { Reply::new(held, form) })
+        self.reply(method, answer)
     }
 
     /// Calls a method whose result is a `Result<R, E>`, and leaves an `Ok` where it lies.
@@ -131,11 +130,31 @@ impl Stub {
         args: &impl Argument<A>,
     ) -> Result<Reply<R>, CallError<E>> {
         let answer = self.send(Shared(self.connection.clone()), method, args).map_err(CallError::widen)?;
+        self.reply_result(method, answer)
+    }
+
+    /// An answer, left where it lies.
+    pub(crate) fn reply<R: Message>(&self, method: u16, answer: Answer<Shared>) -> Result<Reply<R>, CallError> {
+        let held = self.hold(answer);
+        let (bytes, len) = held.bytes();
+        // SAFETY: readable as long as `held` lives; unchanged as the trust level has it.
+        let form = unsafe { access::<R>(bytes.as_ptr(), len) };
+        let form = std::ptr::from_ref(form.map_err(|error| self.connection.invalid(method, error))?);
+        // SAFETY: `form` lies in the bytes that `held` keeps, and was checked.
+        Ok(unsafe { Reply::new(held, form) })
+    }
+
+    /// An answer with a result, left where it lies if it is an `Ok`.
+    pub(crate) fn reply_result<R: Message, E: Message>(
+        &self,
+        method: u16,
+        answer: Answer<Shared>,
+    ) -> Result<Reply<R>, CallError<E>> {
         let held = self.hold(answer);
         let (bytes, len) = held.bytes();
         // SAFETY: readable as long as `held` lives; unchanged as the trust level has it.
         let form = unsafe { access::<Result<R, E>>(bytes.as_ptr(), len) };
-        let form = form.map_err(|error| self.invalid(method, error).widen())?;
+        let form = form.map_err(|error| self.connection.invalid(method, error).widen())?;
         match result_form::<R, E>(form) {
             Ok(form) => {
                 let form = std::ptr::from_ref(form);
@@ -144,7 +163,7 @@ impl Stub {
             }
             Err(form) => match owned::<E>(form) {
                 Ok(error) => Err(CallError::Handler(error)),
-                Err(error) => Err(self.invalid(method, error).widen()),
+                Err(error) => Err(self.connection.invalid(method, error).widen()),
             },
         }
     }
@@ -157,19 +176,26 @@ impl Stub {
         method: u16,
         args: &impl Argument<A>,
     ) -> Result<Answer<C>, CallError> {
+        if !self.is_plain() {
+            return self.send_on_terms(caller, method, args);
+        }
         let limit = self.limit();
         let pending = self.begin(caller, method, args, limit)?;
-        self.wait(method, pending, limit, Ok)
+        self.wait(method, pending, limit, || self.allowed(), Ok)
     }
 
-    /// How long the call that begins now may take.
-    #[inline]
-    pub fn limit(&self) -> Limit {
-        match self.timeout {
-            Timeout::Configured(None) => Limit::None,
-            Timeout::Configured(Some(timeout)) => Limit::Lazy(timeout),
-            Timeout::Asked(timeout) => Limit::Until(clock::after(timeout)),
-        }
+    /// As `send`, for calls that have more than a time limit.
+    #[cold]
+    #[inline(never)]
+    fn send_on_terms<C: Holder, A: Message>(
+        &self,
+        caller: C,
+        method: u16,
+        args: &impl Argument<A>,
+    ) -> Result<Answer<C>, CallError> {
+        let terms = self.terms(method)?;
+        let pending = self.begin_on(caller, method, args, &terms)?;
+        self.wait(method, pending, terms.limit, || terms.allowed, Ok)
     }
 
     /// The connection's calling side.
@@ -177,7 +203,7 @@ impl Stub {
         &self.connection.caller
     }
 
-    /// First half of a call: a block, the arguments in it, one swap.
+    /// First half of a plain call: a block, the arguments in it, one swap.
     ///
     /// # Errors
     /// [`CallError`]; nothing was sent.
@@ -189,58 +215,96 @@ impl Stub {
         args: &impl Argument<A>,
         limit: Limit,
     ) -> Result<Pending<C>, CallError> {
-        let number = self.connection.numbers.get(usize::from(method)).copied().unwrap_or(NO_METHOD);
-        if number == NO_METHOD {
-            return Err(self.incompatible(method));
-        }
+        let number = self.number(method)?;
         let mut draft = match Caller::draft(caller, limit) {
             Ok(draft) => draft,
             Err(why) => return Err(self.not_sent(method, why)),
         };
-        let (data, len) = draft.buffer();
-        // SAFETY: the buffer is this draft's until it is submitted or grown.
-        let encoded = unsafe { encode::<A>(args, Buffer { data, len }, &mut GrowDraft(&mut draft)) };
-        let len = match encoded {
+        match write(&mut draft, args) {
+            Ok(len) => Ok(draft.submit(number, len, limit)),
+            Err(error) => Err(self.not_encoded(method, error)),
+        }
+    }
+
+    /// First half of any call.
+    ///
+    /// # Errors
+    /// [`CallError`]; nothing was sent.
+    pub(crate) fn begin_on<C: Holder, A: Message>(
+        &self,
+        caller: C,
+        method: u16,
+        args: &impl Argument<A>,
+        terms: &Terms,
+    ) -> Result<Pending<C>, CallError> {
+        match Caller::draft(caller, terms.limit) {
+            Ok(draft) => self.submit(draft, method, args, terms),
+            Err(why) => Err(self.not_sent(method, why)),
+        }
+    }
+
+    /// The method's number on this connection.
+    #[inline]
+    pub(crate) fn number(&self, method: u16) -> Result<u16, CallError> {
+        let number = self.connection.numbers.get(usize::from(method)).copied().unwrap_or(NO_METHOD);
+        if number == NO_METHOD { Err(self.incompatible(method)) } else { Ok(number) }
+    }
+
+    /// Writes the arguments into a block and lends it.
+    #[inline]
+    pub(crate) fn submit<C: Holder, A: Message>(
+        &self,
+        mut draft: Draft<C>,
+        method: u16,
+        args: &impl Argument<A>,
+        terms: &Terms,
+    ) -> Result<Pending<C>, CallError> {
+        let number = self.number(method)?;
+        let len = match write(&mut draft, args) {
             Ok(len) => len,
-            Err(error) => return Err(CallError::Arguments { method: self.name(method), error }),
+            Err(error) => return Err(self.not_encoded(method, error)),
         };
-        Ok(draft.submit(number, len, limit))
+        if terms.target == 0 && self.is_plain() {
+            return Ok(draft.submit(number, len, terms.limit));
+        }
+        self.submit_special(draft, number, len, method, terms)
+    }
+
+    /// Lends a block that has arguments of `len` bytes, with what else the request has.
+    #[inline(never)]
+    fn submit_special<C: Holder>(
+        &self,
+        mut draft: Draft<C>,
+        mut number: u16,
+        mut len: usize,
+        method: u16,
+        terms: &Terms,
+    ) -> Result<Pending<C>, CallError> {
+        let mut extra = 0;
+        if let Some(added) = self.origin(|trace, metadata| append(&mut draft, len, &(trace, metadata))) {
+            (len, extra) = added.map_err(|error| self.not_encoded(method, error))?;
+            number |= WITH_CONTEXT;
+        }
+        draft.address(terms.target, extra);
+        let quiet = self.special.as_ref().and_then(|special| special.batch.as_ref()).is_some_and(|b| b.is_open());
+        Ok(if quiet { draft.submit_quietly(number, len, terms.limit) } else { draft.submit(number, len, terms.limit) })
     }
 
     #[inline(always)]
-    fn wait<C: Holder, T>(
+    pub(crate) fn wait<C: Holder, T>(
         &self,
         method: u16,
         pending: Pending<C>,
         limit: Limit,
+        allowed: impl Fn() -> Duration,
         then: impl FnOnce(Answer<C>) -> Result<T, CallError>,
     ) -> Result<T, CallError> {
         let answered = |answer: Answer<C>| {
-            if answer.status() == REPLIED { then(answer) } else { Err(self.not_replied(method, &answer)) }
+            let replied = answer.status() == REPLIED;
+            if replied { then(answer) } else { Err(self.connection.not_replied(method, &answer, allowed())) }
         };
-        pending.wait_then(limit, answered, |failure| Err(self.failed(method, failure)))
-    }
-
-    /// Reads an owned value out of a reply.
-    #[inline]
-    fn read<R: Message, T, C: Holder>(
-        &self,
-        method: u16,
-        answer: &Answer<C>,
-        read: impl FnOnce(&R::Form) -> Result<T, MessageError>,
-    ) -> Result<T, CallError> {
-        let (bytes, len) = answer.bytes();
-        if self.connection.trust == Trust::InPlace {
-            // SAFETY: the bytes are this answer's; the server is trusted not to change them.
-            let form = unsafe { access::<R>(bytes.as_ptr(), len) };
-            return form.and_then(read).map_err(|error| self.invalid(method, error));
-        }
-        // SAFETY: the bytes are this answer's.
-        let copy = unsafe { Snapshot::copy(bytes, len) };
-        let (bytes, len) = copy.bytes();
-        // SAFETY: the bytes are a private copy.
-        let form = unsafe { access::<R>(bytes.as_ptr(), len) };
-        form.and_then(read).map_err(|error| self.invalid(method, error))
+        let failed = |failure| Err(self.connection.failed(method, failure, allowed()));
+        pending.wait_then(limit, answered, failed)
     }
 
     /// The memory of a reply that is kept.
@@ -253,73 +317,37 @@ impl Stub {
         Held::Copied(unsafe { Snapshot::copy(bytes, len) })
     }
 
-    fn name(&self, method: u16) -> MethodName {
-        let service = self.connection.service;
-        let method = service.methods.get(usize::from(method)).map_or("?", |m| m.name);
-        MethodName { service: service.name, method }
-    }
-
     #[cold]
     fn incompatible(&self, method: u16) -> CallError {
-        let name = self.name(method);
+        let name = self.connection.name(method);
         let mismatch = self.connection.mismatches.iter().find(|m| m.method == name);
         let mismatch = mismatch.cloned().unwrap_or(crate::handshake::Mismatch { method: name, difference: None });
         CallError::Incompatible(Box::new(mismatch))
     }
 
     #[cold]
-    fn invalid(&self, method: u16, error: MessageError) -> CallError {
-        CallError::Reply { method: self.name(method), error }
-    }
-
-    #[cold]
-    fn not_sent(&self, method: u16, why: NoBlock) -> CallError {
+    pub(crate) fn not_sent(&self, method: u16, why: NoBlock) -> CallError {
         match why {
-            NoBlock::Busy => CallError::Busy { method: self.name(method) },
-            _ => self.failed(method, Failure::NotStarted),
+            NoBlock::Busy => CallError::Busy { method: self.connection.name(method), server: false },
+            _ => self.connection.failed(method, Failure::NotStarted, Duration::ZERO),
         }
     }
 
     #[cold]
-    fn failed(&self, method: u16, failure: Failure) -> CallError {
-        let method = self.name(method);
-        if !matches!(failure, Failure::TimedOut) {
-            self.connection.sweep();
-        }
-        match failure {
-            Failure::TimedOut => CallError::TimedOut { method, after: self.allowed(), may_have_run: true },
-            Failure::NotStarted => CallError::NotStarted { method },
-            Failure::Corrupt(error) => CallError::Protocol { method, error },
-            _ => CallError::MayHaveRun { method },
-        }
-    }
-
-    fn allowed(&self) -> Duration {
-        match self.timeout {
-            Timeout::Configured(limit) => limit.unwrap_or(Duration::MAX),
-            Timeout::Asked(limit) => limit,
-        }
-    }
-
-    #[cold]
-    fn not_replied<C: Holder>(&self, method: u16, answer: &Answer<C>) -> CallError {
-        let (bytes, len) = answer.bytes();
-        // SAFETY: the bytes are this answer's; a text is at most some thousand bytes, more is not looked at.
-        let copy = unsafe { Snapshot::copy(bytes, len.min(4096)) };
-        let (bytes, len) = copy.bytes();
-        // SAFETY: a private copy of `len` bytes.
-        let text = String::from_utf8_lossy(unsafe { std::slice::from_raw_parts(bytes.as_ptr(), len) });
-        let (method, text) = (self.name(method), Box::<str>::from(text));
-        match answer.status() {
-            NOT_RUN => CallError::TimedOut { method, after: self.allowed(), may_have_run: false },
-            status::PANICKED => CallError::Panicked { method, message: text },
-            status::RESULT => CallError::Result { method, reason: text },
-            _ => CallError::Rejected { method, reason: text },
-        }
+    fn not_encoded(&self, method: u16, error: EncodeError) -> CallError {
+        CallError::Arguments { method: self.connection.name(method), error }
     }
 }
 
-struct GrowDraft<'a, C: Holder>(&'a mut Draft<C>);
+/// Writes arguments into a draft; gives their length.
+#[inline(always)]
+pub(crate) fn write<C: Holder, A: Message>(draft: &mut Draft<C>, args: &impl Argument<A>) -> Result<usize, EncodeError> {
+    let (data, len) = draft.buffer();
+    // SAFETY: the buffer is this draft's until it is submitted or grown.
+    unsafe { encode::<A>(args, Buffer { data, len }, &mut GrowDraft(draft)) }
+}
+
+pub(crate) struct GrowDraft<'a, C: Holder>(pub(crate) &'a mut Draft<C>);
 
 // SAFETY: `Draft::grow` gives writable memory of at least `needed` bytes, at an address that is 8 modulo 16 as that of every
 // draft is, with the first `used` bytes in place.
@@ -332,9 +360,58 @@ unsafe impl<C: Holder> Grow for GrowDraft<'_, C> {
     }
 }
 
-/// A connection that a held reply keeps open.
+/// Writes a context behind the `len` bytes of arguments in a draft; gives the length of both and the tag's word for it. The
+/// context starts at a multiple of 16 and, as its length is a multiple of 8, ends the request: its root is found there, and
+/// the arguments' root is found by the number of bytes that were skipped.
+fn append<C: Holder>(
+    draft: &mut Draft<C>,
+    len: usize,
+    context: &impl Argument<Wire>,
+) -> Result<(usize, u16), EncodeError> {
+    let start = len.next_multiple_of(MAX_ALIGN);
+    let mut behind = GrowBehind { draft, start };
+    if behind.room().len == 0 {
+        behind.grow(0, 1)?;
+    }
+    let Buffer { data, len: room } = behind.room();
+    let skipped = data.as_ptr().wrapping_sub(start - len);
+    // SAFETY: the draft's memory has more than `start` bytes, and those from `len` on hold nothing.
+    unsafe { skipped.write_bytes(0, start - len) };
+    // SAFETY: the buffer is the draft's memory from `start` on, until it is grown.
+    let words = unsafe { encode::<Wire>(context, Buffer { data, len: room }, &mut behind) }? / 8;
+    if words > MAX_CONTEXT {
+        return Err(EncodeError::TooLarge { limit: MAX_CONTEXT * 8 });
+    }
+    Ok((start + words * 8, (words << 4 | (start - len)) as u16))
+}
+
+/// The memory of a draft from `start` on.
+struct GrowBehind<'a, C: Holder> {
+    draft: &'a mut Draft<C>,
+    start: usize,
+}
+
+impl<C: Holder> GrowBehind<'_, C> {
+    fn room(&self) -> Buffer {
+        let (data, len) = self.draft.buffer();
+        let data = data.as_ptr().wrapping_add(self.start);
+        Buffer { data: NonNull::new(data).unwrap_or(NonNull::dangling()), len: len.saturating_sub(self.start) }
+    }
+}
+
+// SAFETY: as for a whole draft; `start` is a multiple of 16, so the rest of one begins at the same address modulo 16.
+unsafe impl<C: Holder> Grow for GrowBehind<'_, C> {
+    fn grow(&mut self, used: usize, needed: usize) -> Result<Buffer, EncodeError> {
+        match self.draft.grow(self.start + used, self.start + needed) {
+            Ok(_) => Ok(self.room()),
+            Err(_) => Err(EncodeError::OutOfMemory { needed }),
+        }
+    }
+}
+
+/// A connection that a call or a held reply keeps open.
 #[derive(Debug, Clone)]
-pub(crate) struct Shared(Arc<Connection>);
+pub(crate) struct Shared(pub(crate) Arc<Connection>);
 
 // SAFETY: it is always to the caller of the one connection, which it keeps.
 unsafe impl Holder for Shared {}

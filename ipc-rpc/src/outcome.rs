@@ -1,0 +1,112 @@
+//! What an answer, or none, means to who called.
+//!
+//! # Safety
+//! Reads replies in the memory of a call block.
+#![allow(unsafe_code)]
+
+use std::time::Duration;
+
+use ipc_core::caller::{Answer, Failure, Holder};
+use ipc_core::layout::{ABANDONED, NOT_RUN};
+
+use crate::call_error::{CallError, MethodName};
+use crate::connect::Connection;
+use crate::message::private_exports::{access, owned};
+use crate::message::{Message, MessageError};
+use crate::service::{FLUSH, ServiceDesc};
+use crate::status;
+use crate::trust::{Snapshot, Trust};
+
+impl ServiceDesc {
+    /// What one of its methods is called.
+    pub(crate) fn method(&self, method: u16) -> MethodName {
+        let method = match self.methods.get(usize::from(method)) {
+            Some(method) => method.name,
+            None if method == FLUSH => "flush",
+            None => "?",
+        };
+        MethodName { service: self.name, method }
+    }
+}
+
+impl CallError {
+    /// The error for a failure in the time that was `allowed`.
+    #[cold]
+    pub(crate) fn without_answer(method: MethodName, failure: Failure, allowed: Duration) -> CallError {
+        match failure {
+            Failure::TimedOut => CallError::TimedOut { method, after: allowed, may_have_run: true },
+            Failure::NotStarted => CallError::NotStarted { method },
+            Failure::Corrupt(error) => CallError::Protocol { method, error },
+            _ => CallError::MayHaveRun { method },
+        }
+    }
+}
+
+impl Connection {
+    /// The owned `R` of a reply.
+    #[inline]
+    pub(crate) fn read<R: Message, C: Holder>(&self, method: u16, answer: &Answer<C>) -> Result<R, CallError> {
+        let (bytes, len) = answer.bytes();
+        if self.trust == Trust::InPlace {
+            // SAFETY: the bytes are this answer's; the server is trusted not to change them.
+            let form = unsafe { access::<R>(bytes.as_ptr(), len) };
+            return form.and_then(owned::<R>).map_err(|error| self.invalid(method, error));
+        }
+        // SAFETY: the bytes are this answer's.
+        let copy = unsafe { Snapshot::copy(bytes, len) };
+        let (bytes, len) = copy.bytes();
+        // SAFETY: the bytes are a private copy.
+        let form = unsafe { access::<R>(bytes.as_ptr(), len) };
+        form.and_then(owned::<R>).map_err(|error| self.invalid(method, error))
+    }
+
+    /// The owned `Result<R, E>` of a reply, its error as the handler's.
+    #[inline]
+    pub(crate) fn read_result<R: Message, E: Message, C: Holder>(
+        &self,
+        method: u16,
+        answer: &Answer<C>,
+    ) -> Result<R, CallError<E>> {
+        let result = self.read::<Result<R, E>, _>(method, answer);
+        result.map_err(CallError::widen)?.map_err(CallError::Handler)
+    }
+
+    pub(crate) fn name(&self, method: u16) -> MethodName {
+        self.service.method(method)
+    }
+
+    /// The reply is no value of its type.
+    #[cold]
+    pub(crate) fn invalid(&self, method: u16, error: MessageError) -> CallError {
+        CallError::Reply { method: self.name(method), error }
+    }
+
+    /// No answer came within the time that was `allowed`.
+    #[cold]
+    pub(crate) fn failed(&self, method: u16, failure: Failure, allowed: Duration) -> CallError {
+        if !matches!(failure, Failure::TimedOut) {
+            self.sweep();
+        }
+        CallError::without_answer(self.name(method), failure, allowed)
+    }
+
+    /// The answer is no reply, but says why there is none.
+    #[cold]
+    pub(crate) fn not_replied<C: Holder>(&self, method: u16, answer: &Answer<C>, allowed: Duration) -> CallError {
+        let (bytes, len) = answer.bytes();
+        // SAFETY: the bytes are this answer's; a text is at most some thousand bytes, more is not looked at.
+        let copy = unsafe { Snapshot::copy(bytes, len.min(4096)) };
+        let (bytes, len) = copy.bytes();
+        // SAFETY: a private copy of `len` bytes.
+        let text = String::from_utf8_lossy(unsafe { std::slice::from_raw_parts(bytes.as_ptr(), len) });
+        let (method, text) = (self.name(method), Box::<str>::from(text));
+        match answer.status() {
+            NOT_RUN => CallError::TimedOut { method, after: allowed, may_have_run: false },
+            ABANDONED => CallError::Abandoned { method },
+            status::PANICKED => CallError::Panicked { method, message: text },
+            status::RESULT => CallError::Result { method, reason: text },
+            status::BUSY => CallError::Busy { method, server: true },
+            _ => CallError::Rejected { method, reason: text },
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! What a call inherits: how long it may take, what it tells the server about its origin, and whether the server is told at
+//! once.
+//!
+//! # The plain call
+//! Most calls have nothing but a time limit, and go a way of their own: [`Stub::is_plain`] tells by one pointer of the stub and
+//! one flag of the thread.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipc_core::caller::Limit;
+use ipc_core::clock;
+
+use crate::batch::Batch;
+use crate::call_error::CallError;
+use crate::context::{self, Context, Metadata, TraceId};
+use crate::stub::Stub;
+
+/// How long calls of a stub may take.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Timeout {
+    /// As configured: measured from when a call stops being short.
+    Configured(Option<Duration>),
+    /// As asked for: measured from the start, and told to the server.
+    Asked(Duration),
+}
+
+/// What a stub has besides a connection and a time limit.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Special {
+    /// In place of the handler's that a call is made in.
+    context: Option<Context>,
+    /// Sent besides the context's, and instead of an entry of the same key there.
+    metadata: Metadata,
+    trace: Option<TraceId>,
+    pub(crate) batch: Option<Arc<Batch>>,
+}
+
+/// The terms of one call.
+#[derive(Debug, Clone, Copy)]
+pub struct Terms {
+    /// How long it may take.
+    pub limit: Limit,
+    /// The same, from its start.
+    pub(crate) allowed: Duration,
+    /// Which stream or callback object the request is for; 0: none.
+    pub target: u16,
+}
+
+impl Stub {
+    /// The same connection with another limit for each call.
+    pub fn with_timeout(&self, timeout: Duration) -> Stub {
+        Stub { timeout: Timeout::Asked(timeout), ..self.clone() }
+    }
+
+    /// The same connection, with calls that are part of what `context` belongs to.
+    pub fn with_context(&self, context: &Context) -> Stub {
+        self.with_special(|special| special.context = Some(context.clone()))
+    }
+
+    /// The same connection, with calls that carry one more entry of metadata.
+    pub fn with_metadata(&self, key: impl Into<String>, value: impl Into<String>) -> Stub {
+        self.with_special(|special| {
+            special.metadata.insert(key.into(), value.into());
+        })
+    }
+
+    /// The same connection, with calls that are part of a trace.
+    pub fn with_trace(&self, trace: TraceId) -> Stub {
+        self.with_special(|special| special.trace = Some(trace))
+    }
+
+    pub(crate) fn with_special(&self, change: impl FnOnce(&mut Special)) -> Stub {
+        let mut special = self.special.as_deref().cloned().unwrap_or_default();
+        change(&mut special);
+        Stub { special: Some(Arc::new(special)), ..self.clone() }
+    }
+
+    /// Has a call that begins now nothing but a time limit?
+    #[inline(always)]
+    pub fn is_plain(&self) -> bool {
+        self.special.is_none() && !context::is_current()
+    }
+
+    /// The terms of the call that begins now.
+    ///
+    /// # Errors
+    /// [`CallError`]: there is no point in beginning it, since the call that it would be part of is over.
+    pub fn terms(&self, method: u16) -> Result<Terms, CallError> {
+        let mut terms = Terms { limit: self.limit(), allowed: self.allowed(), target: self.connection.target };
+        if self.is_plain() {
+            return Ok(terms);
+        }
+        let Some(context) = self.context() else { return Ok(terms) };
+        if let Some(deadline) = context.deadline_nanos() {
+            let now = clock::now();
+            if deadline <= now {
+                let method = self.connection.name(method);
+                return Err(CallError::TimedOut { method, after: Duration::ZERO, may_have_run: false });
+            }
+            let own = match terms.limit {
+                Limit::None => u64::MAX,
+                Limit::Lazy(timeout) => now.saturating_add(clock::nanoseconds(timeout)),
+                Limit::Until(deadline) => deadline,
+            };
+            terms.limit = Limit::Until(own.min(deadline));
+            if deadline < own {
+                terms.allowed = Duration::from_nanos(deadline - now);
+            }
+        }
+        if context.is_cancelled() {
+            return Err(CallError::Cancelled { method: self.connection.name(method) });
+        }
+        Ok(terms)
+    }
+
+    /// How long a call that begins now may take, if it inherits nothing.
+    #[inline]
+    pub fn limit(&self) -> Limit {
+        match self.timeout {
+            Timeout::Configured(None) => Limit::None,
+            Timeout::Configured(Some(timeout)) => Limit::Lazy(timeout),
+            Timeout::Asked(timeout) => Limit::Until(clock::after(timeout)),
+        }
+    }
+
+    /// That time from the start of the call.
+    pub(crate) fn allowed(&self) -> Duration {
+        match self.timeout {
+            Timeout::Configured(limit) => limit.unwrap_or(Duration::MAX),
+            Timeout::Asked(limit) => limit,
+        }
+    }
+
+    /// What calls of this stub are part of.
+    fn context(&self) -> Option<Context> {
+        let given = self.special.as_ref().and_then(|special| special.context.clone());
+        given.or_else(Context::current)
+    }
+
+    /// What a call that begins now tells the server about its origin: trace and metadata, to be put on the wire by `send`.
+    pub(crate) fn origin<T>(&self, send: impl FnOnce(Option<(u64, u64)>, &[(&str, &str)]) -> T) -> Option<T> {
+        let context = self.context();
+        let own = self.special.as_deref();
+        let trace = own.and_then(|own| own.trace).or_else(|| context.as_ref().and_then(Context::trace_id));
+        let mut entries: Vec<(&str, &str)> = own.into_iter().flat_map(|own| own.metadata.iter()).collect();
+        if let Some(context) = &context {
+            let inherited = context.metadata().iter();
+            entries.extend(inherited.filter(|(key, _)| own.is_none_or(|own| own.metadata.get(key).is_none())));
+        }
+        let trace = trace.map(TraceId::as_u128).map(|id| ((id >> 64) as u64, id as u64));
+        (trace.is_some() || !entries.is_empty()).then(|| send(trace, &entries))
+    }
+}
