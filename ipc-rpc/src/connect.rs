@@ -301,7 +301,16 @@ impl Connection {
                 let own = if who.uid == endpoint::user() { Trust::InPlace } else { Trust::Snapshot };
                 let trust = config.trust.unwrap_or(own);
                 let caller = Caller::new(segment, socket).map_err(io)?;
-                Ok(Connection { caller, service, numbers, mismatches, trust, path, target: 0, swept_at: AtomicU64::new(0) })
+                Ok(Connection {
+                    caller,
+                    service,
+                    numbers,
+                    mismatches,
+                    trust,
+                    path,
+                    target: 0,
+                    swept_at: AtomicU64::new(0),
+                })
             }
             Some(Answer::Version(there)) => Err(ConnectError::Version { path, here: PROTOCOL, there }),
             Some(Answer::Format(there)) => Err(ConnectError::Format { path, here: handshake::format_probe(), there }),

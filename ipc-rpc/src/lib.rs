@@ -269,7 +269,7 @@ pub mod __private {
     pub use crate::mode::{Owned, Viewing};
     pub use crate::service::{Dispatch, Incoming, MethodDesc, Pair, ParamDesc, Refused, Replied, ServiceDesc};
     pub use crate::stub::Stub;
-    pub use crate::{CallError, ClientConfig, ConnectError, Context, Reply};
+    pub use crate::{CallError, ClientConfig, ConnectError, Context, Metadata, Pending, Reply, TraceId};
 
     /// Reads a packet as the first one of a client, then as the answer of a server; for fuzzing. Says which it could be.
     pub fn read_packet(packet: &[u8], service: &'static ServiceDesc) -> (bool, bool) {

@@ -234,11 +234,7 @@ impl Stub {
     /// # Errors
     /// [`CallError`]: it was not sent; [`CallError::Busy`] if there is no free block right now.
     #[inline]
-    pub fn start<A: Message, R: Message>(
-        &self,
-        method: u16,
-        args: &impl Argument<A>,
-    ) -> Result<Pending<R>, CallError> {
+    pub fn start<A: Message, R: Message>(&self, method: u16, args: &impl Argument<A>) -> Result<Pending<R>, CallError> {
         self.start_reading(method, args, |connection, method, answer| connection.read::<R, _>(method, answer))
     }
 

@@ -341,7 +341,10 @@ impl Stub {
 
 /// Writes arguments into a draft; gives their length.
 #[inline(always)]
-pub(crate) fn write<C: Holder, A: Message>(draft: &mut Draft<C>, args: &impl Argument<A>) -> Result<usize, EncodeError> {
+pub(crate) fn write<C: Holder, A: Message>(
+    draft: &mut Draft<C>,
+    args: &impl Argument<A>,
+) -> Result<usize, EncodeError> {
     let (data, len) = draft.buffer();
     // SAFETY: the buffer is this draft's until it is submitted or grown.
     unsafe { encode::<A>(args, Buffer { data, len }, &mut GrowDraft(draft)) }

@@ -343,7 +343,9 @@ fn any_end_at_any_time_leaves_nothing() {
             6 => {
                 if let Some(call) = calls.pop() {
                     let result = call.wait();
-                    assert!(matches!(&result, Ok(n) if *n <= round) || matches!(result, Err(CallError::TimedOut { .. })));
+                    assert!(
+                        matches!(&result, Ok(n) if *n <= round) || matches!(result, Err(CallError::TimedOut { .. }))
+                    );
                 }
             }
             7 => {
