@@ -66,7 +66,7 @@ impl Stub {
     }
 
     /// The path of a call as far as the reply's bytes.
-    async fn send_async<C: Holder, A: Message>(
+    async fn send_async<C: Holder + Unpin, A: Message>(
         &self,
         caller: C,
         method: u16,
@@ -82,7 +82,7 @@ impl Stub {
     ///
     /// # Errors
     /// [`CallError`]; nothing was sent.
-    pub(crate) async fn begin_async<C: Holder, A: Message>(
+    pub(crate) async fn begin_async<C: Holder + Unpin, A: Message>(
         &self,
         caller: C,
         method: u16,
