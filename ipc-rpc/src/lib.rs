@@ -150,6 +150,7 @@ mod callback;
 mod connect;
 mod context;
 mod endpoint;
+mod expected;
 mod handshake;
 mod message;
 mod outcome;
@@ -182,6 +183,9 @@ pub mod mode {
     /// Methods return [`Reply`](crate::Reply)s that are read where they lie.
     #[derive(Debug, Clone, Copy)]
     pub struct Viewing;
+    /// Methods return [`Pending`](crate::Pending) calls, before there is a reply.
+    #[derive(Debug, Clone, Copy)]
+    pub struct Starting;
 }
 
 pub use call_error::{CallError, MethodName};
@@ -265,8 +269,9 @@ pub mod __private {
 
     pub use crate::admitted::Admitted;
     pub use crate::callback::{Callback, Handle, Lent, handle_desc};
+    pub use crate::expected::as_context;
     pub use crate::message::private_exports::*;
-    pub use crate::mode::{Owned, Viewing};
+    pub use crate::mode::{Owned, Starting, Viewing};
     pub use crate::service::{Dispatch, Incoming, MethodDesc, Pair, ParamDesc, Refused, Replied, ServiceDesc};
     pub use crate::stub::Stub;
     pub use crate::{CallError, ClientConfig, ConnectError, Context, Metadata, Pending, Reply, TraceId};

@@ -30,6 +30,39 @@ impl<M> CalcClient<M> {
             mode: ::ipc_rpc::__private::core::marker::PhantomData,
         }
     }
+    /// A client of the same connection whose calls belong to the one that `context` is of: they have its
+    /// deadline, metadata and trace, and end with it.
+    #[must_use]
+    pub fn with_context(&self, context: &::ipc_rpc::__private::Context) -> Self {
+        Self {
+            stub: ::ipc_rpc::__private::Stub::with_context(&self.stub, context),
+            mode: ::ipc_rpc::__private::core::marker::PhantomData,
+        }
+    }
+    /// A client of the same connection whose calls tell the handler that `key` is `value`.
+    #[must_use]
+    pub fn with_metadata(
+        &self,
+        key: impl ::ipc_rpc::__private::core::convert::Into<
+            ::ipc_rpc::__private::String,
+        >,
+        value: impl ::ipc_rpc::__private::core::convert::Into<
+            ::ipc_rpc::__private::String,
+        >,
+    ) -> Self {
+        Self {
+            stub: ::ipc_rpc::__private::Stub::with_metadata(&self.stub, key, value),
+            mode: ::ipc_rpc::__private::core::marker::PhantomData,
+        }
+    }
+    /// A client of the same connection whose calls belong to this trace.
+    #[must_use]
+    pub fn with_trace(&self, trace: ::ipc_rpc::__private::TraceId) -> Self {
+        Self {
+            stub: ::ipc_rpc::__private::Stub::with_trace(&self.stub, trace),
+            mode: ::ipc_rpc::__private::core::marker::PhantomData,
+        }
+    }
 }
 impl CalcClient<::ipc_rpc::__private::Owned> {
     /// A client of the same connection whose calls return replies that are read where they lie.
@@ -39,6 +72,58 @@ impl CalcClient<::ipc_rpc::__private::Owned> {
             stub: ::ipc_rpc::__private::core::clone::Clone::clone(&self.stub),
             mode: ::ipc_rpc::__private::core::marker::PhantomData,
         }
+    }
+    /// A client of the same connection whose calls return before the reply is there, which can be waited for or
+    /// awaited: many calls can be on their way.
+    #[must_use]
+    pub fn start(&self) -> CalcClient<::ipc_rpc::__private::Starting> {
+        CalcClient {
+            stub: ::ipc_rpc::__private::core::clone::Clone::clone(&self.stub),
+            mode: ::ipc_rpc::__private::core::marker::PhantomData,
+        }
+    }
+    /// Starts the calls that `calls` makes, and notifies the server once, when it returns.
+    pub fn batch<R>(
+        &self,
+        calls: impl ::ipc_rpc::__private::core::ops::FnOnce(
+            &CalcClient<::ipc_rpc::__private::Starting>,
+        ) -> R,
+    ) -> R {
+        ::ipc_rpc::__private::Stub::batch(
+            &self.stub,
+            |stub| calls(
+                &CalcClient {
+                    stub,
+                    mode: ::ipc_rpc::__private::core::marker::PhantomData,
+                },
+            ),
+        )
+    }
+    /// Waits until the server has run all one-way calls that were made on this connection.
+    ///
+    /// # Errors
+    ///
+    /// When that takes too long, or when the connection ends before.
+    pub fn flush(
+        &self,
+    ) -> ::ipc_rpc::__private::core::result::Result<
+        (),
+        ::ipc_rpc::__private::CallError,
+    > {
+        ::ipc_rpc::__private::Stub::flush(&self.stub)
+    }
+    /// Waits as [`flush`](Self::flush) does, without blocking the thread.
+    ///
+    /// # Errors
+    ///
+    /// The same as [`flush`](Self::flush).
+    pub async fn flush_async(
+        &self,
+    ) -> ::ipc_rpc::__private::core::result::Result<
+        (),
+        ::ipc_rpc::__private::CallError,
+    > {
+        ::ipc_rpc::__private::Stub::flush_async(&self.stub).await
     }
 }
 impl<M> ::ipc_rpc::__private::core::clone::Clone for CalcClient<M> {
@@ -329,6 +414,62 @@ const _: () = {
             ::ipc_rpc::__private::CallError,
         > {
             ::ipc_rpc::__private::Stub::view::<
+                (::ipc_rpc::__private::String, Query),
+                (),
+            >(&self.stub, __Method::r#match, &(text, query))
+        }
+    }
+    impl CalcClient<::ipc_rpc::__private::Starting> {
+        /// The sum of `a` and `b`.
+        #[inline]
+        pub fn add(
+            &self,
+            a: u64,
+            b: u64,
+        ) -> ::ipc_rpc::__private::core::result::Result<
+            ::ipc_rpc::__private::Pending<u64>,
+            ::ipc_rpc::__private::CallError,
+        > {
+            ::ipc_rpc::__private::Stub::start::<
+                (u64, u64),
+                u64,
+            >(&self.stub, __Method::add, &(&a, &b))
+        }
+        #[cfg(feature = "words")]
+        /// Calls `Calc::find_word` on the server.
+        #[inline]
+        pub fn find(
+            &self,
+            query: &Query,
+            names: &[f32],
+            from: Option<&str>,
+        ) -> ::ipc_rpc::__private::core::result::Result<
+            ::ipc_rpc::__private::Pending<Vec<Hit>, Failed>,
+            ::ipc_rpc::__private::CallError<Failed>,
+        > {
+            ::ipc_rpc::__private::Stub::start_result::<
+                (
+                    Query,
+                    ::ipc_rpc::__private::Vec<f32>,
+                    ::ipc_rpc::__private::core::option::Option<
+                        ::ipc_rpc::__private::String,
+                    >,
+                ),
+                Vec<Hit>,
+                Failed,
+            >(&self.stub, __Method::find, &(query, names, &from))
+        }
+        /// Calls `Calc::match` on the server.
+        #[inline]
+        pub fn r#match(
+            &self,
+            text: &str,
+            query: &Query,
+        ) -> ::ipc_rpc::__private::core::result::Result<
+            ::ipc_rpc::__private::Pending<()>,
+            ::ipc_rpc::__private::CallError,
+        > {
+            ::ipc_rpc::__private::Stub::start::<
                 (::ipc_rpc::__private::String, Query),
                 (),
             >(&self.stub, __Method::r#match, &(text, query))

@@ -42,6 +42,39 @@ impl<M> JobsClient<M> {
             mode: ::ipc_rpc::__private::core::marker::PhantomData,
         }
     }
+    /// A client of the same connection whose calls belong to the one that `context` is of: they have its
+    /// deadline, metadata and trace, and end with it.
+    #[must_use]
+    pub fn with_context(&self, context: &::ipc_rpc::__private::Context) -> Self {
+        Self {
+            stub: ::ipc_rpc::__private::Stub::with_context(&self.stub, context),
+            mode: ::ipc_rpc::__private::core::marker::PhantomData,
+        }
+    }
+    /// A client of the same connection whose calls tell the handler that `key` is `value`.
+    #[must_use]
+    pub fn with_metadata(
+        &self,
+        key: impl ::ipc_rpc::__private::core::convert::Into<
+            ::ipc_rpc::__private::String,
+        >,
+        value: impl ::ipc_rpc::__private::core::convert::Into<
+            ::ipc_rpc::__private::String,
+        >,
+    ) -> Self {
+        Self {
+            stub: ::ipc_rpc::__private::Stub::with_metadata(&self.stub, key, value),
+            mode: ::ipc_rpc::__private::core::marker::PhantomData,
+        }
+    }
+    /// A client of the same connection whose calls belong to this trace.
+    #[must_use]
+    pub fn with_trace(&self, trace: ::ipc_rpc::__private::TraceId) -> Self {
+        Self {
+            stub: ::ipc_rpc::__private::Stub::with_trace(&self.stub, trace),
+            mode: ::ipc_rpc::__private::core::marker::PhantomData,
+        }
+    }
 }
 impl JobsClient<::ipc_rpc::__private::Owned> {
     /// A client of the same connection whose calls return replies that are read where they lie.
@@ -51,6 +84,58 @@ impl JobsClient<::ipc_rpc::__private::Owned> {
             stub: ::ipc_rpc::__private::core::clone::Clone::clone(&self.stub),
             mode: ::ipc_rpc::__private::core::marker::PhantomData,
         }
+    }
+    /// A client of the same connection whose calls return before the reply is there, which can be waited for or
+    /// awaited: many calls can be on their way.
+    #[must_use]
+    pub fn start(&self) -> JobsClient<::ipc_rpc::__private::Starting> {
+        JobsClient {
+            stub: ::ipc_rpc::__private::core::clone::Clone::clone(&self.stub),
+            mode: ::ipc_rpc::__private::core::marker::PhantomData,
+        }
+    }
+    /// Starts the calls that `calls` makes, and notifies the server once, when it returns.
+    pub fn batch<R>(
+        &self,
+        calls: impl ::ipc_rpc::__private::core::ops::FnOnce(
+            &JobsClient<::ipc_rpc::__private::Starting>,
+        ) -> R,
+    ) -> R {
+        ::ipc_rpc::__private::Stub::batch(
+            &self.stub,
+            |stub| calls(
+                &JobsClient {
+                    stub,
+                    mode: ::ipc_rpc::__private::core::marker::PhantomData,
+                },
+            ),
+        )
+    }
+    /// Waits until the server has run all one-way calls that were made on this connection.
+    ///
+    /// # Errors
+    ///
+    /// When that takes too long, or when the connection ends before.
+    pub fn flush(
+        &self,
+    ) -> ::ipc_rpc::__private::core::result::Result<
+        (),
+        ::ipc_rpc::__private::CallError,
+    > {
+        ::ipc_rpc::__private::Stub::flush(&self.stub)
+    }
+    /// Waits as [`flush`](Self::flush) does, without blocking the thread.
+    ///
+    /// # Errors
+    ///
+    /// The same as [`flush`](Self::flush).
+    pub async fn flush_async(
+        &self,
+    ) -> ::ipc_rpc::__private::core::result::Result<
+        (),
+        ::ipc_rpc::__private::CallError,
+    > {
+        ::ipc_rpc::__private::Stub::flush_async(&self.stub).await
     }
 }
 impl<M> ::ipc_rpc::__private::core::clone::Clone for JobsClient<M> {
@@ -534,6 +619,37 @@ const _: () = {
             )
         }
     }
+    impl JobsClient<::ipc_rpc::__private::Starting> {
+        /// Runs one.
+        #[inline]
+        pub fn run(
+            &self,
+            name: &str,
+        ) -> ::ipc_rpc::__private::core::result::Result<
+            ::ipc_rpc::__private::Pending<u64, Failed>,
+            ::ipc_rpc::__private::CallError<Failed>,
+        > {
+            ::ipc_rpc::__private::Stub::start_result::<
+                (::ipc_rpc::__private::String,),
+                u64,
+                Failed,
+            >(&self.stub, __Method::run, &(name,))
+        }
+        /// Calls `Jobs::wait` on the server.
+        #[inline]
+        pub fn wait(
+            &self,
+            id: &u64,
+        ) -> ::ipc_rpc::__private::core::result::Result<
+            ::ipc_rpc::__private::Pending<()>,
+            ::ipc_rpc::__private::CallError,
+        > {
+            ::ipc_rpc::__private::Stub::start::<
+                (u64,),
+                (),
+            >(&self.stub, __Method::wait, &(id,))
+        }
+    }
     const _: ::ipc_rpc::__private::core::marker::PhantomData<JobsDispatcher<()>> = ::ipc_rpc::__private::core::marker::PhantomData;
     impl<
         __S: Jobs + ::ipc_rpc::__private::core::marker::Send
@@ -581,7 +697,11 @@ const _: () = {
                                     >(&__call)?;
                                     let __0 = ::ipc_rpc::__private::str_arg(&__args.0);
                                     let __1 = ::ipc_rpc::__private::Admitted::context(&__call);
-                                    let __value = <__S as Jobs>::run(&*__service, __0, &__1)
+                                    let __value = <__S as Jobs>::run(
+                                            &*__service,
+                                            __0,
+                                            ::ipc_rpc::__private::as_context::<Context>(&__1),
+                                        )
                                         .await;
                                     ::ipc_rpc::__private::Admitted::reply::<
                                         Result<u64, Failed>,
@@ -601,7 +721,11 @@ const _: () = {
                     let __1 = ::ipc_rpc::__private::owned::<u64>(&__args.0)?;
                     let __value = ::ipc_rpc::__private::Context::scope(
                         &__0,
-                        || <__S as Jobs>::wait(&*self.service, &__0, &__1),
+                        || <__S as Jobs>::wait(
+                            &*self.service,
+                            ::ipc_rpc::__private::as_context::<Context>(&__0),
+                            &__1,
+                        ),
                     );
                     ::ipc_rpc::__private::Incoming::reply::<()>(__call, &__value)
                 }

@@ -127,6 +127,12 @@ fn check_method(item: &TraitItemFn, method: &mut Method, report: &mut Report) {
             format_args!("`{}` has no receiver: write `fn {}(&self, ..)`", sig.ident.unraw(), sig.ident),
         ),
     }
+    if let (true, Some(blocking)) = (method.asynchronous, &method.blocking) {
+        check.at(
+            blocking,
+            "an `async` method keeps no worker while it waits: remove `blocking`, or `async` if the handler does block",
+        );
+    }
     check_arguments(sig, method, &mut check);
     check_result(method, &mut check);
     method.flawed = check.flawed;
@@ -202,7 +208,7 @@ fn check_arguments(sig: &Signature, method: &Method, check: &mut Check<'_>) {
     let mut names = HashSet::new();
     let (mut carried, mut context, mut input) = (0, false, false);
     for (argument, param) in arguments.zip(&method.params) {
-        carried += usize::from(!matches!(param.kind, Kind::Context | Kind::Input(_)));
+        carried += usize::from(!matches!(param.kind, Kind::Context(_) | Kind::Input(_)));
         if carried == MOST_ARGUMENTS + 1 {
             carried += 1;
             check.at(
@@ -253,7 +259,7 @@ fn check_arguments(sig: &Signature, method: &Method, check: &mut Check<'_>) {
                     refuse(argument.ty.to_token_stream(), advice.into());
                 }
             }
-            Kind::Context => {
+            Kind::Context(_) => {
                 if std::mem::replace(&mut context, true) {
                     refuse(argument.ty.to_token_stream(), "a call has one context: remove this argument".into());
                 }

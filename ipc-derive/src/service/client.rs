@@ -19,7 +19,7 @@ pub(super) enum Mode {
 }
 
 impl Mode {
-    pub(super) const ALL: [Mode; 2] = [Mode::Owned, Mode::Viewing];
+    pub(super) const ALL: [Mode; 3] = [Mode::Owned, Mode::Viewing, Mode::Starting];
 
     /// Whether a client of this mode has the method.
     fn has(self, method: &Method) -> bool {
@@ -60,6 +60,29 @@ pub(super) fn declare(service: &Service) -> TokenStream {
             #vis fn with_timeout(&self, timeout: #p::core::time::Duration) -> Self {
                 Self { stub: #p::Stub::with_timeout(&self.stub, timeout), mode: #p::core::marker::PhantomData }
             }
+
+            /// A client of the same connection whose calls belong to the one that `context` is of: they have its
+            /// deadline, metadata and trace, and end with it.
+            #[must_use]
+            #vis fn with_context(&self, context: &#p::Context) -> Self {
+                Self { stub: #p::Stub::with_context(&self.stub, context), mode: #p::core::marker::PhantomData }
+            }
+
+            /// A client of the same connection whose calls tell the handler that `key` is `value`.
+            #[must_use]
+            #vis fn with_metadata(
+                &self,
+                key: impl #p::core::convert::Into<#p::String>,
+                value: impl #p::core::convert::Into<#p::String>,
+            ) -> Self {
+                Self { stub: #p::Stub::with_metadata(&self.stub, key, value), mode: #p::core::marker::PhantomData }
+            }
+
+            /// A client of the same connection whose calls belong to this trace.
+            #[must_use]
+            #vis fn with_trace(&self, trace: #p::TraceId) -> Self {
+                Self { stub: #p::Stub::with_trace(&self.stub, trace), mode: #p::core::marker::PhantomData }
+            }
         }
 
         #allows
@@ -68,6 +91,36 @@ pub(super) fn declare(service: &Service) -> TokenStream {
             #[must_use]
             #vis fn view(&self) -> #client<#p::Viewing> {
                 #client { stub: #p::core::clone::Clone::clone(&self.stub), mode: #p::core::marker::PhantomData }
+            }
+
+            /// A client of the same connection whose calls return before the reply is there, which can be waited for or
+            /// awaited: many calls can be on their way.
+            #[must_use]
+            #vis fn start(&self) -> #client<#p::Starting> {
+                #client { stub: #p::core::clone::Clone::clone(&self.stub), mode: #p::core::marker::PhantomData }
+            }
+
+            /// Starts the calls that `calls` makes, and notifies the server once, when it returns.
+            #vis fn batch<R>(&self, calls: impl #p::core::ops::FnOnce(&#client<#p::Starting>) -> R) -> R {
+                #p::Stub::batch(&self.stub, |stub| calls(&#client { stub, mode: #p::core::marker::PhantomData }))
+            }
+
+            /// Waits until the server has run all one-way calls that were made on this connection.
+            ///
+            /// # Errors
+            ///
+            /// When that takes too long, or when the connection ends before.
+            #vis fn flush(&self) -> #p::core::result::Result<(), #p::CallError> {
+                #p::Stub::flush(&self.stub)
+            }
+
+            /// Waits as [`flush`](Self::flush) does, without blocking the thread.
+            ///
+            /// # Errors
+            ///
+            /// The same as [`flush`](Self::flush).
+            #vis async fn flush_async(&self) -> #p::core::result::Result<(), #p::CallError> {
+                #p::Stub::flush_async(&self.stub).await
             }
         }
 
@@ -238,7 +291,7 @@ pub(super) fn call(service: &Service, method: &Method, mode: Mode) -> TokenStrea
                 stream = Some(quote!(, #ident));
                 continue;
             }
-            Kind::Context => continue,
+            Kind::Context(_) => continue,
             // An `Option<&T>` is a value too: it is archived through a reference to it.
             _ => quote!(&#ident),
         });
@@ -280,7 +333,7 @@ impl Param {
             Kind::Archived(inner) => quote!(#ident: &#inner),
             Kind::OptArchived(inner) => quote!(#ident: #p::core::option::Option<&#inner>),
             Kind::Callback(client) => quote!(#ident: &impl #p::Callback<#client>),
-            Kind::Context => return None,
+            Kind::Context(_) => return None,
             _ => quote!(#ident: #ty),
         })
     }

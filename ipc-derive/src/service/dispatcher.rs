@@ -206,10 +206,11 @@ fn handle(
                 field -= 1;
                 (quote!(#carrier::input::<#item>(&#call)?), quote!(#name))
             }
-            Kind::Context => {
+            Kind::Context(ty) => {
                 field -= 1;
                 context = Some(name.clone());
-                (quote!(#carrier::context(&#call)), quote!(&#name))
+                // What the user wrote is asked to be the context, so that rustc says where it is another type.
+                (quote!(#carrier::context(&#call)), quote!(#p::as_context::<#ty>(&#name)))
             }
         };
         reads.push(quote!(let #name = #value;));

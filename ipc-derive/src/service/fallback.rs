@@ -10,7 +10,7 @@ use super::client::{self, Mode};
 use super::dispatcher::{self, Bound};
 use super::mock;
 use super::model::{Service, bare};
-use super::trait_item;
+use super::{trait_item, types};
 
 pub(super) fn expand(service: &mut Service) -> TokenStream {
     quiet_trait(service);
@@ -91,11 +91,13 @@ fn quiet_method(method: &mut TraitItemFn) {
         if is_hole(&argument.ty) {
             *argument.ty = syn::parse_quote!(());
         }
+        types::complete_stream(&mut argument.ty);
     }
-    if let ReturnType::Type(_, ty) = &mut sig.output
-        && has_infer(ty.to_token_stream())
-    {
-        **ty = syn::parse_quote!(());
+    if let ReturnType::Type(_, ty) = &mut sig.output {
+        if has_infer(ty.to_token_stream()) {
+            **ty = syn::parse_quote!(());
+        }
+        types::complete_stream(ty);
     }
 }
 

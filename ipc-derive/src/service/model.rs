@@ -80,7 +80,7 @@ pub(super) enum Kind {
     /// `Streaming<T>`: items that follow the request.
     Input(Type),
     /// `&Context`: what the server knows about the call.
-    Context,
+    Context(Type),
 }
 
 /// What a method returns.
@@ -170,7 +170,7 @@ fn borrowed(reference: &TypeReference) -> Option<Kind> {
     Some(match target {
         Type::Slice(slice) => Kind::Slice((*slice.elem).clone()),
         Type::Path(path) if path.qself.is_none() && path.path.is_ident("str") => Kind::Str,
-        _ if is_context(target) => Kind::Context,
+        _ if is_context(target) => Kind::Context(target.clone()),
         _ if is_client(target) => Kind::Callback(target.clone()),
         _ => match arguments(target, "Archived") {
             Some([inner]) => Kind::Archived((*inner).clone()),
@@ -289,7 +289,7 @@ impl Kind {
             Kind::OptStr => quote!(#p::core::option::Option<#p::String>),
             Kind::OptSlice(ty) => quote!(#p::core::option::Option<#p::Vec<#ty>>),
             Kind::Callback(_) => quote!(#p::core::primitive::u32),
-            Kind::Input(_) | Kind::Context => return None,
+            Kind::Input(_) | Kind::Context(_) => return None,
         })
     }
 

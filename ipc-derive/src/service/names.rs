@@ -72,16 +72,24 @@ pub(super) fn own(ident: &Ident) -> Ident {
 
 /// All of the user's `tokens` as the expansion's own code.
 pub(super) fn own_tokens(tokens: impl ToTokens) -> TokenStream {
-    fn own_tree(mut tree: TokenTree) -> TokenTree {
-        let span = own_span(tree.span());
+    respan(tokens.into_token_stream(), &own_span)
+}
+
+/// The expansion's `tokens`, for rustc to show them at `span`.
+pub(super) fn located(tokens: impl ToTokens, span: Span) -> TokenStream {
+    respan(tokens.into_token_stream(), &|own| own.located_at(span))
+}
+
+fn respan(tokens: TokenStream, new: &dyn Fn(Span) -> Span) -> TokenStream {
+    let one = |mut tree: TokenTree| {
+        let span = new(tree.span());
         if let TokenTree::Group(group) = &tree {
-            let inner = group.stream().into_iter().map(own_tree).collect();
-            tree = Group::new(group.delimiter(), inner).into();
+            tree = Group::new(group.delimiter(), respan(group.stream(), new)).into();
         }
         tree.set_span(span);
         tree
-    }
-    tokens.into_token_stream().into_iter().map(own_tree).collect()
+    };
+    tokens.into_iter().map(one).collect()
 }
 
 /// A local variable of generated code, out of reach of the user's names.

@@ -6,7 +6,7 @@ use quote::{ToTokens, quote, quote_spanned};
 use syn::{ItemTrait, ReturnType, Token, TraitItem, TraitItemFn};
 
 use super::model::Service;
-use super::names::own_span;
+use super::names::{located, own_span};
 
 pub(super) fn emitted(service: &Service) -> ItemTrait {
     let mut item = service.item.clone();
@@ -28,8 +28,8 @@ fn promise(method: &mut TraitItemFn, token: Token![async], p: &TokenStream) {
         ReturnType::Default => quote!(()),
         ReturnType::Type(_, ty) => ty.to_token_stream(),
     };
-    let send = quote_spanned!(span=> #p::core::marker::Send);
-    let future = quote_spanned!(span=> impl #p::core::future::Future<Output = #output> + #send);
+    let p = located(p, span);
+    let future = quote_spanned!(span=> impl #p::core::future::Future<Output = #output> + #p::core::marker::Send);
     method.sig.output =
         ReturnType::Type(Token![->](own_span(Span::call_site())), Box::new(syn::Type::Verbatim(future)));
     let Some(body) = &mut method.default else { return };

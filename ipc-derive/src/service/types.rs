@@ -84,6 +84,16 @@ pub(super) fn is_unit(ty: &Type) -> bool {
 /// A reference where an owned type has to be.
 fn reference_in(reference: &TypeReference, place: Place, refuse: &mut Refuse<'_>) {
     let elem = bare(&reference.elem);
+    if place != Place::Inside && last_is(elem, "Streaming") {
+        let whose = if place == Place::Argument { "the handler" } else { "the caller" };
+        return refuse(tokens(reference), format!("{whose} owns the stream: write `{}`", spell(elem)));
+    }
+    if place == Place::Argument && reference.mutability.is_some() && is_context(elem) {
+        return refuse(tokens(reference), "nobody changes the context of a call: write `&Context`".into());
+    }
+    if place == Place::Argument && reference.mutability.is_some() && is_client(elem) {
+        return refuse(tokens(reference), format!("calls need no `&mut`: write `&{}`", spell(elem)));
+    }
     if place == Place::Argument && (reference.mutability.is_some() || reference.lifetime.is_some()) {
         if let Some(token) = reference.mutability {
             refuse(
@@ -138,6 +148,17 @@ pub(super) fn pointee(ty: &Type, refuse: &mut Refuse<'_>) {
     }
 }
 
+/// Gives a `Streaming` without exactly one type one, so that rustc does not complain as well.
+pub(super) fn complete_stream(ty: &mut Type) {
+    if last_is(ty, "Streaming")
+        && arguments::<1>(ty, "Streaming").is_none()
+        && let Type::Path(path) = ty
+        && let Some(last) = path.path.segments.last_mut()
+    {
+        last.arguments = PathArguments::AngleBracketed(syn::parse_quote!(<()>));
+    }
+}
+
 /// Whether this is a path that ends in `name`, with or without arguments.
 fn last_is(ty: &Type, name: &str) -> bool {
     let Type::Path(path) = ty else { return false };
@@ -169,6 +190,16 @@ fn named(ty: &Type, path: &Path, place: Place, refuse: &mut Refuse<'_>) {
     if is_context(ty) && place == Place::Argument {
         let message = "a context belongs to its call: write `&Context` (a message of your own needs another name here)";
         refuse(tokens(path), message.into());
+        return;
+    }
+    if is_client(ty) && place == Place::Argument {
+        let name = spell(ty);
+        refuse(
+            tokens(path),
+            format!(
+                "a call lends what the server calls back: write `&{name}` (a message of this name goes as `&Archived<{name}>`)"
+            ),
+        );
         return;
     }
     if last_is(bare(ty), "Streaming") {

@@ -8,6 +8,12 @@ trait Store {
     fn start(&self);
     fn with_timeout(&self, ms: u32);
     fn connect_with(&self);
+    fn batch(&self, all: &[u8]);
+    async fn flush(&self);
+    fn flush_async(&self);
+    fn with_context(&self);
+    fn with_metadata(&self);
+    fn with_trace(&self);
 }
 
 fn main() {}
