@@ -166,6 +166,18 @@ pub fn credentials(socket: BorrowedFd<'_>) -> io::Result<Credentials> {
     Ok(Credentials { pid: c.pid, uid: c.uid, gid: c.gid })
 }
 
+/// Is this a Unix socket for packets, as those of [`pair`] are?
+pub fn is_for_packets(descriptor: BorrowedFd<'_>) -> bool {
+    let option = |name| {
+        let (mut value, mut len) = (0i32, mem::size_of::<i32>() as libc::socklen_t);
+        let fd = descriptor.as_raw_fd();
+        // SAFETY: `value` and `len` are valid places for the result and its size.
+        let got = unsafe { libc::getsockopt(fd, libc::SOL_SOCKET, name, (&raw mut value).cast(), &raw mut len) };
+        (got == 0).then_some(value)
+    };
+    option(libc::SO_DOMAIN) == Some(libc::AF_UNIX) && option(libc::SO_TYPE) == Some(libc::SOCK_SEQPACKET)
+}
+
 /// Space for the control message that carries descriptors, aligned as the kernel wants it.
 #[repr(C, align(8))]
 struct Control([u8; 64]);
@@ -175,14 +187,23 @@ struct Control([u8; 64]);
 /// # Errors
 /// `WouldBlock` if the peer's buffer is full, `BrokenPipe` if it is gone.
 pub fn send(socket: BorrowedFd<'_>, bytes: &[u8], descriptor: Option<BorrowedFd<'_>>) -> io::Result<()> {
+    send_all(socket, bytes, descriptor.as_slice())
+}
+
+/// Sends one packet with descriptors, of which at most four go along. Never blocks, however the socket is set.
+///
+/// # Errors
+/// `WouldBlock` if the peer's buffer is full, `BrokenPipe` if it is gone.
+pub fn send_all(socket: BorrowedFd<'_>, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let descriptors = descriptors.get(..MAX_DESCRIPTORS).unwrap_or(descriptors);
     let mut control = Control([0; 64]);
     let mut part = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
     // SAFETY: all-zero bytes are a valid `msghdr`, a plain C structure.
     let mut message: libc::msghdr = unsafe { mem::zeroed() };
     message.msg_iov = &raw mut part;
     message.msg_iovlen = 1;
-    if let Some(descriptor) = descriptor {
-        let payload = mem::size_of::<RawFd>() as libc::c_uint;
+    if !descriptors.is_empty() {
+        let payload = size_of_val(descriptors) as libc::c_uint;
         message.msg_control = control.0.as_mut_ptr().cast();
         // SAFETY: pure computation.
         message.msg_controllen = unsafe { libc::CMSG_SPACE(payload) } as _;
@@ -195,12 +216,17 @@ pub fn send(socket: BorrowedFd<'_>, bytes: &[u8], descriptor: Option<BorrowedFd<
         unsafe { head.write(value) };
         // SAFETY: `head` points to the initialised header above.
         let data = unsafe { libc::CMSG_DATA(head) };
-        // SAFETY: `data` lies in `control` with room for one descriptor.
-        unsafe { data.cast::<RawFd>().write_unaligned(descriptor.as_raw_fd()) };
+        for (n, descriptor) in descriptors.iter().enumerate() {
+            // SAFETY: `data` lies in `control`, which has room for as many descriptors as there can be.
+            let place = unsafe { data.cast::<RawFd>().add(n) };
+            // SAFETY: as above.
+            unsafe { place.write_unaligned(descriptor.as_raw_fd()) };
+        }
     }
     loop {
+        let flags = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
         // SAFETY: all pointers in `message` are to locals and to `bytes`, which live for the call.
-        let sent = unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const message, libc::MSG_NOSIGNAL) };
+        let sent = unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const message, flags) };
         match call(sent) {
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
             other => return other.map(|_| ()),
@@ -222,9 +248,11 @@ pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<(usize, 
     message.msg_control = control.0.as_mut_ptr().cast();
     // SAFETY: pure computation.
     message.msg_controllen = unsafe { libc::CMSG_SPACE((MAX_DESCRIPTORS * mem::size_of::<RawFd>()) as u32) } as _;
+    // A descriptor that a peer has passed may be set to block at any time, by that peer.
+    let flags = libc::MSG_CMSG_CLOEXEC | libc::MSG_DONTWAIT;
     let len = loop {
         // SAFETY: all pointers in `message` are to locals and to `buffer`, which live for the call.
-        let got = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, libc::MSG_CMSG_CLOEXEC) };
+        let got = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, flags) };
         match call(got) {
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
             // A peer that closes with our unread packet in its buffer resets the connection.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -13,6 +13,7 @@ use ipc_core::layout::{CHUNK, Geometry, MAX_ARENA, MAX_BLOCKS};
 use ipc_core::segment::Segment;
 use ipc_core::{clock, socket};
 
+use crate::callback::{Lending, Object};
 use crate::endpoint;
 use crate::handshake::{self, Answer, Mismatch, PROTOCOL};
 use crate::service::ServiceDesc;
@@ -216,27 +217,35 @@ impl std::error::Error for ConnectError {
 /// Time between two looks for the socket file of a dead server.
 const SWEEP_NANOSECONDS: u64 = 100_000_000;
 
-/// An open connection: the channel and what was agreed about it.
+/// An open connection: the channel, and what was agreed about one service that is called over it.
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) caller: Arc<Caller>,
     pub(crate) service: &'static ServiceDesc,
     /// For each method of the service its number on this connection, or [`handshake::NO_METHOD`].
-    pub(crate) numbers: Box<[u16]>,
-    pub(crate) mismatches: Vec<Mismatch>,
+    pub(crate) numbers: Arc<[u16]>,
+    pub(crate) mismatches: Arc<[Mismatch]>,
     pub(crate) trust: Trust,
-    pub(crate) path: PathBuf,
+    pub(crate) path: Arc<Path>,
     /// The object of the peer that its requests are for; 0: none.
     pub(crate) target: u16,
     /// When the socket file of a server that is gone was last looked for.
     swept_at: AtomicU64,
+    /// What the other side can call here.
+    pub(crate) lending: Option<Arc<Lending>>,
+    /// The object at the other side that is called, if it is one of those that a call has lent.
+    pub(crate) object: Option<Object>,
 }
+
+/// Marks a connection over a socket that never had a name.
+const NO_FILE: u64 = u64::MAX;
 
 impl Connection {
     /// Removes the socket file if the server was killed: nobody else may come by to do so. Not for every call: those over a
     /// dead connection can be many, and each look knocks at the door of the server that may be there again.
     #[cold]
     pub(crate) fn sweep(&self) {
+        // A socket without a name (`NO_FILE`) is never due.
         let (now, before) = (clock::now(), self.swept_at.load(Ordering::Relaxed));
         let due = before == 0 || now.saturating_sub(before) >= SWEEP_NANOSECONDS;
         if due && self.swept_at.compare_exchange(before, now, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
@@ -261,7 +270,7 @@ impl Connection {
         Connection::greet(service, socket, path, config, deadline)
     }
 
-    /// Shakes hands over a connected socket.
+    /// Shakes hands over a connected socket about one service.
     pub(crate) fn greet(
         service: &'static ServiceDesc,
         socket: OwnedFd,
@@ -269,6 +278,18 @@ impl Connection {
         config: &ClientConfig,
         deadline: u64,
     ) -> Result<Self, ConnectError> {
+        let mut all = Connection::greet_all(&[service], socket, path.clone(), config, deadline)?;
+        all.pop().ok_or(ConnectError::NotAServer { path })
+    }
+
+    /// Shakes hands over a connected socket about several services; gives a connection for each, in order, over one channel.
+    pub(crate) fn greet_all(
+        services: &[&'static ServiceDesc],
+        socket: OwnedFd,
+        path: PathBuf,
+        config: &ClientConfig,
+        deadline: u64,
+    ) -> Result<Vec<Self>, ConnectError> {
         let round = |bytes: u32| bytes.checked_next_multiple_of(CHUNK).unwrap_or(u32::MAX);
         let geometry =
             Geometry::new(config.blocks, round(config.arguments), round(config.replies)).ok_or_else(|| {
@@ -277,10 +298,19 @@ impl Connection {
                 ConnectError::Config { reason }
             })?;
         let io = |error| ConnectError::Io { path: path.clone(), error };
-        let hello = handshake::hello(service, &geometry).map_err(|reason| ConnectError::Config { reason })?;
         let who = socket::credentials(socket.as_fd()).map_err(io)?;
+        let own = if who.uid == endpoint::user() { Trust::InPlace } else { Trust::Snapshot };
+        let trust = config.trust.unwrap_or(own);
+        let lending = Lending::new(services, trust, who).map_err(io)?;
+        let (lending, theirs) =
+            lending.map_or((None, None), |(lending, theirs)| (Some(Arc::new(lending)), Some(theirs)));
+        let hello = handshake::hello(services, &geometry, theirs.is_some());
+        let hello = hello.map_err(|reason| ConnectError::Config { reason })?;
         let segment = Segment::create(geometry).map_err(io)?;
-        socket::send(socket.as_fd(), &hello, Some(segment.descriptor())).map_err(io)?;
+        let descriptors = [Some(segment.descriptor()), theirs.as_ref().map(AsFd::as_fd)];
+        let descriptors: Vec<_> = descriptors.into_iter().flatten().collect();
+        socket::send_all(socket.as_fd(), &hello, &descriptors).map_err(io)?;
+        drop(theirs);
         if !socket::wait_readable(socket.as_fd(), deadline).map_err(io)? {
             return Err(ConnectError::TimedOut { path, after: config.connect_timeout });
         }
@@ -289,33 +319,53 @@ impl Connection {
         if len == 0 {
             return Err(ConnectError::Refused { path, reason: "it closed the connection without a word".into() });
         }
-        match handshake::answered(packet.get(..len).unwrap_or_default(), service) {
-            Some(Answer::Welcome { methods }) => {
-                let numbers =
-                    methods.iter().map(|m| *m.as_ref().unwrap_or(&handshake::NO_METHOD)).collect::<Box<[u16]>>();
-                let none = numbers.iter().all(|n| *n == handshake::NO_METHOD);
-                let mismatches: Vec<_> = methods.into_iter().filter_map(Result::err).collect();
-                if let Some(first) = mismatches.first().filter(|_| config.require_all || none) {
-                    return Err(ConnectError::Incompatible { path, mismatch: Box::new(first.clone()) });
-                }
-                let own = if who.uid == endpoint::user() { Trust::InPlace } else { Trust::Snapshot };
-                let trust = config.trust.unwrap_or(own);
-                let caller = Caller::new(segment, socket).map_err(io)?;
-                Ok(Connection {
-                    caller,
-                    service,
-                    numbers,
-                    mismatches,
-                    trust,
-                    path,
-                    target: 0,
-                    swept_at: AtomicU64::new(0),
-                })
+        let mut methods = match handshake::answered(packet.get(..len).unwrap_or_default(), services) {
+            Some(Answer::Welcome { methods }) => methods,
+            Some(Answer::Version(there)) => return Err(ConnectError::Version { path, here: PROTOCOL, there }),
+            Some(Answer::Format(there)) => {
+                return Err(ConnectError::Format { path, here: handshake::format_probe(), there });
             }
-            Some(Answer::Version(there)) => Err(ConnectError::Version { path, here: PROTOCOL, there }),
-            Some(Answer::Format(there)) => Err(ConnectError::Format { path, here: handshake::format_probe(), there }),
-            Some(Answer::Refused(reason)) => Err(ConnectError::Refused { path, reason }),
-            None => Err(ConnectError::NotAServer { path }),
+            Some(Answer::Refused(reason)) => return Err(ConnectError::Refused { path, reason }),
+            None => return Err(ConnectError::NotAServer { path }),
+        };
+        let none = methods.iter().all(Result::is_err);
+        if let Some(first) = methods.iter().find_map(|m| m.as_ref().err()).filter(|_| config.require_all || none) {
+            return Err(ConnectError::Incompatible { path, mismatch: Box::new(first.clone()) });
+        }
+        let caller = Caller::new(segment, socket).map_err(io)?;
+        let path: Arc<Path> = path.into();
+        let connection = |service: &'static ServiceDesc| {
+            let rest = methods.split_off(service.methods.len().min(methods.len()));
+            let own = std::mem::replace(&mut methods, rest);
+            Connection {
+                caller: caller.clone(),
+                service,
+                numbers: own.iter().map(|m| *m.as_ref().unwrap_or(&handshake::NO_METHOD)).collect(),
+                mismatches: own.into_iter().filter_map(Result::err).collect(),
+                trust,
+                path: path.clone(),
+                target: 0,
+                swept_at: AtomicU64::new(0),
+                lending: lending.clone(),
+                object: None,
+            }
+        };
+        Ok(services.iter().copied().map(connection).collect())
+    }
+
+    /// The same connection, to call one object of the other side.
+    pub(crate) fn to(&self, object: Object) -> Self {
+        Connection {
+            caller: self.caller.clone(),
+            service: self.service,
+            numbers: self.numbers.clone(),
+            mismatches: self.mismatches.clone(),
+            trust: self.trust,
+            path: self.path.clone(),
+            target: object.target(),
+            swept_at: AtomicU64::new(NO_FILE),
+            lending: self.lending.clone(),
+            object: Some(object),
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::service::{MethodDesc, ServiceDesc};
 
 const MAGIC: &[u8; 8] = b"ipc-rpc\0";
 /// The protocol of the shared memory: layout and moves of a block. Changed with either.
-pub(crate) const PROTOCOL: u32 = 1;
+pub(crate) const PROTOCOL: u32 = 2;
 /// A method that the server does not have, or has with another signature.
 pub(crate) const NO_METHOD: u16 = u16::MAX;
 /// Most bytes of lines about one mismatch.
@@ -170,6 +170,13 @@ impl<'a> Reader<'a> {
 pub(crate) struct Hello<'a> {
     pub(crate) probe: &'a str,
     pub(crate) geometry: Geometry,
+    /// It can be called itself, over a second descriptor.
+    pub(crate) callable: bool,
+    pub(crate) services: Vec<Asking<'a>>,
+}
+
+/// A service that a client asks for, and for each method its name and fingerprint.
+pub(crate) struct Asking<'a> {
     pub(crate) service: &'a str,
     pub(crate) methods: Vec<(&'a str, u64)>,
 }
@@ -183,23 +190,27 @@ pub(crate) enum Asked<'a> {
     Nonsense,
 }
 
-/// Writes the first packet: H1 magic, H2 version, H3 probe, H4 to H6 (H5 the caller's, H6 the callee's) geometry, H7 service,
-/// H8 and H9 methods.
-pub(crate) fn hello(service: &ServiceDesc, geometry: &Geometry) -> Result<Vec<u8>, String> {
+/// Writes the first packet: H1 magic, H2 version, H3 probe, H4 to H6 (H5 the caller's, H6 the callee's) geometry, H17 whether
+/// the client is `callable`, H18 services, for each H7 its name, H8 and H9 methods.
+pub(crate) fn hello(services: &[&ServiceDesc], geometry: &Geometry, callable: bool) -> Result<Vec<u8>, String> {
     let mut w = Writer(MAGIC.to_vec());
     w.u32(PROTOCOL);
     w.text(&format_probe());
     w.u32(geometry.blocks());
     w.u32(geometry.caller_arena());
     w.u32(geometry.callee_arena());
-    w.text(service.name);
-    w.u16(service.methods.len() as u16);
-    for method in service.methods {
-        w.text(method.name);
-        w.u64(fingerprint(&signature(method)));
-    }
-    if w.0.len() > MAX_PACKET {
-        return Err(format!("the names of the {} methods of {} are too long", service.methods.len(), service.name));
+    w.u8(u8::from(callable));
+    w.u16(services.len() as u16);
+    for service in services {
+        w.text(service.name);
+        w.u16(service.methods.len() as u16);
+        for method in service.methods {
+            w.text(method.name);
+            w.u64(fingerprint(&signature(method)));
+        }
+        if w.0.len() > MAX_PACKET {
+            return Err(format!("the names of the {} methods of {} are too long", service.methods.len(), service.name));
+        }
     }
     Ok(w.0)
 }
@@ -218,18 +229,29 @@ pub(crate) fn asked(packet: &[u8]) -> Asked<'_> {
     let mut rest = || {
         let probe = r.text()?;
         let geometry = Geometry::new(r.u32()?, r.u32()?, r.u32()?)?;
-        let service = r.text()?;
+        let callable = match r.u8()? {
+            0 => false,
+            1 => true,
+            _ => return None,
+        };
         let count = r.u16()?;
-        let methods = (0..count).map(|_| Some((r.text()?, r.u64()?))).collect::<Option<Vec<_>>>()?;
-        Some(Hello { probe, geometry, service, methods })
+        let services = (0..count).map(|_| asking(&mut r)).collect::<Option<Vec<_>>>()?;
+        Some(Hello { probe, geometry, callable, services })
     };
     rest().map_or(Asked::Nonsense, Asked::Hello)
+}
+
+fn asking<'a>(r: &mut Reader<'a>) -> Option<Asking<'a>> {
+    let service = r.text()?;
+    let count = r.u16()?;
+    let methods = (0..count).map(|_| Some((r.text()?, r.u64()?))).collect::<Option<Vec<_>>>()?;
+    Some(Asking { service, methods })
 }
 
 /// What a server answers.
 pub(crate) enum Answer {
     Welcome {
-        /// For each method asked for: its number, or why there is none.
+        /// For each method asked for, of one service after the other: its number, or why there is none.
         methods: Vec<Result<u16, Mismatch>>,
     },
     /// The server speaks another version of the protocol.
@@ -296,8 +318,8 @@ pub(crate) fn welcome(methods: &[Result<u16, Option<&[String]>>]) -> Vec<u8> {
     w.0
 }
 
-/// Reads a server's answer; `None`: not a server of ours.
-pub(crate) fn answered(packet: &[u8], service: &'static ServiceDesc) -> Option<Answer> {
+/// Reads a server's answer to a client that asked for these services; `None`: not a server of ours.
+pub(crate) fn answered(packet: &[u8], services: &[&ServiceDesc]) -> Option<Answer> {
     let mut r = Reader(packet);
     if r.take(MAGIC.len())? != MAGIC {
         return None;
@@ -308,12 +330,13 @@ pub(crate) fn answered(packet: &[u8], service: &'static ServiceDesc) -> Option<A
     }
     match r.u8()? {
         WELCOME => {
-            if usize::from(r.u16()?) != service.methods.len() {
+            let count = services.iter().map(|service| service.methods.len()).sum();
+            if usize::from(r.u16()?) != count {
                 return None;
             }
-            let mut methods = Vec::with_capacity(service.methods.len());
-            for method in service.methods {
-                let name = MethodName { service: service.name, method: method.name };
+            let mut methods = Vec::with_capacity(count);
+            for (service, method) in services.iter().flat_map(|s| s.methods.iter().map(|m| (s.name, m))) {
+                let name = MethodName { service, method: method.name };
                 methods.push(match r.u16()? {
                     NO_METHOD => {
                         let known = r.u8()? != 0;
@@ -372,10 +395,10 @@ mod tests {
         let theirs = signature(&NARROW.methods[0]);
         assert_ne!(fingerprint(&theirs), fingerprint(&signature(&WIDE.methods[0])));
         let packet = welcome(&[Err(Some(&theirs))]);
-        let Some(Answer::Welcome { methods }) = answered(&packet, &WIDE) else { panic!() };
+        let Some(Answer::Welcome { methods }) = answered(&packet, &[&WIDE]) else { panic!() };
         let text = methods[0].as_ref().unwrap_err().to_string();
         assert_eq!(text, "Calc::add argument 2: i64 here, i32 there");
-        let Some(Answer::Welcome { methods }) = answered(&welcome(&[Err(None)]), &WIDE) else { panic!() };
+        let Some(Answer::Welcome { methods }) = answered(&welcome(&[Err(None)]), &[&WIDE]) else { panic!() };
         assert!(methods[0].as_ref().unwrap_err().to_string().contains("no method Calc::add"));
     }
 
@@ -394,18 +417,19 @@ mod tests {
     #[test]
     fn packets_survive_the_way_and_every_cut_is_noticed() {
         let geometry = Geometry::new(8, 1 << 16, 1 << 16).unwrap();
-        let packet = hello(&WIDE, &geometry).unwrap();
+        let packet = hello(&[&WIDE, &NARROW], &geometry, true).unwrap();
         let Asked::Hello(hello) = asked(&packet) else { panic!() };
-        assert_eq!((hello.service, hello.methods.len(), hello.geometry), ("Calc", 1, geometry));
+        assert_eq!((hello.geometry, hello.callable, hello.services.len()), (geometry, true, 2));
+        assert_eq!((hello.services[1].service, hello.services[1].methods.len()), ("Calc", 1));
         for cut in 0..packet.len() {
             assert!(matches!(asked(&packet[..cut]), Asked::Nonsense));
         }
         let packet = welcome(&[Ok(3)]);
         for cut in 0..packet.len() {
-            assert!(answered(&packet[..cut], &WIDE).is_none());
+            assert!(answered(&packet[..cut], &[&WIDE]).is_none());
         }
         let mut other = packet.clone();
         other[8] = 9;
-        assert!(matches!(answered(&other, &WIDE), Some(Answer::Version(9))));
+        assert!(matches!(answered(&other, &[&WIDE]), Some(Answer::Version(9))));
     }
 }

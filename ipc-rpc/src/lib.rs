@@ -279,6 +279,6 @@ pub mod __private {
     /// Reads a packet as the first one of a client, then as the answer of a server; for fuzzing. Says which it could be.
     pub fn read_packet(packet: &[u8], service: &'static ServiceDesc) -> (bool, bool) {
         let asked = matches!(crate::handshake::asked(packet), crate::handshake::Asked::Hello(_));
-        (asked, crate::handshake::answered(packet, service).is_some())
+        (asked, crate::handshake::answered(packet, &[service]).is_some())
     }
 }

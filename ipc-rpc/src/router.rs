@@ -5,7 +5,7 @@
 #![allow(unsafe_code)]
 
 use std::collections::HashSet;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -13,11 +13,13 @@ use ipc_core::callee::{Call, Greeting, Handler};
 use ipc_core::layout::REPLIED;
 use ipc_core::segment::Segment;
 use ipc_core::socket::Credentials;
+use ipc_core::word::Corrupt;
 
+use crate::callback;
 use crate::endpoint;
 use crate::handshake::{self, Asked, Hello, NO_METHOD};
 use crate::server::{Limits, ServeError};
-use crate::service::{Dispatch, Incoming, Refused};
+use crate::service::{Dispatch, Incoming, Refused, ServiceDesc};
 use crate::status;
 use crate::trust::{Reading, Snapshot};
 
@@ -27,6 +29,10 @@ pub(crate) struct Admission {
     pub(crate) users: Vec<u32>,
     pub(crate) limits: Limits,
     pub(crate) reading: Option<Reading>,
+    /// Who the peer is, if that is known already: a pair of sockets says only who made it.
+    pub(crate) peer: Option<Credentials>,
+    /// The objects that this process has lent, if it is they who are called.
+    pub(crate) lent: Option<Arc<callback::Table>>,
 }
 
 /// The methods of all services of a server; a method's position is its number on every connection.
@@ -83,7 +89,7 @@ impl Router {
         mut descriptors: Vec<OwnedFd>,
         who: Credentials,
         channels: usize,
-    ) -> Result<Segment, String> {
+    ) -> Result<(Segment, Option<OwnedFd>), String> {
         let limits = &self.admission.limits;
         let allowed = who.uid == endpoint::user() || who.uid == 0 || self.admission.users.contains(&who.uid);
         if !allowed {
@@ -102,15 +108,33 @@ impl Router {
                 limits.memory
             ));
         }
-        if !self.methods.iter().any(|r| r.service.service().name == hello.service) {
+        if self.asked_for(hello).next().is_none() {
             let mut known: Vec<_> = self.methods.iter().map(|r| r.service.service().name).collect();
             known.dedup();
-            return Err(format!("it does not serve {}, but {}", hello.service, known.join(", ")));
+            let asked: Vec<_> = hello.services.iter().map(|s| s.service).collect();
+            return Err(format!("it does not serve {}, but {}", asked.join(", "), known.join(", ")));
         }
-        let (1, Some(memory)) = (descriptors.len(), descriptors.pop()) else {
-            return Err(String::from("a client brings exactly one descriptor, its memory"));
+        let socket = match (hello.callable, descriptors.len()) {
+            (false, 1) => None,
+            (true, 2) => descriptors.pop(),
+            (false, _) => return Err(String::from("a client brings exactly one descriptor, its memory")),
+            (true, _) => {
+                return Err(String::from(
+                    "a client that can be called brings two descriptors, its memory and a socket",
+                ));
+            }
         };
-        Segment::open(memory, geometry).map_err(|error| error.to_string())
+        if let Some(socket) = &socket {
+            callback::judge(socket.as_fd(), who)?;
+        }
+        let Some(memory) = descriptors.pop() else { return Err(String::from("a client brings its memory")) };
+        Ok((Segment::open(memory, geometry).map_err(|error| error.to_string())?, socket))
+    }
+
+    /// Those of the services that a client asks for that are here.
+    fn asked_for<'a>(&'a self, hello: &'a Hello<'_>) -> impl Iterator<Item = &'static ServiceDesc> + 'a {
+        let first = self.methods.iter().filter(|r| r.index == 0).map(|r| r.service.service());
+        first.filter(|desc| hello.services.iter().any(|s| s.service == desc.name))
     }
 }
 
@@ -119,6 +143,8 @@ impl Router {
 pub(crate) struct Client {
     pub(crate) reading: Reading,
     pub(crate) who: Credentials,
+    /// How the client's objects are called.
+    pub(crate) callbacks: callback::Remote,
 }
 
 impl Handler for Router {
@@ -134,21 +160,29 @@ impl Handler for Router {
         if hello.probe != handshake::format_probe() {
             return refuse(handshake::other_format());
         }
-        let segment = match self.admit(&hello, descriptors, who, channels) {
-            Ok(segment) => segment,
+        let who = self.admission.peer.unwrap_or(who);
+        let (segment, socket) = match self.admit(&hello, descriptors, who, channels) {
+            Ok(admitted) => admitted,
             Err(why) => return refuse(handshake::refused(&why)),
         };
-        let methods: Vec<_> =
-            hello.methods.iter().map(|(name, fingerprint)| self.agree(hello.service, name, *fingerprint)).collect();
+        let asked = hello.services.iter().flat_map(|s| s.methods.iter().map(|(name, print)| (s.service, name, print)));
+        let methods: Vec<_> = asked.map(|(service, name, print)| self.agree(service, name, *print)).collect();
         let own = if who.uid == endpoint::user() { Reading::InPlace } else { Reading::Snapshot };
-        let client = Client { reading: self.admission.reading.unwrap_or(own), who };
+        let reading = self.admission.reading.unwrap_or(own);
+        let services: Vec<_> = self.asked_for(&hello).collect();
+        let callbacks = callback::Remote::new(socket, &services, reading, self.admission.lent.clone());
+        let client = Client { reading, who, callbacks };
         Greeting { answer: handshake::welcome(&methods), accepted: Some((segment, client)) }
+    }
+
+    fn ended(&self, client: &Client, _why: Option<Corrupt>) {
+        client.callbacks.ended();
     }
 
     #[inline]
     fn call(&self, client: &Client, call: &mut Call<'_, Client>) -> (u16, usize) {
         let Some(route) = self.methods.get(usize::from(call.method())) else {
-            return refuse(call, status::REJECTED, "the server has no method of this number");
+            return special(client, call);
         };
         let (mut request, mut len) = call.request();
         let copy;
@@ -166,6 +200,15 @@ impl Handler for Router {
             Ok(Err(Refused { status, reason })) => refuse(call, status, &reason),
             Err(panic) => refuse(call, status::PANICKED, &message_of(panic)),
         }
+    }
+}
+
+/// A method number that is not one of the services'.
+#[cold]
+fn special(client: &Client, call: &mut Call<'_, Client>) -> (u16, usize) {
+    match call.method() {
+        callback::FIRST_METHOD..=callback::LAST_METHOD => callback::serve(client, call),
+        _ => refuse(call, status::REJECTED, "the server has no method of this number"),
     }
 }
 

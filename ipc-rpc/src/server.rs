@@ -213,6 +213,12 @@ impl Default for ServerBuilder {
 }
 
 impl ServerBuilder {
+    /// A server of the objects that a client lends to its server.
+    pub(crate) fn for_callbacks(services: Vec<Arc<dyn Dispatch>>, admission: Admission) -> Self {
+        // Two, so that one of them hears it when the other one's handler takes long.
+        ServerBuilder { services, workers: 2, mode: None, admission }
+    }
+
     /// Adds a service. A server can have many, each with its own trait.
     pub fn service(mut self, service: impl Dispatch) -> Self {
         self.services.push(Arc::new(service));
@@ -416,6 +422,14 @@ impl Running {
         let worker = std::thread::Builder::new().name("ipc-rpc worker 0".into());
         running.workers.push(worker.spawn(move || callee.work(0))?);
         Ok(running)
+    }
+}
+
+impl Running {
+    /// Stops, but waits for nobody: for a thread that may be one of the workers. They end after the handlers they run.
+    pub(crate) fn detach(mut self) {
+        self.handle.shutdown();
+        self.workers.clear();
     }
 }
 

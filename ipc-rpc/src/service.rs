@@ -112,7 +112,7 @@ impl Lent for Call<'_, Client> {
     }
 
     fn target(&self) -> u16 {
-        0
+        self.target()
     }
 
     fn context(&self) -> Context {

@@ -14,6 +14,7 @@ use ipc_core::caller::{Answer, Caller, Draft, Failure, Holder, Limit, NoBlock, P
 use ipc_core::layout::REPLIED;
 
 use crate::call_error::CallError;
+use crate::callback::First;
 use crate::connect::{ClientConfig, ConnectError, Connection};
 use crate::context::{WITH_CONTEXT, Wire};
 use crate::handshake::NO_METHOD;
@@ -30,6 +31,8 @@ const MAX_CONTEXT: usize = (1 << 12) - 1;
 /// A client without types: a connection, and how its calls are made. Cheap to clone, usable from many threads.
 #[derive(Clone)]
 pub struct Stub {
+    // Dropped before the connection that it counts the users of.
+    pub(crate) lent: First,
     pub(crate) connection: Arc<Connection>,
     pub(crate) timeout: Timeout,
     /// Most stubs have none.
@@ -63,11 +66,18 @@ impl Stub {
     pub(crate) fn over(connection: Connection, config: &ClientConfig) -> Stub {
         // What has a target takes the long way: the short one does not look.
         let special = (connection.target != 0).then(Arc::default);
-        Stub { connection: Arc::new(connection), timeout: Timeout::Configured(config.timeout), special }
+        let timeout = Timeout::Configured(config.timeout);
+        Stub { lent: First::default(), connection: Arc::new(connection), timeout, special }
+    }
+
+    /// What a handler is given to call an object of its client.
+    pub(crate) fn for_object(connection: Connection, config: &ClientConfig) -> Stub {
+        let mut stub = Stub::over(connection, config);
+        stub.lent = First::of(&stub.connection);
+        stub
     }
 
     /// The connection.
-    #[allow(dead_code)] // for streams and callbacks
     pub(crate) fn connection(&self) -> &Arc<Connection> {
         &self.connection
     }

@@ -1,4 +1,19 @@
 //! Callbacks: objects of a client that its server calls while, and after, it serves the call that lent them.
+//!
+//! # A second channel, the other way round
+//! A client whose service takes handles makes a pair of sockets when it connects, keeps one end and sends the other along
+//! with its memory. Nothing happens there until an object is lent: then the client starts a callee on its end
+//! (`lending.rs`), and at the first handle the server shakes hands over the other end, as a client does, with memory that
+//! the server brings (`remote.rs`). From there on roles are reversed and nothing else is new: an object is the `target` of
+//! a request.
+//!
+//! # Whose an object is
+//! The call that lends an object owns it: [`Lent`] takes it back when the call ends, in whatever way, without a message. A
+//! handler that wants it for longer clones its handle; then the server says *keep* before it answers, and *released* when
+//! the last clone is gone. An object that nobody keeps is free when the call has returned.
+
+mod lending;
+mod remote;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -6,8 +21,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::call_error::CallError;
 use crate::message::private_exports::{Desc, Kind};
 use crate::service::{Dispatch, Incoming, Refused, ServiceDesc};
-use crate::status;
 use crate::stub::Stub;
+
+pub(crate) use lending::{Lending, Table, serve};
+pub(crate) use remote::{First, Object, Remote, judge};
+
+pub use lending::Lent;
+
+/// First of the method numbers that are about objects and not methods of them.
+pub(crate) const FIRST_METHOD: u16 = 0x7f10;
+/// The server keeps its handle beyond the call that lent the object.
+pub(crate) const KEEP: u16 = 0x7f10;
+/// The server has dropped the last clone of a handle that it kept.
+pub(crate) const RELEASED: u16 = 0x7f11;
+/// Last of those method numbers.
+pub(crate) const LAST_METHOD: u16 = 0x7f1f;
 
 /// A generated client that can be an argument: what a server calls an object of its client by.
 pub trait Handle: 'static {
@@ -33,21 +61,6 @@ pub trait Callback<C>: Sync {
     fn share(&self) -> Arc<dyn Dispatch>;
 }
 
-/// An object that a call lends. The client takes it back when this is dropped, at the end of the call, unless the server has
-/// kept its handle.
-#[derive(Debug)]
-#[must_use = "dropping it takes the object back"]
-pub struct Lent {
-    number: u32,
-}
-
-impl Lent {
-    /// What the object is called by in the arguments.
-    pub fn number(&self) -> u32 {
-        self.number
-    }
-}
-
 /// Describes an argument that is a handle, for fingerprints. The methods of its service are compared one by one when the
 /// server first calls.
 pub fn handle_desc<C: Handle>() -> &'static Desc {
@@ -62,14 +75,30 @@ pub fn handle_desc<C: Handle>() -> &'static Desc {
     })
 }
 
+/// The services that calls of these can be called back on, each once.
+fn services_of(all: &[&'static ServiceDesc]) -> Vec<&'static ServiceDesc> {
+    let mut found: Vec<&'static ServiceDesc> = Vec::new();
+    for service in all.iter().flat_map(|service| service.callbacks).map(|service| service()) {
+        if !found.iter().any(|f| f.name == service.name) {
+            found.push(service);
+        }
+    }
+    found
+}
+
 impl Stub {
     /// Lends an object to the server for a call that follows.
     ///
     /// # Errors
-    /// [`CallError`].
+    /// [`CallError::NotLent`].
     pub fn lend_callback<C: Handle>(&self, object: &impl Callback<C>) -> Result<Lent, CallError> {
-        let _ = object.share();
-        Ok(Lent { number: 0 })
+        let service = C::service();
+        let lending = self.connection().lending.as_ref();
+        let lent = lending.ok_or_else(|| "the service takes no handles".into()).and_then(|lending| {
+            let object = object.share();
+            lending.lend(service, object)
+        });
+        lent.map_err(|reason| CallError::NotLent { service: service.name, reason })
     }
 }
 
@@ -79,6 +108,6 @@ impl Incoming<'_> {
     /// # Errors
     /// The client cannot be called.
     pub fn callback<C: Handle>(&self, number: u32) -> Result<C, Refused> {
-        Err(Refused { status: status::REJECTED, reason: format!("object {number} cannot be called") })
+        self.client().callbacks.handle(number)
     }
 }

@@ -1,0 +1,230 @@
+//! The server's side: the channel back to a client, and the handles of its objects.
+
+use std::fmt;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+use std::ptr;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use ipc_core::caller::{Caller, Failure, Limit, NoBlock};
+use ipc_core::clock;
+use ipc_core::layout::REPLIED;
+use ipc_core::socket::{self, Credentials};
+
+use super::{Handle, KEEP, RELEASED, Table, services_of};
+use crate::connect::{ClientConfig, Connection};
+use crate::service::{Refused, ServiceDesc};
+use crate::status;
+use crate::stub::Stub;
+use crate::trust::{Reading, Trust};
+
+/// How long a client may take to shake hands, and to hear that a handle is kept: its callee has been started for that.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Why a descriptor is not the end of a pair of sockets that this client has made.
+pub(crate) fn judge(socket: BorrowedFd<'_>, who: Credentials) -> Result<(), String> {
+    if !socket::is_for_packets(socket) {
+        return Err("the second descriptor is not a Unix socket for packets".into());
+    }
+    // A socket that leads elsewhere would have this process speak to others in the client's name.
+    match socket::credentials(socket) {
+        Ok(other) if other.uid == who.uid => Ok(()),
+        _ => Err("the second descriptor does not lead to the client's user".into()),
+    }
+}
+
+enum State {
+    /// The client cannot be called.
+    Absent,
+    /// Nothing was called yet.
+    Waiting(OwnedFd),
+    /// A connection for each service.
+    Open(Vec<Connection>),
+    Failed(String),
+}
+
+/// How a client's objects are called.
+pub(crate) struct Remote {
+    state: Mutex<State>,
+    services: Vec<&'static ServiceDesc>,
+    trust: Trust,
+    /// The objects of this process, if the peer is a server that calls them.
+    table: Option<Arc<Table>>,
+    handles: Arc<AtomicUsize>,
+}
+
+impl fmt::Debug for Remote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Remote").field("handles", &self.handles()).finish_non_exhaustive()
+    }
+}
+
+impl Remote {
+    /// For a client that has asked for these services, is read like this, and has sent this socket.
+    pub(crate) fn new(
+        socket: Option<OwnedFd>,
+        services: &[&'static ServiceDesc],
+        reading: Reading,
+        table: Option<Arc<Table>>,
+    ) -> Self {
+        let services = services_of(services);
+        let trust = match reading {
+            Reading::Snapshot => Trust::Snapshot,
+            Reading::InPlace | Reading::Unchecked => Trust::InPlace,
+        };
+        let state = match socket {
+            Some(socket) if !services.is_empty() => State::Waiting(socket),
+            _ => State::Absent,
+        };
+        Remote { state: Mutex::new(state), services, trust, table, handles: Arc::default() }
+    }
+
+    /// The objects of this process that the peer calls.
+    pub(super) fn table(&self) -> Option<&Table> {
+        self.table.as_deref()
+    }
+
+    /// How many handles of the client's objects there are.
+    pub(crate) fn handles(&self) -> usize {
+        self.handles.load(Ordering::Relaxed)
+    }
+
+    /// The peer is gone. Runs nothing of a user's.
+    pub(crate) fn ended(&self) {
+        if let Some(table) = &self.table {
+            table.ended();
+        }
+    }
+
+    /// A handle of the object that the client calls `number`.
+    #[cold]
+    pub(super) fn handle<C: Handle>(&self, number: u32) -> Result<C, Refused> {
+        let refuse = |reason: &str| Refused { status: status::REJECTED, reason: reason.to_owned() };
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if let State::Waiting(_) = &*state
+            && let State::Waiting(socket) = std::mem::replace(&mut *state, State::Absent)
+        {
+            *state = self.connect(socket);
+        }
+        let all = match &*state {
+            State::Open(all) => all,
+            State::Failed(why) => return Err(refuse(why)),
+            State::Absent | State::Waiting(_) => return Err(refuse("the client cannot be called")),
+        };
+        let known = all.iter().find(|connection| ptr::eq(connection.service, C::service()));
+        let Some(connection) = known.filter(|_| number as u16 != 0) else {
+            return Err(refuse("there is no such object"));
+        };
+        let object = Object::new(connection.caller.clone(), number, &self.handles);
+        let stub = Stub::for_object(connection.to(object), &self.config());
+        drop(state);
+        Ok(C::over(stub))
+    }
+
+    fn config(&self) -> ClientConfig {
+        ClientConfig { connect_timeout: PATIENCE, trust: Some(self.trust), ..ClientConfig::default() }
+    }
+
+    fn connect(&self, socket: OwnedFd) -> State {
+        let path = PathBuf::from("the client's end of the connection");
+        match Connection::greet_all(&self.services, socket, path, &self.config(), clock::after(PATIENCE)) {
+            Ok(all) => State::Open(all),
+            Err(error) => State::Failed(format!("the client cannot be called: {error}")),
+        }
+    }
+}
+
+/// An object of a client, as its server knows it. Shared by the clones of a handle, and dropped with the last of them.
+#[derive(Debug)]
+pub(crate) struct Object {
+    caller: Arc<Caller>,
+    number: u32,
+    kept: AtomicBool,
+    handles: Arc<AtomicUsize>,
+}
+
+impl Object {
+    fn new(caller: Arc<Caller>, number: u32, handles: &Arc<AtomicUsize>) -> Self {
+        handles.fetch_add(1, Ordering::Relaxed);
+        Object { caller, number, kept: AtomicBool::new(false), handles: handles.clone() }
+    }
+
+    /// What its requests are addressed to.
+    pub(crate) fn target(&self) -> u16 {
+        self.number as u16
+    }
+
+    fn generation(&self) -> u16 {
+        (self.number >> 16) as u16
+    }
+
+    /// The handle stays when the call that lent the object has been answered; the client has to know first.
+    fn keep(&self) {
+        let limit = Limit::Until(clock::after(PATIENCE));
+        let Ok(mut draft) = Caller::draft(&*self.caller, limit) else { return };
+        draft.address(self.target(), self.generation());
+        let kept = match draft.submit(KEEP, 0, limit).wait(limit) {
+            Ok(answer) => answer.status() == REPLIED,
+            // It may have heard, or hear it later: releasing what was not kept does no harm.
+            Err(Failure::TimedOut) => true,
+            Err(_) => false,
+        };
+        self.kept.store(kept, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Object {
+    fn drop(&mut self) {
+        self.handles.fetch_sub(1, Ordering::Relaxed);
+        if *self.kept.get_mut() {
+            release(&self.caller, self.number);
+        }
+    }
+}
+
+/// Tells the client that it can forget an object. Waits for nothing: handles are dropped anywhere.
+fn release(caller: &Arc<Caller>, number: u32) {
+    let send = move |draft: Result<ipc_core::caller::Draft<Arc<Caller>>, NoBlock>| {
+        let mut draft = draft?;
+        draft.address(number as u16, (number >> 16) as u16);
+        draft.submit(RELEASED, 0, Limit::None).detach();
+        Ok::<(), NoBlock>(())
+    };
+    if let Err(NoBlock::Busy) = send(Caller::try_draft(caller.clone())) {
+        // All blocks are out: somebody else waits for one. It ends with the connection at the latest.
+        let waits = caller.clone();
+        let waits = move || drop(send(Caller::draft(waits, Limit::None)));
+        let _ = std::thread::Builder::new().name("ipc-rpc release".into()).spawn(waits);
+    }
+}
+
+/// The handle that a handler is given. It goes when the handler has ended, before the call is answered: if there are clones
+/// then, they are kept. A clone of this is nothing.
+#[derive(Debug, Default)]
+pub(crate) struct First(Option<Arc<Connection>>);
+
+impl First {
+    pub(crate) fn of(connection: &Arc<Connection>) -> Self {
+        First(Some(connection.clone()))
+    }
+}
+
+impl Clone for First {
+    fn clone(&self) -> Self {
+        First(None)
+    }
+}
+
+impl Drop for First {
+    fn drop(&mut self) {
+        let Some(connection) = self.0.take() else { return };
+        // One is ours, one is that of the stub we are part of. Whoever else has one can clone it, so the answer `no` is final.
+        if Arc::strong_count(&connection) > 2
+            && let Some(object) = &connection.object
+        {
+            object.keep();
+        }
+    }
+}
