@@ -49,25 +49,36 @@
 //! &config)` with a [`ClientConfig`]. Each method of the trait is a method of the client that takes the same arguments by
 //! reference or value (`&str` where the trait has `&str`, `&Query` where it has `&Query` or `&Archived<Query>`) and returns
 //! `Result<T, CallError>`, or `Result<T, CallError<E>>` where the trait returns `Result<T, E>`. `CallError<E>` is a
-//! [`std::error::Error`] if `E` is one: with `E = String`, `?` does not turn it into a `Box<dyn Error>`. Two adapters give a
-//! client of the same connection:
+//! [`std::error::Error`] if `E` is one: with `E = String`, `?` does not turn it into a `Box<dyn Error>`.
 //!
-//! - `with_timeout(duration)`: calls give up after this time, measured from their start, and the server does not begin a
-//!   request whose time is over. Without it the limit is [`ClientConfig::timeout`]. A handler that runs already goes on.
-//! - `view()`: methods return a [`Reply`], which is read where the server wrote it.
+//! A method that is an `async fn` in the trait is one of the client too. Its future runs on any executor, needs no thread,
+//! and dropping it cancels the call. These give a client of the same connection that calls in another way:
+//!
+//! | adapter | its methods |
+//! |---|---|
+//! | `with_timeout(duration)` | give up after this time, measured from their start, and the server does not begin a request whose time is over. Without it the limit is [`ClientConfig::timeout`]. A blocking handler that runs already goes on |
+//! | `view()` | return a [`Reply`], which is read where the server wrote it |
+//! | `start()` | return a [`Pending`] call at once, to be waited for, awaited or dropped: many can be on their way |
+//! | `with_context(&context)`, `with_metadata(key, value)`, `with_trace(id)` | say more about the call: see [`Context`] |
+//!
+//! `batch(\|calls\| ..)` starts many calls with one notification, `flush()` waits until the server has run all one-way calls.
 //!
 //! ```
 //! use std::time::Duration;
-//! use ipc_rpc::{CallError, service, testing};
+//! use ipc_rpc::{CallError, Pending, join_all, service, testing};
 //!
 //! #[service]
 //! pub trait Texts {
 //!     fn repeat(&self, text: &str, times: u32) -> Result<String, String>;
+//!     fn length(&self, text: &str) -> u32;
 //! }
 //! struct Plain;
 //! impl Texts for Plain {
 //!     fn repeat(&self, text: &str, times: u32) -> Result<String, String> {
 //!         if times < 1000 { Ok(text.repeat(times as usize)) } else { Err(format!("{times} is too often")) }
+//!     }
+//!     fn length(&self, text: &str) -> u32 {
+//!         text.len() as u32
 //!     }
 //! }
 //!
@@ -79,6 +90,11 @@
 //!     Err(CallError::Handler(error)) => assert_eq!(error, "5000 is too often"),
 //!     other => panic!("{other:?}"),
 //! }
+//!
+//! let (first, second) = (texts.start().length("a")?, texts.start().length("ab")?);
+//! assert_eq!((second.wait()?, first.wait()?), (2, 1));
+//! let calls: Vec<Pending<u32>> = texts.batch(|calls| ["a", "ab"].map(|text| calls.length(text)).into_iter().collect::<Result<_, _>>())?;
+//! assert_eq!(join_all(calls)?, [1, 2]);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
@@ -139,7 +155,6 @@
 //! # Limits
 //!
 //! Linux on 64-bit, little-endian machines. A message has less than 1 GiB. Do not use a connection on both sides of a `fork`.
-//! There is no `async`, no way to start a call without waiting for it, no streams and no callbacks yet.
 #![deny(unsafe_code)]
 
 mod admitted;
@@ -198,8 +213,9 @@ pub use ipc_derive::Message;
 /// Turns a trait into a service.
 ///
 /// For `trait Calc` it defines, with the trait's visibility, `CalcClient` (see [Calling](crate#calling)) and
-/// `CalcDispatcher` (see [Serving](crate#serving)). The trait itself stays as it is. Documentation and `cfg` of methods hold
-/// for the generated ones too.
+/// `CalcDispatcher` (see [Serving](crate#serving)). The trait stays as it is, except that an `async fn` is declared as the
+/// function it stands for, one that returns a future which is `Send`; implementations write `async fn`. Documentation and
+/// `cfg` of methods hold for the generated ones too.
 ///
 /// ```
 /// use ipc_rpc::{Archived, Message, service, testing};
@@ -234,18 +250,99 @@ pub use ipc_derive::Message;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
+/// # Methods
+///
+/// | in the trait | the client's method | the handler |
+/// |---|---|---|
+/// | `fn m(&self, ..) -> T` | waits with its thread | has a worker of the server to itself |
+/// | `async fn m(&self, ..) -> T` | is an `async fn` | is a future: it waits without a thread, and is dropped when its call is cancelled |
+/// | `#[rpc(oneway)] fn m(&self, ..)` | returns when the request is handed over; the client's `flush()` tells when all have run | returns nothing |
+/// | `fn m(&self, ..) -> Streaming<T>` | returns the stream when the handler does | gives items as fast as the client takes them |
+/// | `#[rpc(blocking)] fn m(&self, ..) -> T` | as without | waits for long: another worker takes over meanwhile |
+///
+/// Each of them may be `async`, and return `Result<T, E>` or `Result<Streaming<T>, E>` (but a one-way method returns nothing,
+/// and what is `async` does not block). One trait can have all kinds.
+///
+/// # Arguments
+///
+/// Up to twelve messages, owned or borrowed as [the table](crate#messages) shows, and beside them
+///
+/// | in the trait | who calls passes | the handler gets |
+/// |---|---|---|
+/// | `ctx: &Context`, anywhere | nothing | the call's [`Context`]: its deadline, whether it is cancelled, who calls, metadata, trace |
+/// | `items: Streaming<T>`, one at most | the stream | its items, as they come |
+/// | `progress: &ProgressClient` | `&ProgressDispatcher::new(object)`: see [`Callback`] | a client of the object, which it may call, also after the call |
+///
+/// The last segment of a type's path decides: `Context`, `Streaming`, and what ends in `Client` cannot be the names of messages
+/// that are arguments.
+///
+/// ```
+/// use ipc_rpc::{Context, service, testing};
+///
+/// #[service]
+/// pub trait Jobs {
+///     /// Does `steps` steps, as far as the time of the call allows.
+///     async fn run(&self, steps: u32, ctx: &Context) -> u32;
+///     #[rpc(oneway)]
+///     fn note(&self, text: &str);
+/// }
+///
+/// struct Runner;
+/// impl Jobs for Runner {
+///     async fn run(&self, steps: u32, ctx: &Context) -> u32 {
+///         assert_eq!(ctx.metadata().get("tenant"), Some("a"));
+///         (0..steps).take_while(|_| !ctx.is_cancelled()).count() as u32
+///     }
+///     fn note(&self, text: &str) {
+///         assert_eq!(text, "half way");
+///     }
+/// }
+///
+/// let (jobs, _server) = testing::pair(JobsDispatcher::new(Runner))?;
+/// let jobs = jobs.with_metadata("tenant", "a");
+/// jobs.note("half way")?;
+/// jobs.flush()?;
+/// # fn block_on<F: Future>(future: F) -> F::Output { smol::block_on(future) }
+/// assert_eq!(block_on(jobs.run(3))?, 3); // any executor
+/// assert_eq!(jobs.start().run(4)?.wait()?, 4); // or none
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Mocks
+///
+/// `#[service(mock)]` also defines `CalcMock`, which implements the trait with closures, one for each method, that take what
+/// the method takes and return what it returns (of an `async` method the result itself). A method without one panics. It can
+/// be served, or called as the trait's implementation that it is.
+///
+/// ```
+/// use ipc_rpc::{service, testing};
+///
+/// #[service(mock)]
+/// pub trait Calc {
+///     fn add(&self, a: u64, b: u64) -> u64;
+///     async fn half(&self, a: u64) -> Result<u64, String>;
+/// }
+///
+/// let mock = CalcMock::new().on_add(|a, b| a + b).on_half(|a| Err(format!("{a} is odd")));
+/// assert_eq!(mock.add(2, 3), 5);
+/// let (calc, _server) = testing::pair(CalcDispatcher::new(mock))?;
+/// assert_eq!(calc.add(2, 3)?, 5);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Rules
 ///
-/// Methods take `&self` and up to twelve arguments with plain names. Arguments are messages, or borrowed as
-/// [the table](crate#messages) shows; results are owned. Methods may have a body, which an implementation can replace. Not
-/// allowed are generics, lifetimes, `impl Trait`, `async` (yet), `unsafe`, associated types, constants and functions, and the
-/// names that the client needs for itself: `clone`, `connect`, `connect_with`, `start`, `view`, `with_timeout`. All mistakes
-/// of a trait are reported at once, each where it is.
+/// Methods take `&self` and arguments with plain names; results are owned. Methods may have a body, which an implementation can
+/// replace. Not allowed are generics, lifetimes, `impl Trait`, `unsafe`, associated types, constants and functions, and the
+/// names that the client needs for itself: `batch`, `clone`, `connect`, `connect_with`, `flush`, `flush_async`, `start`, `view`,
+/// `with_context`, `with_metadata`, `with_timeout`, `with_trace`. All mistakes of a trait are reported at once, each where it is.
 ///
 /// # Options
 ///
 /// - `#[service(crate = path)]`: where `ipc_rpc` is, if a crate of yours re-exports it.
+/// - `#[service(mock)]`: a mock as well.
 /// - `#[rpc(name = "other")]` on a method: its name on the wire, so that it can be renamed in the source alone.
+/// - `#[rpc(oneway)]`, `#[rpc(blocking)]` on a method: see [above](#methods).
 pub use ipc_derive::service;
 pub use message::{
     Archived, Argument, Elements, ElementsIter, EncodeError, Message, MessageError, MessageErrorKind, View,

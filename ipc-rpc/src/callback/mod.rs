@@ -38,6 +38,11 @@ pub(crate) const RELEASED: u16 = 0x7f11;
 pub(crate) const LAST_METHOD: u16 = 0x7f1f;
 
 /// A generated client that can be an argument: what a server calls an object of its client by.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not the client of a service",
+    label = "an argument `&XClient` is what the handler calls back by",
+    note = "a message of such a name goes as `&Archived<{Self}>`"
+)]
 pub trait Handle: 'static {
     /// A client over a connection.
     #[doc(hidden)]
