@@ -1,19 +1,38 @@
 //! What the tests of several examples share: the examples as processes.
+#![allow(dead_code)]
+// Each test binary uses a part of this file.
 
 use std::env;
+use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{self, Child, Command, Output, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::thread;
+use std::time::Duration;
 
 use tempfile::TempDir;
 
-/// Where an example runs: its sockets and temporary files are in a folder of its own.
+/// Far more than any test takes on a machine that is busy with other things.
+const LIMIT: Duration = Duration::from_secs(100);
+
+/// Where an example runs: its sockets and temporary files are in a folder of its own. A test that hangs is ended.
 pub struct Place {
     folder: TempDir,
+    _watchdog: Sender<()>,
 }
 
 impl Place {
     pub fn new() -> Self {
-        Place { folder: tempfile::tempdir().expect("a folder for a test") }
+        let (watchdog, alive) = mpsc::channel();
+        let test = thread::current().name().unwrap_or("a test").to_owned();
+        thread::spawn(move || {
+            if alive.recv_timeout(LIMIT) == Err(RecvTimeoutError::Timeout) {
+                // Straight to the descriptor: the harness captures what the print macros write, and abort loses it.
+                let _ = writeln!(io::stderr(), "watchdog: {test} hangs");
+                process::abort();
+            }
+        });
+        Place { folder: tempfile::tempdir().expect("a folder for a test"), _watchdog: watchdog }
     }
 
     pub fn path(&self) -> &Path {
@@ -31,6 +50,14 @@ impl Place {
     /// Runs an example to its end.
     pub fn run(&self, name: &str, arguments: &[&str]) -> Finished {
         Finished::from(self.example(name).args(arguments).output().expect("an example that starts"))
+    }
+
+    /// Starts an example that serves, and waits for the line it prints when clients can connect.
+    pub fn serve(&self, name: &str, arguments: &[&str]) -> (Running, String) {
+        let mut server = Running(self.example(name).args(arguments).spawn().expect("a server that starts"));
+        let mut line = String::new();
+        BufReader::new(server.0.stdout.take().expect("its output")).read_line(&mut line).expect("a line");
+        (server, line)
     }
 }
 

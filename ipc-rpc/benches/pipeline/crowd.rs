@@ -8,7 +8,8 @@ use crate::machine::{self, median};
 use crate::process::{self, Again, Folder, Shared};
 
 const ROUNDS: usize = 15;
-const SIZES: [usize; 7] = [1, 2, 4, 8, 16, 32, 64];
+/// How many client processes there are if nobody says.
+pub const SIZES: [usize; 7] = [1, 2, 4, 8, 16, 32, 64];
 const WARM_UP: Duration = Duration::from_millis(50);
 const TIME: Duration = Duration::from_millis(200);
 
@@ -104,10 +105,10 @@ impl Crowd {
 }
 
 /// Prints a table; each line is a number of client processes.
-pub fn measure() {
+pub fn measure(sizes: &[usize]) {
     let folder = Folder::new();
-    let mut crowds = SIZES.map(|size| Crowd::new(size, &folder));
-    let mut rounds = SIZES.map(|_| Vec::new());
+    let mut crowds: Vec<Crowd> = sizes.iter().map(|size| Crowd::new(*size, &folder)).collect();
+    let mut rounds: Vec<Vec<Round>> = sizes.iter().map(|_| Vec::new()).collect();
     let mut busy = Vec::new();
     for _ in 0..ROUNDS {
         busy.push(machine::busy_during(Duration::from_millis(50)));
@@ -115,12 +116,15 @@ pub fn measure() {
             rounds.push(crowd.round());
         }
     }
-    let two = rounds[1].iter().map(|round| round.total).collect::<Vec<_>>();
+    // Ratios are to two clients, or to the first number asked for if that is not among them.
+    let base = sizes.iter().position(|size| *size == 2).unwrap_or(0);
+    let two: Vec<f64> = rounds[base].iter().map(|round| round.total).collect();
     println!("blocking calls of so many client processes, one server process (medians of {ROUNDS} rounds of {TIME:?})");
     println!(
-        "clients   calls/s in all   to that of 2   least busy client, of the mean   sleeps of clients   of the server, a call   cores of the server"
+        "clients   calls/s in all   to that of {:2}  least busy client, of the mean   sleeps of clients   of the server, a call   cores of the server",
+        sizes[base]
     );
-    for (size, rounds) in SIZES.into_iter().zip(rounds) {
+    for (size, rounds) in sizes.iter().zip(rounds) {
         let ratio = median(rounds.iter().zip(&two).map(|(round, two)| round.total / two).collect());
         let least = median(rounds.iter().map(|round| round.least).collect());
         let sleeps = median(rounds.iter().map(|round| round.client_sleeps).collect());

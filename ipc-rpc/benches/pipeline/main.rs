@@ -9,6 +9,10 @@ mod flight;
 mod machine;
 mod process;
 mod raw;
+mod sleeper;
+
+use std::thread;
+use std::time::{Duration, Instant};
 
 use ipc_rpc::{Server, service};
 
@@ -17,8 +21,13 @@ use ipc_rpc::{Server, service};
 pub trait Calc {
     /// The sum.
     fn add(&self, a: u64, b: u64) -> u64;
-    /// Returns after so many milliseconds.
+    /// Returns after so many milliseconds, and the server does not know before that it takes so long.
     fn sleep(&self, milliseconds: u64) -> u64;
+    /// The same, and the server knows.
+    #[rpc(blocking)]
+    fn sleep_blocking(&self, milliseconds: u64) -> u64;
+    /// The same without a thread that waits.
+    async fn sleep_async(&self, milliseconds: u64) -> u64;
 }
 
 struct Adder;
@@ -28,7 +37,14 @@ impl Calc for Adder {
         a.wrapping_add(b)
     }
     fn sleep(&self, milliseconds: u64) -> u64 {
-        std::thread::sleep(std::time::Duration::from_millis(milliseconds));
+        thread::sleep(Duration::from_millis(milliseconds));
+        milliseconds
+    }
+    fn sleep_blocking(&self, milliseconds: u64) -> u64 {
+        self.sleep(milliseconds)
+    }
+    async fn sleep_async(&self, milliseconds: u64) -> u64 {
+        smol::Timer::at(Instant::now() + Duration::from_millis(milliseconds)).await;
         milliseconds
     }
 }
@@ -46,12 +62,18 @@ fn main() {
         ["caller", name, board, place] => crowd::caller(name, board, place.parse().expect("a number")),
         [] => {
             flight::measure();
-            crowd::measure();
+            crowd::measure(&crowd::SIZES);
         }
         ["--in-flight"] => flight::measure(),
-        ["--clients"] => crowd::measure(),
+        ["--clients"] => crowd::measure(&crowd::SIZES),
+        ["--clients", ref sizes @ ..] => {
+            let sizes: Vec<usize> = sizes.iter().map(|n| n.parse().expect("numbers of clients")).collect();
+            crowd::measure(&sizes);
+        }
+        ["--sleeper"] => sleeper::measure(),
         ref other => {
-            eprintln!("pipeline: unknown arguments {other:?}; known are --in-flight and --clients");
+            let known = "--in-flight, --clients [NUMBER..], --sleeper";
+            eprintln!("pipeline: unknown arguments {other:?}; known are {known}");
             std::process::exit(2);
         }
     }
