@@ -281,7 +281,7 @@ impl<C: Holder> Pending<C> {
     /// [`Failure`]. After `TimedOut` the block comes home later, by itself.
     #[inline]
     pub fn wait(self, limit: Limit) -> Result<Answer<C>, Failure> {
-        self.wait_then(limit, Ok, Err)
+        self.wait_then(limit, Ok, |failure, _| Err(failure))
     }
 
     /// As [`Pending::wait`], but goes on with one of two functions. A `Result` of an answer would be put together and taken
@@ -291,7 +291,7 @@ impl<C: Holder> Pending<C> {
         self,
         limit: Limit,
         answered: impl FnOnce(Answer<C>) -> T,
-        failed: impl FnOnce(Failure) -> T,
+        failed: impl FnOnce(Failure, C) -> T,
     ) -> T {
         let word = &self.slot.head().word;
         let mut looks = 0;
@@ -301,31 +301,38 @@ impl<C: Holder> Pending<C> {
                 Ok(Lent::Out(_)) if looks < FIRST_LOOKS => spin_hint(),
                 _ => match self.wait_long(limit) {
                     Ok(()) => break,
-                    Err(failure) => return failed(self.lost(failure)),
+                    Err(failure) => {
+                        let (failure, caller) = self.lost(failure);
+                        return failed(failure, caller);
+                    }
                 },
             }
             looks += 1;
         }
         match self.slot.caller.reply_of(self.slot.block) {
             Ok(reply) => answered(Answer { slot: ManuallyDrop::new(self.into_slot()), reply }),
-            Err(corrupt) => failed(self.lost(Failure::Corrupt(corrupt))),
+            Err(corrupt) => {
+                let (failure, caller) = self.lost(Failure::Corrupt(corrupt));
+                failed(failure, caller)
+            }
         }
     }
 
     /// No reply: the block comes home when the callee answers, or stays with a peer that is gone and is never used again.
     #[cold]
-    fn lost(self, failure: Failure) -> Failure {
-        if matches!(failure, Failure::TimedOut) {
-            return failure; // Dropping the call gives it up.
-        }
+    fn lost(self, failure: Failure) -> (Failure, C) {
         let slot = self.into_slot();
+        if matches!(failure, Failure::TimedOut) {
+            slot.caller.abandon(slot.block);
+            return (failure, slot.caller);
+        }
         if slot.block.flags & POLLED != 0 {
             slot.caller.unregister(slot.block.number);
         }
         if let Failure::Corrupt(corrupt) = failure {
             slot.caller.condemn(corrupt);
         }
-        failure
+        (failure, slot.caller)
     }
 
     /// The reply did not come at once: spin on if that is worth it, then park.

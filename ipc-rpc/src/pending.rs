@@ -150,9 +150,6 @@ impl<T, E> Pending<T, E> {
     fn finish(&mut self) -> Result<T, CallError<E>> {
         let Some(lent) = self.lent.take() else { spent() };
         let &mut Pending { limit, allowed, method, read, .. } = self;
-        // A call that fails gives its holder away; one whose answer is there fails only if the answer makes no sense.
-        let connection = (!lent.is_ready()).then(|| lent.holder().0.clone());
-        let service = lent.holder().0.service;
         let answered = |answer: Answer<Shared>| {
             let connection = &*answer.holder().0;
             if answer.status() == REPLIED {
@@ -161,10 +158,7 @@ impl<T, E> Pending<T, E> {
                 Err(connection.not_replied(method, &answer, allowed).widen())
             }
         };
-        let failed = |failure| match &connection {
-            Some(connection) => Err(connection.failed(method, failure, allowed).widen()),
-            None => Err(CallError::without_answer(service.method(method), failure, allowed).widen()),
-        };
+        let failed = |failure, Shared(connection)| Err(connection.failed(method, failure, allowed).widen());
         lent.wait_then(limit, answered, failed)
     }
 }
@@ -259,12 +253,20 @@ impl Stub {
         args: &impl Argument<A>,
         read: Read<T, E>,
     ) -> Result<Pending<T, E>, CallError> {
+        let caller = Shared(self.connection.clone());
+        if self.is_plain() {
+            let (limit, allowed) = (self.limit(), self.allowed());
+            let lent = match Caller::try_draft(caller) {
+                Ok(draft) => self.lend(draft, method, args, limit)?,
+                Err(why) => return Err(self.not_sent(method, why)),
+            };
+            return Ok(Pending { lent: Some(lent), limit, allowed, method, read });
+        }
         let terms = self.terms(method)?;
-        let draft = match Caller::try_draft(Shared(self.connection.clone())) {
-            Ok(draft) => draft,
+        let lent = match Caller::try_draft(caller) {
+            Ok(draft) => self.submit(draft, method, args, &terms)?,
             Err(why) => return Err(self.not_sent(method, why)),
         };
-        let lent = self.submit(draft, method, args, &terms)?;
         Ok(Pending { lent: Some(lent), limit: terms.limit, allowed: terms.allowed, method, read })
     }
 }

@@ -225,11 +225,22 @@ impl Stub {
         args: &impl Argument<A>,
         limit: Limit,
     ) -> Result<Pending<C>, CallError> {
+        match Caller::draft(caller, limit) {
+            Ok(draft) => self.lend(draft, method, args, limit),
+            Err(why) => Err(self.not_sent(method, why)),
+        }
+    }
+
+    /// Writes the arguments of a plain call into a block and lends it.
+    #[inline(always)]
+    pub(crate) fn lend<C: Holder, A: Message>(
+        &self,
+        mut draft: Draft<C>,
+        method: u16,
+        args: &impl Argument<A>,
+        limit: Limit,
+    ) -> Result<Pending<C>, CallError> {
         let number = self.number(method)?;
-        let mut draft = match Caller::draft(caller, limit) {
-            Ok(draft) => draft,
-            Err(why) => return Err(self.not_sent(method, why)),
-        };
         match write(&mut draft, args) {
             Ok(len) => Ok(draft.submit(number, len, limit)),
             Err(error) => Err(self.not_encoded(method, error)),
@@ -260,7 +271,7 @@ impl Stub {
         if number == NO_METHOD { Err(self.incompatible(method)) } else { Ok(number) }
     }
 
-    /// Writes the arguments into a block and lends it.
+    /// Writes the arguments of any call into a block and lends it.
     #[inline]
     pub(crate) fn submit<C: Holder, A: Message>(
         &self,
@@ -270,14 +281,10 @@ impl Stub {
         terms: &Terms,
     ) -> Result<Pending<C>, CallError> {
         let number = self.number(method)?;
-        let len = match write(&mut draft, args) {
-            Ok(len) => len,
-            Err(error) => return Err(self.not_encoded(method, error)),
-        };
-        if terms.target == 0 && self.is_plain() {
-            return Ok(draft.submit(number, len, terms.limit));
+        match write(&mut draft, args) {
+            Ok(len) => self.submit_special(draft, number, len, method, terms),
+            Err(error) => Err(self.not_encoded(method, error)),
         }
-        self.submit_special(draft, number, len, method, terms)
     }
 
     /// Lends a block that has arguments of `len` bytes, with what else the request has.
@@ -291,11 +298,15 @@ impl Stub {
         terms: &Terms,
     ) -> Result<Pending<C>, CallError> {
         let mut extra = 0;
-        if let Some(added) = self.origin(|trace, metadata| append(&mut draft, len, &(trace, metadata))) {
+        if self.says()
+            && let Some(added) = self.origin(|trace, metadata| append(&mut draft, len, &(trace, metadata)))
+        {
             (len, extra) = added.map_err(|error| self.not_encoded(method, error))?;
             number |= WITH_CONTEXT;
         }
-        draft.address(terms.target, extra);
+        if terms.target != 0 || extra != 0 {
+            draft.address(terms.target, extra);
+        }
         let quiet = self.special.as_ref().and_then(|special| special.batch.as_ref()).is_some_and(|b| b.is_open());
         Ok(if quiet { draft.submit_quietly(number, len, terms.limit) } else { draft.submit(number, len, terms.limit) })
     }
@@ -313,7 +324,7 @@ impl Stub {
             let replied = answer.status() == REPLIED;
             if replied { then(answer) } else { Err(self.connection.not_replied(method, &answer, allowed())) }
         };
-        let failed = |failure| Err(self.connection.failed(method, failure, allowed()));
+        let failed = |failure, _| Err(self.connection.failed(method, failure, allowed()));
         pending.wait_then(limit, answered, failed)
     }
 

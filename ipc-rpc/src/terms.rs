@@ -36,6 +36,13 @@ pub(crate) struct Special {
     pub(crate) batch: Option<Arc<Batch>>,
 }
 
+impl Special {
+    /// Have its calls anything to inherit or to say about their origin?
+    fn says(&self) -> bool {
+        self.context.is_some() || self.trace.is_some() || !self.metadata.is_empty()
+    }
+}
+
 /// The terms of one call.
 #[derive(Debug, Clone, Copy)]
 pub struct Terms {
@@ -82,15 +89,24 @@ impl Stub {
         self.special.is_none() && !context::is_current()
     }
 
+    /// May a call that begins now have a context?
+    #[inline]
+    pub(crate) fn says(&self) -> bool {
+        self.special.as_ref().is_some_and(|special| special.says()) || context::is_current()
+    }
+
     /// The terms of the call that begins now.
     ///
     /// # Errors
     /// [`CallError`]: there is no point in beginning it, since the call that it would be part of is over.
+    #[inline]
     pub fn terms(&self, method: u16) -> Result<Terms, CallError> {
-        let mut terms = Terms { limit: self.limit(), allowed: self.allowed(), target: self.connection.target };
-        if self.is_plain() {
-            return Ok(terms);
-        }
+        let terms = Terms { limit: self.limit(), allowed: self.allowed(), target: self.connection.target };
+        if self.says() { self.inherit(method, terms) } else { Ok(terms) }
+    }
+
+    #[inline(never)]
+    fn inherit(&self, method: u16, mut terms: Terms) -> Result<Terms, CallError> {
         let Some(context) = self.context() else { return Ok(terms) };
         if let Some(deadline) = context.deadline_nanos() {
             let now = clock::now();
