@@ -24,7 +24,7 @@ use crate::layout::{ABANDONED, BlockHead, EXTENT_START, INLINE, INLINE_ROOM, MAX
 use crate::queue::{Kind, Producer};
 use crate::segment::{Area, Segment};
 use crate::socket::{self, Credentials};
-use crate::sync::{AtomicBool, AtomicU8, AtomicU32, Ordering};
+use crate::sync::{AtomicU8, AtomicU32, Ordering};
 use crate::word::{self, Corrupt, Tell};
 
 /// What a handshake has to say about a new connection.
@@ -79,6 +79,15 @@ pub(crate) struct Served {
     pub(crate) begun: AtomicU32,
 }
 
+/// The peer broke the protocol.
+pub(crate) const BROKEN: u8 = 1;
+/// The peer has hung up, as it seems.
+pub(crate) const GONE: u8 = 2;
+/// Not scanned any more; set under the role.
+pub(crate) const RETIRED: u8 = 4;
+/// The handler knows that it has ended.
+pub(crate) const ENDED: u8 = 8;
+
 /// The called side of one channel.
 #[derive(Debug)]
 pub(crate) struct Channel<P> {
@@ -93,11 +102,9 @@ pub(crate) struct Channel<P> {
     /// The extents that hold replies, by block. An extent is free again when its block is lent again: the caller has read
     /// the reply then, and a block has one reply at a time, so there is nothing to count and nothing that can pile up.
     replies: Mutex<HashMap<u32, Extent>>,
-    broken: AtomicBool,
-    /// The peer has hung up.
-    gone: AtomicBool,
+    /// [`BROKEN`], [`GONE`], [`RETIRED`], [`ENDED`]: 0 as long as all is well.
+    fate: AtomicU8,
     why: Mutex<Option<Corrupt>>,
-    ended: AtomicBool,
 }
 
 impl<P> Channel<P> {
@@ -109,10 +116,8 @@ impl<P> Channel<P> {
             announcements: Producer::new(),
             arena: Arena::new(geometry.callee_arena_at(), geometry.callee_arena()),
             replies: Mutex::default(),
-            broken: AtomicBool::new(false),
-            gone: AtomicBool::new(false),
+            fate: AtomicU8::new(0),
             why: Mutex::new(None),
-            ended: AtomicBool::new(false),
             segment,
             socket,
             id,
@@ -127,30 +132,31 @@ impl<P> Channel<P> {
     /// The peer broke the protocol: ends the connection. The hang-up that follows retires the channel.
     #[cold]
     pub(crate) fn condemn(&self, why: Corrupt) {
-        if !self.broken.swap(true, Ordering::Relaxed) {
+        if self.meets(BROKEN) {
             *self.why.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
             socket::shut_down(self.socket());
         }
     }
 
+    /// Notes one of the bits of `fate`. `true`: it was not there before.
+    pub(crate) fn meets(&self, fate: u8) -> bool {
+        self.fate.fetch_or(fate, Ordering::Relaxed) & fate == 0
+    }
+
+    /// Is it scanned, and its peer there and honest as far as we know?
+    #[inline(always)]
+    pub(crate) fn is_well(&self) -> bool {
+        self.fate.load(Ordering::Relaxed) == 0
+    }
+
     #[inline]
     pub(crate) fn is_broken(&self) -> bool {
-        self.broken.load(Ordering::Relaxed)
-    }
-
-    /// The peer has hung up, as it seems.
-    pub(crate) fn note_gone(&self) {
-        self.gone.store(true, Ordering::Relaxed);
-    }
-
-    /// Has it ended by now? `false` once.
-    pub(crate) fn has_ended(&self) -> bool {
-        self.ended.swap(true, Ordering::Relaxed)
+        self.fate.load(Ordering::Relaxed) & BROKEN != 0
     }
 
     /// Has the peer hung up, or broken the protocol?
     pub(crate) fn is_gone(&self) -> bool {
-        self.gone.load(Ordering::Relaxed) || self.is_broken()
+        self.fate.load(Ordering::Relaxed) & (BROKEN | GONE) != 0
     }
 
     fn replies(&self) -> MutexGuard<'_, HashMap<u32, Extent>> {
@@ -418,7 +424,7 @@ impl<'a, P> Call<'a, P> {
     /// Writes the reply's descriptor into the block, S2 follows; gives what is to be remembered of the block. [`BUSY`]: the
     /// call was deferred, and the block is not this thread's any more.
     #[inline]
-    pub(crate) fn finish(mut self, status: u16, len: usize) -> u8 {
+    pub(crate) fn finish(&mut self, status: u16, len: usize) -> u8 {
         match self.place.end {
             End::Plain => {
                 self.place.describe(self.head, status, len);

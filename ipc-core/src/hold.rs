@@ -11,7 +11,7 @@
 use std::ptr;
 use std::sync::Arc;
 
-use crate::callee::Channel;
+use crate::callee::{Channel, GONE, RETIRED};
 use crate::handover;
 use crate::layout::BlockHead;
 use crate::queue::{Consumer, Kind};
@@ -29,6 +29,13 @@ struct Watch<P> {
     /// The place of the channel.
     at: usize,
     block: u32,
+}
+
+impl<P> Watch<P> {
+    #[inline(always)]
+    fn found(&self) -> Found<P> {
+        Found { channel: self.channel, at: self.at, block: self.block, head: self.head }
+    }
 }
 
 /// A channel as the scanner sees it.
@@ -78,6 +85,8 @@ pub(crate) struct Found<P> {
     /// The place of the channel.
     pub(crate) at: usize,
     pub(crate) block: u32,
+    /// The head of the block; the pointer is good for all of its bytes.
+    pub(crate) head: *const BlockHead,
 }
 
 impl<P> Hold<P> {
@@ -102,12 +111,6 @@ impl<P> Hold<P> {
             Some(place) => *place = Some(scanned),
             None => self.channels.push(Some(scanned)),
         }
-    }
-
-    /// Is this channel still scanned at its place?
-    #[inline]
-    pub(crate) fn has(&self, at: usize, channel: *const Channel<P>) -> bool {
-        matches!(self.channels.get(at), Some(Some(c)) if Arc::as_ptr(&c.channel) == channel)
     }
 
     /// Takes every promise to watch back, until one turns out to have been answered with a request.
@@ -147,7 +150,7 @@ impl<P> Hold<P> {
             if value == word::DONE | word::WATCHED {
                 continue;
             }
-            let found = Found { channel: watch.channel, at: watch.at, block: watch.block };
+            let found = watch.found();
             self.forget_watch(at);
             match word::unwatched(value) {
                 Ok(_) => {
@@ -195,9 +198,11 @@ impl<P> Hold<P> {
                 return None;
             }
         };
-        let block = scanned.channel.segment.geometry().block_index(entry.offset);
+        let segment = &scanned.channel.segment;
+        let block = segment.geometry().block_index(entry.offset);
         match block.filter(|block| entry.kind == Kind::Request && !self.is_watched(channel, *block)) {
-            Some(block) => Some(Found { channel, at, block }),
+            // Of a block, so inside of the segment.
+            Some(block) => Some(Found { channel, at, block, head: segment.pointer(entry.offset).cast().as_ptr() }),
             None => {
                 scanned.channel.condemn(Corrupt(u64::from(entry.offset)));
                 None
@@ -222,11 +227,11 @@ impl<P> Hold<P> {
     /// Puts a block that was answered with `WATCHED` into the set; its channel is scanned at place `at`. Beyond a limit an
     /// older one is given up; gives that one if its request has arrived.
     #[inline]
-    pub(crate) fn watch(&mut self, found: Found<P>, head: *const BlockHead) -> Option<Found<P>> {
+    pub(crate) fn watch(&mut self, found: Found<P>) -> Option<Found<P>> {
         let evicted = if self.watching == 0 { None } else { self.evict(found.channel) };
         let free = (!self.watching).trailing_zeros() as usize;
         if let Some(place) = self.watches.get_mut(free) {
-            *place = Watch { channel: found.channel, head, at: found.at, block: found.block };
+            *place = Watch { channel: found.channel, head: found.head, at: found.at, block: found.block };
             self.watching |= 1 << free;
         }
         evicted
@@ -247,7 +252,7 @@ impl<P> Hold<P> {
         let watch = self.watches.get(at)?;
         // SAFETY: its bit was set, so this is the block of a channel that `channels` keeps alive; atomics only.
         match handover::unwatch(&unsafe { &*watch.head }.word) {
-            Ok(true) => Some(Found { channel: watch.channel, at: watch.at, block: watch.block }),
+            Ok(true) => Some(watch.found()),
             Ok(false) => None,
             Err(corrupt) => {
                 // SAFETY: `channels` keeps it alive.
@@ -263,7 +268,7 @@ impl<P> Hold<P> {
         let others = u32::try_from(self.channels.len() + WATCHES).unwrap_or(u32::MAX);
         if let Some(scanned) = self.channels.iter_mut().flatten().find(|c| c.channel.id == id && !c.hung_up) {
             scanned.hung_up = true;
-            scanned.channel.note_gone();
+            scanned.channel.meets(GONE);
             scanned.patience = scanned.channel.segment.geometry().blocks().saturating_mul(others);
         }
     }
@@ -291,6 +296,7 @@ impl<P> Hold<P> {
         while matches!(self.channels.last(), Some(None)) {
             self.channels.pop();
         }
+        here.meets(RETIRED);
         self.retired.push(here.clone());
         Some(here)
     }

@@ -21,6 +21,7 @@ pub mod doorbell;
 pub mod extent;
 pub mod gap;
 pub mod handover;
+pub mod idle;
 pub mod layout;
 pub mod pool;
 pub mod queue;

@@ -17,6 +17,7 @@
 #![allow(unsafe_code)]
 
 mod listening;
+mod long;
 
 use std::cell::UnsafeCell;
 use std::collections::HashMap;
@@ -25,19 +26,22 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::ptr;
 use std::sync::atomic::AtomicPtr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread::JoinHandle;
 
-use crate::callee::{BUSY, Call, Channel, HOLDS_REPLY, Handler, Served};
+use crate::callee::{BUSY, Call, Channel, ENDED, HOLDS_REPLY, Handler, Served};
 use crate::clock;
 use crate::doorbell;
 use crate::gap::Gap;
 use crate::handover;
 use crate::hold::{Found, Hold, Scanned};
-use crate::layout::{BlockHead, NOT_RUN, RELEASE};
+use crate::idle::Idle;
+use crate::layout::{BlockHead, NOT_RUN, RELEASE, TAKEN};
 use crate::poll::{Poll, Signal, Ticker};
 use crate::role::Role;
 use crate::socket;
-use crate::sync::{AtomicBool, AtomicU64, Ordering, spin_hint};
+use crate::sync::{AtomicBool, AtomicU32, AtomicU64, Ordering, spin_hint};
 use crate::word::{Corrupt, Seen};
+use long::Methods;
 
 /// Empty passes before the clock is read for the first time: about a microsecond or two.
 const FIRST_PASSES: u32 = 40;
@@ -49,6 +53,7 @@ const TICK_MS: u32 = 10;
 const LISTENER: u64 = 0;
 const STOP: u64 = 1;
 const TICK: u64 = 2;
+const WAKE: u64 = 3;
 const FIRST_CONNECTION: u64 = 16;
 
 enum Connection<P> {
@@ -68,10 +73,11 @@ enum After {
     Lost,
 }
 
-/// What a worker serves. One thread at a time is a worker: two would hide each other's channels from [`Callee::sweep`].
+/// What a worker serves. One thread at a time is a worker: two would hide each other's channels from [`Shared::sweep`].
 #[repr(align(128))]
 #[derive(Debug)]
 struct Serving<P> {
+    /// The channel whose call runs, or null. Odd: a tick has found it running; the next store wipes that.
     channel: AtomicPtr<Channel<P>>,
     claimed: AtomicBool,
 }
@@ -87,6 +93,30 @@ impl<P> Serving<P> {
 
     fn release(&self) {
         self.claimed.store(false, Ordering::Release);
+    }
+
+    /// Does a handler run?
+    fn is_busy(&self) -> bool {
+        !self.channel.load(Ordering::Relaxed).is_null()
+    }
+
+    /// Does a call of `channel` run?
+    fn serves(&self, channel: *const Channel<P>) -> bool {
+        self.channel.load(Ordering::Acquire).map_addr(|at| at & !1).cast_const() == channel
+    }
+
+    /// Marks the call that runs, if one does.
+    fn mark(&self) {
+        let channel = self.channel.load(Ordering::Relaxed);
+        if !channel.is_null() {
+            let marked = channel.map_addr(|at| at | 1);
+            // Fails if that call has ended meanwhile.
+            let _ = self.channel.compare_exchange(channel, marked, Ordering::AcqRel, Ordering::Relaxed);
+        }
+    }
+
+    fn is_marked(&self) -> bool {
+        self.channel.load(Ordering::Relaxed).addr() & 1 != 0
     }
 }
 
@@ -130,6 +160,7 @@ impl<H: Handler> Drop for Callee<H> {
     /// left, and keeps its channel: its caller learns of the end now.
     fn drop(&mut self) {
         self.stop();
+        self.shared.join_spares();
         for (_, connection) in self.shared.connections().drain() {
             if let Connection::Channel(channel) = connection {
                 self.shared.ended(&channel);
@@ -142,7 +173,17 @@ impl<H: Handler> Drop for Callee<H> {
 /// What the threads of a callee share.
 struct Shared<H: Handler> {
     handler: H,
+    this: Weak<Shared<H>>,
     role: Role,
+    idle: Idle,
+    methods: Methods,
+    /// When a tick last made a worker take the role.
+    ticked_at: AtomicU64,
+    /// The spare workers that were started; their entries are behind those of the base workers.
+    spares: Mutex<Vec<JoinHandle<()>>>,
+    /// There is one.
+    has_spares: AtomicBool,
+    grow: bool,
     hold: UnsafeCell<Hold<H::Peer>>,
     /// Something in `changes`, `retired` or `stopping` wants the holder's attention.
     attention: AtomicBool,
@@ -159,6 +200,8 @@ struct Shared<H: Handler> {
     next_id: AtomicU64,
     poll: Poll,
     stop: Signal,
+    /// Wakes an idle worker.
+    wake: Signal,
     tick: Ticker,
     listener: Option<OwnedFd>,
     gap: Gap,
@@ -185,8 +228,22 @@ impl<H: Handler> Callee<H> {
     /// The system's: no descriptors left.
     pub fn new(handler: H, listener: Option<OwnedFd>, workers: Workers) -> io::Result<Self> {
         let base = workers.base.max(1);
-        let shared = Shared {
+        let (poll, stop, wake, tick) = (Poll::new()?, Signal::new()?, Signal::new()?, Ticker::new()?);
+        if let Some(listener) = &listener {
+            poll.add(listener.as_fd(), LISTENER)?;
+        }
+        poll.add(stop.as_fd(), STOP)?;
+        poll.add(wake.as_fd(), WAKE)?;
+        poll.add(tick.as_fd(), TICK)?;
+        let shared = Arc::new_cyclic(|this| Shared {
             handler,
+            this: this.clone(),
+            idle: Idle::new(),
+            methods: Methods::new(),
+            ticked_at: AtomicU64::new(0),
+            spares: Mutex::default(),
+            has_spares: AtomicBool::new(false),
+            grow: workers.grow,
             role: Role::new(),
             hold: UnsafeCell::new(Hold::new()),
             attention: AtomicBool::new(false),
@@ -198,21 +255,17 @@ impl<H: Handler> Callee<H> {
             serving: (0..base.saturating_add(workers.spare)).map(|_| Serving::new()).collect(),
             base,
             next_id: AtomicU64::new(FIRST_CONNECTION),
-            poll: Poll::new()?,
-            stop: Signal::new()?,
-            tick: Ticker::new()?,
+            poll,
+            stop,
+            wake,
+            tick,
             listener,
             gap: Gap::new(),
             // Not 0: the first worker to look finds the process just woken, and arms the tick.
             asleep_since: AtomicU64::new(1),
             single_core: std::thread::available_parallelism().is_ok_and(|n| n.get() == 1),
-        };
-        if let Some(listener) = &shared.listener {
-            shared.poll.add(listener.as_fd(), LISTENER)?;
-        }
-        shared.poll.add(shared.stop.as_fd(), STOP)?;
-        shared.poll.add(shared.tick.as_fd(), TICK)?;
-        Ok(Callee { shared: Arc::new(shared) })
+        });
+        Ok(Callee { shared })
     }
 
     /// The handler.
@@ -295,7 +348,7 @@ impl<H: Handler> Shared<H> {
 
     /// No call of `channel` begins any more.
     fn ended(&self, channel: &Channel<H::Peer>) {
-        if !channel.has_ended() {
+        if channel.meets(ENDED) {
             self.handler.ended(&channel.peer, channel.why());
         }
     }
@@ -322,20 +375,30 @@ impl<H: Handler> Shared<H> {
                 self.stop.raise(); // One edge wakes one worker: pass it on.
                 return;
             }
-            let won = if ticked { self.role.try_take() } else { self.role.take_or_poke() };
+            let mut won = if ticked { self.role.try_take() } else { self.role.take_or_poke() };
             if won {
+                self.take_over(serving, ticked);
                 self.scan(serving, ticked);
-                ticked = false;
                 if self.stopping.load(Ordering::Relaxed) {
                     continue;
                 }
                 // The role was lost to another worker, or given up to sleep.
-                if !self.role.is_vacant() || self.asleep_since.load(Ordering::Relaxed) != 0 {
-                    ticked = self.listen(None);
+                if self.role.is_vacant() && self.asleep_since.load(Ordering::Relaxed) == 0 {
+                    ticked = false;
+                    continue;
                 }
-            } else {
-                ticked = self.listen(None);
             }
+            // [P10] whoever has left the role for long either sees this worker idle, or is seen by it.
+            won = self.idle.begin() && self.role.try_take();
+            if won {
+                self.idle.end();
+                self.take_over(serving, false);
+                self.scan(serving, false);
+                ticked = false;
+                continue;
+            }
+            ticked = self.listen(None);
+            self.idle.end();
         }
     }
 
@@ -353,6 +416,7 @@ impl<H: Handler> Shared<H> {
         // SAFETY: this thread holds the role; the reference ends before the role is given up (it is not used after
         // `serve` has said `Lost`, nor after a successful `commit_to_sleep`).
         let mut hold = unsafe { &mut *self.hold.get() };
+        self.idle.held();
         if self.asleep_since.load(Ordering::Relaxed) != 0 {
             self.awake(hold);
         }
@@ -459,6 +523,7 @@ impl<H: Handler> Shared<H> {
             }
         }
         self.sweep(hold);
+        self.arm(hold);
         let stopping = self.stopping.load(Ordering::Relaxed);
         if again || stopping {
             self.attention.store(true, Ordering::Relaxed); // The next holder is to see it too.
@@ -471,8 +536,8 @@ impl<H: Handler> Shared<H> {
     /// down earlier; its caller broke the protocol, and what it concludes is its own affair.)
     fn sweep(&self, hold: &mut Hold<H::Peer>) {
         hold.retired.retain(|channel| {
-            let address = Arc::as_ptr(channel).cast_mut();
-            let used = self.serving.iter().any(|s| s.channel.load(Ordering::Acquire) == address);
+            let address = Arc::as_ptr(channel);
+            let used = self.serving.iter().any(|s| s.serves(address));
             if !used {
                 self.poll.remove(channel.socket());
                 self.connections().remove(&channel.id);
@@ -493,7 +558,12 @@ impl<H: Handler> Shared<H> {
     #[cold]
     fn awake(&self, hold: &mut Hold<H::Peer>) {
         self.asleep_since.store(0, Ordering::Relaxed);
-        if !hold.ticking && self.serving.len() > 1 {
+        self.arm(hold);
+    }
+
+    /// Arms the tick, if there may be somebody to hear it.
+    fn arm(&self, hold: &mut Hold<H::Peer>) {
+        if !hold.ticking && (self.base > 1 || self.has_spares.load(Ordering::Relaxed)) {
             hold.ticking = true;
             self.tick.every(TICK_MS);
         }
@@ -528,15 +598,16 @@ impl<H: Handler> Shared<H> {
     /// channel found is alive. No reference to the data of the role is passed in: it would outlive the role.
     #[inline(always)]
     fn serve(&self, serving: &Serving<H::Peer>, found: Found<H::Peer>) -> After {
-        let Found { mut channel, mut at, mut block } = found;
+        let Found { mut channel, mut at, mut block, head: mut word } = found;
         let mut held = true;
         loop {
             // SAFETY: with the role held, `hold.channels` keeps the channel alive; without it, the `serving` entry stored
             // below does: a retirer frees only channels that no entry names, and it saw ours because we stored it before
             // we gave the role up (P5).
             let here = unsafe { &*channel };
-            let Some(head) = here.segment.block(block) else { return self.done(serving, held) };
-            let served = match self.take(here, head, block) {
+            // SAFETY: the head of a block of that channel; atomics only.
+            let head = unsafe { &*word };
+            let served = match self.take(here, word, block) {
                 Ok(Some(served)) => served,
                 Ok(None) => return self.done(serving, held),
                 Err(corrupt) => {
@@ -548,16 +619,22 @@ impl<H: Handler> Shared<H> {
                 serving.channel.store(channel.cast_mut(), Ordering::Relaxed);
                 self.role.give_up(); // [P5] from here on `hold` is not ours.
             }
-            let state = match self.run(here, head, block) {
-                Ok(BUSY) => return self.deferred(serving),
-                Ok(state) => state,
-                Err(corrupt) => {
-                    here.condemn(corrupt);
-                    0
-                }
+            let mut call = match Call::new(here, head, block) {
+                Ok(call) => call,
+                Err(corrupt) => return self.misplaced(serving, here, block, corrupt),
             };
+            let method = call.method();
+            let (status, len) = if self.methods.is_short(method) {
+                self.handler.call(&here.peer, &mut call)
+            } else {
+                self.call_long(&here.peer, &mut call)
+            };
+            let state = call.finish(status, len);
+            if state == BUSY {
+                return self.deferred(serving, call.method());
+            }
             served.state.store(state, Ordering::Relaxed);
-            let watched = self.role.is_vacant() && !here.is_broken();
+            let watched = self.role.is_vacant() && here.is_well();
             match handover::finish(&head.word, watched) {
                 Ok(tell) => here.tell(head, block, tell),
                 Err(corrupt) => here.condemn(corrupt),
@@ -565,28 +642,26 @@ impl<H: Handler> Shared<H> {
             if self.role.try_take() {
                 // SAFETY: this thread holds the role again, and the reference ends before it gives the role up.
                 let hold = unsafe { &mut *self.hold.get() };
-                serving.channel.store(ptr::null_mut(), Ordering::Release);
                 if self.asleep_since.load(Ordering::Relaxed) != 0 {
                     self.awake(hold);
+                    self.learn(serving, call.method());
                 }
-                // The channel may have been retired while the handler ran, and its place given to another.
-                if !watched || !hold.has(at, channel) || here.is_broken() {
+                serving.channel.store(ptr::null_mut(), Ordering::Release);
+                if !watched {
                     return After::Held;
                 }
-                let Some(evicted) = hold.watch(Found { channel, at, block }, head) else { return After::Held };
-                // The request of another watched block has arrived, and nobody else knows.
-                Found { channel, at, block } = evicted;
                 held = true;
+                if here.is_well() {
+                    let evicted = hold.watch(Found { channel, at, block, head: word });
+                    let Some(evicted) = evicted else { return After::Held };
+                    // The request of another watched block has arrived, and nobody else knows.
+                    Found { channel, at, block, head: word } = evicted;
+                } else if !self.has_arrived(here, head) {
+                    return After::Held; // The channel has ended since, and nobody will look again.
+                }
             } else {
-                let arrived = watched
-                    && match handover::unwatch(&head.word) {
-                        Ok(arrived) => arrived,
-                        Err(corrupt) => {
-                            here.condemn(corrupt);
-                            false
-                        }
-                    };
-                if !arrived {
+                if !watched || !self.has_arrived(here, head) {
+                    self.learn(serving, call.method());
                     return self.done(serving, false);
                 }
                 held = false; // Arrived while nobody else could know: served here, without the role.
@@ -594,10 +669,37 @@ impl<H: Handler> Shared<H> {
         }
     }
 
+    /// S3, for a promise that nobody is to keep: has its request arrived?
+    #[cold]
+    fn has_arrived(&self, channel: &Channel<H::Peer>, head: &BlockHead) -> bool {
+        match handover::unwatch(&head.word) {
+            Ok(arrived) => arrived && !channel.is_broken(),
+            Err(corrupt) => {
+                channel.condemn(corrupt);
+                false
+            }
+        }
+    }
+
+    /// What the peer says of its request cannot be: answers it, so that its caller does not wait for the hang-up.
+    #[cold]
+    #[inline(never)]
+    fn misplaced(&self, serving: &Serving<H::Peer>, channel: &Channel<H::Peer>, block: u32, corrupt: Corrupt) -> After {
+        channel.condemn(corrupt);
+        if let (Some(served), Some(head)) = (channel.blocks.get(block as usize), channel.segment.block(block)) {
+            served.state.store(0, Ordering::Relaxed);
+            if let Ok(tell) = handover::finish(&head.word, false) {
+                channel.tell(head, block, tell);
+            }
+        }
+        self.deferred(serving, RELEASE)
+    }
+
     /// The call goes on elsewhere, and the block is not ours any more.
     #[cold]
-    fn deferred(&self, serving: &Serving<H::Peer>) -> After {
+    fn deferred(&self, serving: &Serving<H::Peer>, method: u16) -> After {
         let held = self.role.try_take();
+        self.learn(serving, method);
         serving.channel.store(ptr::null_mut(), Ordering::Release);
         if !held {
             return After::Lost;
@@ -622,9 +724,11 @@ impl<H: Handler> Shared<H> {
     fn take<'c>(
         &self,
         channel: &'c Channel<H::Peer>,
-        head: &BlockHead,
+        at: *const BlockHead,
         block: u32,
     ) -> Result<Option<&'c Served>, Corrupt> {
+        // SAFETY: the head of a block of that channel, as it was found; atomics only.
+        let head = unsafe { &*at };
         let refuse = match handover::request(&head.word)? {
             Seen::Nothing => return Ok(None), // Only a hint.
             Seen::Refuse => true,
@@ -654,19 +758,10 @@ impl<H: Handler> Shared<H> {
         served.state.store(BUSY, Ordering::Relaxed);
         let count = served.begun.load(Ordering::Relaxed).wrapping_add(1);
         served.begun.store(count, Ordering::Relaxed);
-        if let Some(taken) = channel.segment.taken(block) {
-            handover::take(taken, count); // [P8]
-        }
+        let taken = at.wrapping_byte_add(TAKEN as usize).cast::<AtomicU32>();
+        // SAFETY: the pointer is good for the whole block, in which `taken` lies, aligned; atomic.
+        handover::take(unsafe { &*taken }, count); // [P8]
         Ok(Some(served))
-    }
-
-    /// Runs the handler; the reply's descriptor is in the block afterwards. Gives what is to be remembered of the block:
-    /// [`BUSY`] if the call was deferred.
-    #[inline(always)]
-    fn run(&self, channel: &Channel<H::Peer>, head: &BlockHead, block: u32) -> Result<u8, Corrupt> {
-        let mut call = Call::new(channel, head, block)?;
-        let (status, len) = self.handler.call(&channel.peer, &mut call);
-        Ok(call.finish(status, len))
     }
 }
 

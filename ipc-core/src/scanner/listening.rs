@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::PoisonError;
 
-use super::{Change, Connection, LISTENER, STOP, Shared, TICK};
+use super::{Change, Connection, LISTENER, STOP, Shared, TICK, WAKE};
 use crate::callee::{Channel, Handler};
 use crate::poll::Ready;
 use crate::socket::{self, Drained, MAX_PACKET};
@@ -25,7 +25,7 @@ impl<H: Handler> Shared<H> {
             match ready.id {
                 LISTENER => self.accept(holds_role),
                 TICK => self.tick.heard(),
-                STOP => {}
+                STOP | WAKE => {}
                 _ => self.heard(ready),
             }
         });

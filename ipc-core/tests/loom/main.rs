@@ -9,8 +9,10 @@
 mod announce;
 mod close;
 mod death;
+mod defer;
 mod hand_over;
 mod harness;
+mod idle;
 mod parking;
 mod parts;
 mod pool;

@@ -1,0 +1,413 @@
+//! Calls that are deferred, and workers that come when others are away.
+#![cfg(not(loom))]
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+use ipc_core::callee::{Call, CallWatch, Deferred, Greeting, Handler};
+use ipc_core::caller::{Caller, Failure, Limit, Pending};
+use ipc_core::layout::{ABANDONED, Geometry, NOT_RUN};
+use ipc_core::scanner::{Callee, CalleeUsage, Workers};
+use ipc_core::segment::Segment;
+use ipc_core::socket::{self, Credentials};
+use ipc_core::word::Corrupt;
+
+/// Echoes.
+const ECHO: u16 = 0;
+/// Defers, and leaves the call to the test.
+const DEFER: u16 = 1;
+/// Waits until the test opens the gate; said to be long.
+const WAIT: u16 = 2;
+/// The same, but not said to be long.
+const WAIT_UNSAID: u16 = 3;
+/// Watches itself, then is abandoned.
+const ABANDON: u16 = 4;
+/// Sleeps for a millisecond.
+const NAP: u16 = 5;
+
+const WELL: u16 = 16;
+
+fn geometry() -> Geometry {
+    Geometry::new(8, 1 << 20, 1 << 20).unwrap()
+}
+
+#[derive(Default)]
+struct Gate {
+    open: Mutex<bool>,
+    opened: Condvar,
+    waiting: AtomicU32,
+}
+
+impl Gate {
+    fn wait(&self) {
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+        let open = self.open.lock().unwrap();
+        let result = self.opened.wait_timeout_while(open, Duration::from_secs(60), |open| !*open).unwrap();
+        assert!(*result.0, "the gate was never opened");
+        self.waiting.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    fn open(&self) {
+        *self.open.lock().unwrap() = true;
+        self.opened.notify_all();
+    }
+}
+
+#[derive(Default)]
+struct Many {
+    deferred: Mutex<Vec<Deferred<u32>>>,
+    watches: Mutex<Vec<CallWatch<u32>>>,
+    gate: Gate,
+    ended: AtomicUsize,
+    peers: AtomicU32,
+}
+
+impl Handler for Many {
+    type Peer = u32;
+
+    fn greet(&self, _: &[u8], mut descriptors: Vec<OwnedFd>, _: Credentials, _: usize) -> Greeting<u32> {
+        let segment = Segment::open(descriptors.pop().unwrap(), geometry()).unwrap();
+        let peer = self.peers.fetch_add(1, Ordering::SeqCst);
+        Greeting { answer: b"welcome".to_vec(), accepted: Some((segment, peer)) }
+    }
+
+    fn call(&self, _: &u32, call: &mut Call<'_, u32>) -> (u16, usize) {
+        match call.method() {
+            DEFER => {
+                let deferred = call.defer();
+                assert_eq!((call.request().1, call.reply_buffer().1), (0, 0), "a call is spent when it is deferred");
+                assert!(call.grow_reply(0, 1).is_err());
+                self.watches.lock().unwrap().push(deferred.watch());
+                self.deferred.lock().unwrap().push(deferred);
+                return (77, 77);
+            }
+            WAIT | WAIT_UNSAID => self.gate.wait(),
+            ABANDON => drop(call.defer()),
+            NAP => std::thread::sleep(Duration::from_millis(1)),
+            _ => {}
+        }
+        let (from, len) = call.request();
+        let (mut to, room) = call.reply_buffer();
+        if room < len {
+            to = call.grow_reply(0, len).unwrap().0;
+        }
+        // SAFETY: the request has `len` bytes, and the reply room for as many behind it or elsewhere.
+        unsafe { std::ptr::copy(from.as_ptr(), to.as_ptr(), len) };
+        (WELL, len)
+    }
+
+    fn is_long(&self, _: &u32, method: u16) -> bool {
+        method == WAIT
+    }
+
+    fn ended(&self, _: &u32, _: Option<Corrupt>) {
+        self.ended.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// A callee with its base workers, which end with it.
+struct Running {
+    callee: Arc<Callee<Many>>,
+    threads: Vec<std::thread::JoinHandle<()>>,
+}
+
+impl Running {
+    fn new(workers: Workers) -> Self {
+        let callee = Arc::new(Callee::new(Many::default(), None, workers).unwrap());
+        let start = |me| {
+            let callee = callee.clone();
+            std::thread::spawn(move || callee.work(me))
+        };
+        let threads = (0..workers.base).map(start).collect();
+        Running { callee, threads }
+    }
+
+    fn many(&self) -> &Many {
+        self.callee.handler()
+    }
+
+    fn connect(&self) -> Arc<Caller> {
+        let (ours, theirs) = socket::pair().unwrap();
+        self.callee.adopt(theirs).unwrap();
+        let segment = Segment::create(geometry()).unwrap();
+        socket::send(ours.as_fd(), b"hello", Some(segment.descriptor())).unwrap();
+        assert!(socket::wait_readable(ours.as_fd(), ipc_core::clock::after(Duration::from_secs(10))).unwrap());
+        assert_eq!(socket::receive(ours.as_fd(), &mut [0; 16]).unwrap().0, 7);
+        Caller::new(segment, ours).unwrap()
+    }
+
+    fn usage(&self) -> CalleeUsage {
+        self.callee.usage()
+    }
+
+    fn end(&mut self) {
+        self.callee.stop();
+        self.threads.drain(..).for_each(|thread| thread.join().unwrap());
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.many().gate.open();
+        self.end();
+    }
+}
+
+fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !is_so() {
+        assert!(start.elapsed() < Duration::from_secs(30), "not so after 30 s: {what}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+fn begin(caller: &Arc<Caller>, method: u16, request: &[u8]) -> Pending<Arc<Caller>> {
+    let mut draft = Caller::draft(caller.clone(), Limit::None).unwrap();
+    let (mut to, room) = draft.buffer();
+    if room < request.len() {
+        to = draft.grow(0, request.len()).unwrap().0;
+    }
+    // SAFETY: room for the request, ours alone.
+    unsafe { std::ptr::copy_nonoverlapping(request.as_ptr(), to.as_ptr(), request.len()) };
+    draft.submit(method, request.len(), Limit::None)
+}
+
+fn end(pending: Pending<Arc<Caller>>) -> Result<(u16, Vec<u8>), Failure> {
+    let answer = pending.wait(Limit::None)?;
+    let (data, len) = answer.bytes();
+    // SAFETY: the reply lies there until `answer` is dropped, and this peer is honest.
+    let reply = if len == 0 { Vec::new() } else { unsafe { std::slice::from_raw_parts(data.as_ptr(), len) }.to_vec() };
+    Ok((answer.status(), reply))
+}
+
+fn call(caller: &Arc<Caller>, method: u16, request: &[u8]) -> (u16, Vec<u8>) {
+    end(begin(caller, method, request)).unwrap()
+}
+
+/// Answers a deferred call with its request.
+fn echo(mut deferred: Deferred<u32>) {
+    let (from, len) = deferred.request();
+    let (mut to, room) = deferred.reply_buffer();
+    if room < len {
+        to = deferred.grow_reply(0, len).unwrap().0;
+    }
+    // SAFETY: the request has `len` bytes, and the reply room for as many behind it or elsewhere.
+    unsafe { std::ptr::copy(from.as_ptr(), to.as_ptr(), len) };
+    deferred.finish(WELL, len);
+}
+
+const ONE: Workers = Workers { base: 1, spare: 0, grow: false };
+
+#[test]
+fn deferred_calls_are_answered_by_others_in_any_order() {
+    for workers in [ONE, Workers { base: 3, ..ONE }] {
+        let running = Running::new(workers);
+        let caller = running.connect();
+        for round in 0..200usize {
+            let pending: Vec<_> = (0..8usize)
+                .map(|n| {
+                    let request: Vec<u8> = (0..(n * 300 + round) % 2000).map(|i| (i + n + round) as u8).collect();
+                    (begin(&caller, DEFER, &request), request)
+                })
+                .collect();
+            until("all are deferred", || running.many().deferred.lock().unwrap().len() == 8);
+            assert_eq!(running.usage().busy, 8);
+            let mut deferred = std::mem::take(&mut *running.many().deferred.lock().unwrap());
+            deferred.rotate_left(round % 8);
+            let answering = std::thread::spawn(move || deferred.into_iter().rev().for_each(echo));
+            for (pending, request) in pending {
+                assert_eq!(end(pending).unwrap(), (WELL, request));
+            }
+            answering.join().unwrap();
+            assert_eq!(running.usage().busy, 0);
+        }
+        // The extents of the last round come home when their blocks are lent again.
+        for pending in (0..8).map(|_| begin(&caller, ECHO, b"")).collect::<Vec<_>>() {
+            assert_eq!(end(pending).unwrap().0, WELL);
+        }
+        let usage = running.usage();
+        assert_eq!((usage.busy, usage.reply_extents, usage.reply_bytes, usage.channels), (0, 0, 0, 1), "{usage:?}");
+    }
+}
+
+#[test]
+fn an_abandoned_call_is_answered_so() {
+    let running = Running::new(ONE);
+    let caller = running.connect();
+    for _ in 0..100 {
+        assert_eq!(call(&caller, ABANDON, b"abc"), (ABANDONED, vec![]));
+        assert_eq!(call(&caller, ECHO, b"abc").1, b"abc");
+    }
+    assert_eq!(running.usage().busy, 0);
+}
+
+#[test]
+fn a_watch_speaks_of_its_call_only() {
+    let running = Running::new(ONE);
+    let caller = running.connect();
+    let next = |pending| {
+        until("it is deferred", || running.many().deferred.lock().unwrap().len() == 1);
+        (pending, running.many().deferred.lock().unwrap().pop().unwrap())
+    };
+    let (pending, deferred) = next(begin(&caller, DEFER, b"1"));
+    let watch = deferred.watch();
+    assert!(!watch.is_cancelled() && !deferred.is_cancelled() && !watch.is_gone() && watch.deadline().is_none());
+    drop(pending); // Gives it up.
+    assert!(watch.is_cancelled() && deferred.is_cancelled());
+    deferred.finish(WELL, 0);
+    assert!(!watch.is_cancelled(), "the call is over");
+    // All blocks, so that the first one is among them.
+    let again: Vec<_> = (0..8).map(|_| begin(&caller, DEFER, b"2")).collect();
+    until("all are deferred", || running.many().deferred.lock().unwrap().len() == 8);
+    drop(again);
+    assert!(!watch.is_cancelled(), "that is another call");
+    assert!(running.many().watches.lock().unwrap().iter().filter(|w| w.is_cancelled()).count() == 8);
+    running.many().deferred.lock().unwrap().clear();
+    drop(caller);
+    until("the hang-up is heard", || watch.is_gone());
+}
+
+#[test]
+fn a_deferred_call_outlives_its_caller_and_its_callee() {
+    let mut running = Running::new(ONE);
+    let (gone, stays) = (running.connect(), running.connect());
+    let lost = begin(&gone, DEFER, b"a");
+    let kept = begin(&stays, DEFER, &[5; 3000]);
+    until("both are deferred", || running.many().deferred.lock().unwrap().len() == 2);
+    drop((lost, gone));
+    until("the first has ended", || running.many().ended.load(Ordering::SeqCst) == 1);
+    let usage = running.usage();
+    assert_eq!((usage.channels, usage.retired, usage.busy), (1, 1, 2), "{usage:?}");
+    let mut deferred = std::mem::take(&mut *running.many().deferred.lock().unwrap());
+    assert_eq!(deferred.iter().map(|d| d.is_gone()).collect::<Vec<_>>(), [true, false]);
+    deferred.remove(0).finish(WELL, 0);
+    let usage = running.usage();
+    assert_eq!((usage.channels, usage.retired, usage.busy), (1, 0, 1), "{usage:?}");
+    let last = deferred.remove(0);
+    running.end();
+    let callee = Arc::into_inner(std::mem::replace(
+        &mut running.callee,
+        Arc::new(Callee::new(Many::default(), None, ONE).unwrap()),
+    ));
+    drop(callee.expect("nobody else holds it"));
+    // The caller hears the end at once, though somebody still has its call.
+    assert!(matches!(end(kept), Err(Failure::MayHaveRun)));
+    assert_eq!((last.request().1, *last.peer()), (3000, 1));
+    echo(last);
+}
+
+#[test]
+fn an_answer_races_with_the_hang_up() {
+    let running = Running::new(Workers { base: 2, ..ONE });
+    for round in 0..200 {
+        let caller = running.connect();
+        let pending = begin(&caller, DEFER, &[round as u8; 700]);
+        until("it is deferred", || running.many().deferred.lock().unwrap().len() == 1);
+        let deferred = running.many().deferred.lock().unwrap().pop().unwrap();
+        let answering = std::thread::spawn(move || echo(deferred));
+        if round % 2 == 0 {
+            drop(pending);
+        } else {
+            assert_eq!(end(pending).unwrap().1.len(), 700);
+        }
+        drop(caller);
+        answering.join().unwrap();
+    }
+    until("all channels have ended", || running.many().ended.load(Ordering::SeqCst) == 200);
+    until("all channels are gone", || {
+        let CalleeUsage { channels, busy, reply_extents, reply_bytes, retired, .. } = running.usage();
+        (channels, busy, reply_extents, reply_bytes, retired) == (0, 0, 0, 0, 0)
+    });
+}
+
+#[test]
+fn a_call_said_to_be_long_keeps_nobody_waiting() {
+    // One worker, and as many spares as there are long calls: each finds somebody to look on.
+    let running = Running::new(Workers { base: 1, spare: 4, grow: false });
+    let (waiting, caller) = (running.connect(), running.connect());
+    assert_eq!(running.usage().workers, 1);
+    let mut pending = Vec::new();
+    for n in 1..=4 {
+        pending.push(begin(&waiting, WAIT, b""));
+        until("it waits", || running.many().gate.waiting.load(Ordering::SeqCst) == n);
+        assert_eq!(call(&caller, ECHO, b"there?").1, b"there?");
+        // Connections are accepted too.
+        assert_eq!(call(&running.connect(), ECHO, b"new").1, b"new");
+    }
+    assert_eq!(running.usage().workers, 5);
+    running.many().gate.open();
+    until("all are answered", || running.usage().busy == 0);
+    assert_eq!(call(&caller, ECHO, b"there?").1, b"there?");
+    assert_eq!(running.usage().workers, 5, "spares sleep, and are used again");
+}
+
+#[test]
+fn a_call_that_turns_out_to_be_long_keeps_nobody_waiting() {
+    let running = Running::new(Workers { base: 2, spare: 6, grow: true });
+    let (waiting, caller) = (running.connect(), running.connect());
+    let mut pending = Vec::new();
+    for n in 1..=7 {
+        pending.push(begin(&waiting, WAIT_UNSAID, b""));
+        until("it waits", || running.many().gate.waiting.load(Ordering::SeqCst) == n);
+        assert_eq!(call(&caller, ECHO, b"there?").1, b"there?");
+    }
+    assert_eq!(running.usage().workers, 8);
+}
+
+#[test]
+fn nothing_is_started_where_nothing_is_long() {
+    let running = Running::new(Workers { base: 1, spare: 4, grow: true });
+    let caller = running.connect();
+    for _ in 0..20 {
+        assert_eq!(call(&caller, NAP, b"x").1, b"x");
+    }
+    assert_eq!(running.usage().workers, 1);
+}
+
+/// The second worker is woken for the calls behind one that has turned out to be long, and not only by the tick.
+#[test]
+fn long_methods_are_learned() {
+    let running = Running::new(Workers { base: 2, spare: 0, grow: false });
+    let (slow, caller) = (running.connect(), running.connect());
+    let long = |_| {
+        let pending = begin(&slow, WAIT_UNSAID, b"");
+        until("it waits", || running.many().gate.waiting.load(Ordering::SeqCst) == 1);
+        let start = Instant::now();
+        assert_eq!(call(&caller, ECHO, b"there?").1, b"there?");
+        let took = start.elapsed();
+        std::thread::sleep(Duration::from_millis(30));
+        running.many().gate.open();
+        assert_eq!(end(pending).unwrap().0, WELL);
+        *running.many().gate.open.lock().unwrap() = false;
+        took
+    };
+    let took: Vec<_> = (0..20).map(long).collect();
+    // Not earlier than the tick at first, and at once when it has been learned: the best of many, for the machine is busy.
+    let best = took[10..].iter().min().unwrap();
+    assert!(*best < Duration::from_millis(4), "{took:?}");
+}
+
+#[test]
+fn stopping_waits_for_the_handlers_and_for_nothing_else() {
+    for spare in [0, 3] {
+        let mut running = Running::new(Workers { base: 2, spare, grow: spare > 0 });
+        let caller = running.connect();
+        let waiting: Vec<_> = (0..2).map(|_| begin(&caller, WAIT, b"w")).collect();
+        until("both wait", || running.many().gate.waiting.load(Ordering::SeqCst) == 2);
+        running.callee.stop();
+        let late = begin(&caller, ECHO, b"late");
+        std::thread::sleep(Duration::from_millis(20));
+        running.many().gate.open();
+        running.end();
+        for pending in waiting {
+            assert_eq!(end(pending).unwrap(), (WELL, b"w".to_vec()));
+        }
+        let other = Arc::new(Callee::new(Many::default(), None, ONE).unwrap());
+        let callee = std::mem::replace(&mut running.callee, other);
+        drop(Arc::into_inner(callee).expect("nobody else holds it"));
+        let late = end(late);
+        assert!(matches!(late, Err(Failure::NotStarted) | Ok((NOT_RUN, _))), "{late:?}");
+    }
+}
