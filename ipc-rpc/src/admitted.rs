@@ -1,13 +1,144 @@
-//! A call that a future serves.
+//! A call that a future serves: from its admission to its one answer.
+//!
+//! # Ownership
+//! The call itself, a [`Deferred`], lies in the [`Job`] until it is answered; the request's bytes are the server's for so long.
+//! Arguments are borrowed from [`Admitted`], which lies in the handler's future, and answering takes an `Admitted`: so no
+//! reference outlives the answer. [`Serving`] is that future with what the framework does around it. It notes why a future
+//! ends early *before* it drops it, and the `Admitted` that is dropped with it answers accordingly. Only while a panic unwinds
+//! it leaves that to the `Serving`, which then knows what the panic said.
+//!
+//! # Safety
+//! Reads a request where it lies, and writes the reply where it goes.
+#![allow(unsafe_code)]
 
-use crate::context::Context;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+use std::task::{self, Poll, Waker};
+use std::thread;
+
+use ipc_core::arena::NoExtent;
+use ipc_core::callee::Deferred;
+use ipc_core::clock;
+use ipc_core::layout::{ABANDONED, NOT_RUN, REPLIED};
+
+use crate::context::{Context, Entered};
+use crate::executor::{BoxFuture, drop_quietly, lock};
 use crate::message::Message;
-use crate::service::{Refused, Replied};
+use crate::message::private_exports::{Buffer, access, access_unchecked};
+use crate::router::{self, Client};
+use crate::runtime::Runtime;
+use crate::service::{self, GrowReply, Lent, Refused, Replied, ReplyMemory};
 use crate::status;
+use crate::trust::{Reading, Snapshot};
 
 /// A call whose handler is a future: it may end later, on another thread.
-#[derive(Debug)]
-pub struct Admitted(());
+pub struct Admitted {
+    job: Arc<Job>,
+}
+
+impl fmt::Debug for Admitted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Admitted").field("context", &self.job.context).finish_non_exhaustive()
+    }
+}
+
+/// What is known of an admitted call.
+pub(crate) struct Job {
+    state: Mutex<State>,
+    tie: Arc<Tie>,
+    /// Bytes of the arguments; a context may lie behind them.
+    args_len: usize,
+    /// A private copy of the request, if its bytes are not trusted to stay as they are.
+    copy: Option<Snapshot>,
+    context: Context,
+    target: u16,
+    method: u16,
+}
+
+struct State {
+    /// The call, until it is answered.
+    call: Option<Deferred<Client>>,
+    /// Its place in [`Tasks`].
+    place: usize,
+    /// How to answer if the future ends without.
+    ending: (u16, String),
+    /// A panic has dropped the [`Admitted`].
+    orphaned: bool,
+}
+
+impl ReplyMemory for Deferred<Client> {
+    fn grow(&mut self, used: usize, needed: usize) -> Result<(NonNull<u8>, usize), NoExtent> {
+        self.grow_reply(used, needed)
+    }
+
+    fn buffer(&self) -> (NonNull<u8>, usize) {
+        self.reply_buffer()
+    }
+}
+
+impl Job {
+    /// Answers, unless that was done.
+    fn answer(&self, result: Result<Replied, Refused>) {
+        let (taken, place) = {
+            let mut state = lock(&self.state);
+            (state.call.take(), state.place)
+        };
+        let Some(mut call) = taken else { return };
+        // Before the answer: the client may call again at once, and is not to be told that it has too many calls.
+        call.peer().tasks.answered(&call.peer().runtime, place);
+        let (status, len) = match result {
+            Ok(replied) => (REPLIED, replied.len),
+            Err(Refused { status, reason }) => router::refuse(&mut call, status, &reason),
+        };
+        call.finish(status, len);
+    }
+
+    /// Answers as [`State::ending`] says, unless that was done.
+    fn answer_early(&self) {
+        let (status, reason) = lock(&self.state).ending.clone();
+        self.answer(Err(Refused { status, reason }));
+    }
+
+    fn end_with(&self, status: u16, reason: String) {
+        lock(&self.state).ending = (status, reason);
+    }
+
+    /// Is the answer of no use to anybody?
+    fn is_over(&self) -> bool {
+        let state = lock(&self.state);
+        let Some(call) = &state.call else { return false };
+        let late = || call.deadline().is_some_and(|deadline| clock::now() >= deadline);
+        call.is_cancelled() || call.is_gone() || call.peer().runtime.is_stopping() || late()
+    }
+
+    /// Has its future polled, if there is a reason to drop it. `false`: it is answered.
+    pub(crate) fn look(&self) -> bool {
+        if lock(&self.state).call.is_none() {
+            return false;
+        }
+        if self.is_over() {
+            self.tie.wake();
+        }
+        true
+    }
+
+    /// Has it looked at one day, if nobody wakes it.
+    fn look_later(self: &Arc<Self>) {
+        let runtime = lock(&self.state).call.as_ref().map(|call| call.peer().runtime.clone());
+        if let Some(runtime) = runtime {
+            runtime.look_later(self);
+        }
+    }
+
+    /// When its caller stops waiting, as far as that is known.
+    pub(crate) fn deadline(&self) -> Option<u64> {
+        lock(&self.state).call.as_ref().and_then(Deferred::deadline)
+    }
+}
 
 impl Admitted {
     /// The arguments, where they lie.
@@ -15,22 +146,332 @@ impl Admitted {
     /// # Errors
     /// The request is no valid archive of `A`.
     pub fn args<A: Message>(&self) -> Result<&A::Form, Refused> {
-        Err(Refused { status: status::REJECTED, reason: String::new() })
+        let state = lock(&self.job.state);
+        // It is here for as long as the `Admitted` is: only `finish` and the drop take it.
+        let Some(call) = &state.call else { return Err(answered()) };
+        let (request, reading) = match &self.job.copy {
+            Some(copy) => (copy.bytes().0, Reading::Snapshot),
+            None => (call.request().0, call.peer().reading),
+        };
+        if reading == Reading::Unchecked {
+            // SAFETY: readable and unchanged while `self` is borrowed, see "Ownership"; that the bytes are valid is what the
+            // user promised when he chose this level.
+            let form = unsafe { access_unchecked::<A>(request.as_ptr(), self.job.args_len) };
+            return form.ok_or_else(service::too_short);
+        }
+        // SAFETY: readable while `self` is borrowed, see "Ownership"; unchanged, because they are a private copy or the peer is
+        // trusted.
+        Ok(unsafe { access::<A>(request.as_ptr(), self.job.args_len)? })
     }
 
     /// What the handler may know of the call.
     pub fn context(&self) -> Context {
-        Context::default()
+        self.job.context.clone()
+    }
+
+    /// The stream or the callback of this connection that the request is for; 0: none.
+    #[allow(dead_code)] // Streams and callbacks will ask.
+    pub(crate) fn target(&self) -> u16 {
+        self.job.target
+    }
+
+    /// The number of the method.
+    #[allow(dead_code)] // Streams will ask.
+    pub(crate) fn method(&self) -> u16 {
+        self.job.method
+    }
+
+    /// Asks the client that calls; `None`: the call is answered, which it is not for as long as this lives.
+    #[allow(dead_code)] // Streams and callbacks will ask.
+    pub(crate) fn client<T>(&self, ask: impl FnOnce(&Client) -> T) -> Option<T> {
+        let state = lock(&self.job.state);
+        state.call.as_ref().map(|call| ask(call.peer()))
     }
 
     /// Writes the reply.
     ///
     /// # Errors
     /// The value cannot be sent; the handler has run.
-    pub fn reply<R: Message>(&self, _value: &R) -> Result<Replied, Refused> {
-        Err(Refused { status: status::REJECTED, reason: String::new() })
+    pub fn reply<R: Message>(&self, value: &R) -> Result<Replied, Refused> {
+        let mut state = lock(&self.job.state);
+        let Some(call) = &mut state.call else { return Err(answered()) };
+        let (data, len) = call.reply_buffer();
+        // SAFETY: the buffer is this call's until it is finished, which takes the lock held here.
+        unsafe { service::write_reply::<R, _>(value, Buffer { data, len }, &mut GrowReply(call)) }
     }
 
     /// Answers.
-    pub fn finish(self, _result: Result<Replied, Refused>) {}
+    pub fn finish(self, result: Result<Replied, Refused>) {
+        self.job.answer(result);
+    }
+}
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            lock(&self.job.state).orphaned = true;
+        } else {
+            self.job.answer_early();
+        }
+    }
+}
+
+#[cold]
+fn answered() -> Refused {
+    Refused { status: status::RESULT, reason: "the call is answered".into() }
+}
+
+/// Takes a call away from its worker and gives it to the future that `f` makes.
+///
+/// # Errors
+/// Too many calls are admitted.
+pub(crate) fn run<F>(
+    client: &Client,
+    call: &mut dyn Lent,
+    args_len: usize,
+    f: impl FnOnce(Admitted) -> F,
+) -> Result<Replied, Refused>
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let context = call.context(client);
+    let (copy, target, method) = (call.take_copy(), call.target(), call.method());
+    let (place, tie) = client.tasks.admit(&client.runtime)?;
+    let ending = (ABANDONED, String::new());
+    let state = Mutex::new(State { call: Some(call.defer()), place, ending, orphaned: false });
+    let job = Arc::new(Job { state, tie, args_len, copy, context, target, method });
+    let admitted = Admitted { job: job.clone() };
+    let mut serving = Serving { future: None, job, begun: false };
+    match catch_unwind(AssertUnwindSafe(|| f(admitted))) {
+        Ok(future) => serving.future = Some(Box::pin(future)),
+        Err(panic) => serving.job.end_with(status::PANICKED, router::message_of(panic)),
+    }
+    if serving.future.is_some() {
+        client.runtime.serve(serving);
+    }
+    // Not looked at: the call goes on elsewhere.
+    Ok(Replied { len: 0 })
+}
+
+/// The future of a handler, and what is done around it.
+pub(crate) struct Serving {
+    future: Option<BoxFuture<'static>>,
+    job: Arc<Job>,
+    begun: bool,
+}
+
+impl Serving {
+    /// Drops the handler's future, and answers if it has not.
+    fn end(&mut self) {
+        if let Some(future) = self.future.take() {
+            let _scope = Entered::new(Some(self.job.context.clone()));
+            drop_quietly(future);
+        }
+        if lock(&self.job.state).orphaned {
+            self.job.answer_early();
+        }
+        self.job.tie.clear();
+    }
+}
+
+impl Future for Serving {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        let Some(future) = &mut this.future else { return Poll::Ready(()) };
+        // Before the look: who finds a reason to drop the future afterwards wakes it.
+        this.job.tie.polled_by(cx.waker());
+        if this.job.is_over() {
+            if !this.begun {
+                this.job.end_with(NOT_RUN, String::new());
+            }
+            this.end();
+            return Poll::Ready(());
+        }
+        let first = !std::mem::replace(&mut this.begun, true);
+        let polled = {
+            let _scope = Entered::new(Some(this.job.context.clone()));
+            catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx)))
+        };
+        match polled {
+            Ok(Poll::Pending) => {
+                if first {
+                    this.job.look_later();
+                }
+                return Poll::Pending;
+            }
+            Ok(Poll::Ready(())) => {}
+            Err(panic) => this.job.end_with(status::PANICKED, router::message_of(panic)),
+        }
+        this.end();
+        Poll::Ready(())
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// The way from a reason to drop a future to whoever polls it.
+#[derive(Debug, Default)]
+pub(crate) struct Tie(Mutex<Option<Waker>>);
+
+impl Tie {
+    fn wake(&self) {
+        let waker = lock(&self.0).clone();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    fn polled_by(&self, waker: &Waker) {
+        let mut known = lock(&self.0);
+        if !known.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            let old = known.replace(waker.clone());
+            drop(known);
+            drop(old);
+        }
+    }
+
+    fn clear(&self) {
+        let waker = lock(&self.0).take();
+        drop(waker);
+    }
+}
+
+/// The futures that work for a client.
+#[derive(Debug, Default)]
+pub(crate) struct Tasks {
+    places: Mutex<Places>,
+    closed: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct Places {
+    ties: Vec<Option<Arc<Tie>>>,
+    free: Vec<usize>,
+    /// Calls that were admitted and are not answered.
+    calls: usize,
+}
+
+impl Places {
+    fn tie(&mut self) -> (usize, Arc<Tie>) {
+        let tie = Arc::<Tie>::default();
+        let place = self.free.pop().unwrap_or(self.ties.len());
+        match self.ties.get_mut(place) {
+            Some(free) => *free = Some(tie.clone()),
+            None => self.ties.push(Some(tie.clone())),
+        }
+        (place, tie)
+    }
+
+    fn untie(&mut self, place: usize) {
+        if self.ties.get_mut(place).and_then(Option::take).is_some() {
+            self.free.push(place);
+        }
+    }
+}
+
+impl Tasks {
+    /// A place for one more call.
+    fn admit(&self, runtime: &Runtime) -> Result<(usize, Arc<Tie>), Refused> {
+        let mut places = lock(&self.places);
+        if places.calls >= runtime.limits.calls {
+            return Err(busy("of this client", runtime.limits.calls, "calls"));
+        }
+        if !runtime.count_in() {
+            return Err(busy("of all clients", runtime.limits.all_calls, "all_calls"));
+        }
+        places.calls += 1;
+        Ok(places.tie())
+    }
+
+    /// The call in this place is to be answered.
+    fn answered(&self, runtime: &Runtime, place: usize) {
+        {
+            let mut places = lock(&self.places);
+            places.calls -= 1;
+            places.untie(place);
+        }
+        runtime.count_out();
+    }
+
+    /// There is a reason to drop all futures.
+    pub(crate) fn wake(&self) {
+        let ties: Vec<_> = lock(&self.places).ties.iter().flatten().cloned().collect();
+        for tie in ties {
+            tie.wake();
+        }
+    }
+
+    /// The client is gone. Drops nothing of a user's: that is left to whoever polls.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+        self.wake();
+    }
+}
+
+/// A future that works for a client besides its calls; dropped when the client is gone.
+struct Tied {
+    future: Option<BoxFuture<'static>>,
+    tasks: Arc<Tasks>,
+    runtime: Weak<Runtime>,
+    place: usize,
+    tie: Arc<Tie>,
+}
+
+impl Tied {
+    fn end(&mut self) {
+        if let Some(future) = self.future.take() {
+            drop_quietly(future);
+            self.tie.clear();
+            lock(&self.tasks.places).untie(self.place);
+        }
+    }
+}
+
+impl Future for Tied {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        let Some(future) = &mut this.future else { return Poll::Ready(()) };
+        this.tie.polled_by(cx.waker());
+        let stopping = this.runtime.upgrade().is_none_or(|runtime| runtime.is_stopping());
+        if !stopping && !this.tasks.closed.load(Ordering::SeqCst) {
+            match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+                Ok(Poll::Pending) => return Poll::Pending,
+                Ok(Poll::Ready(())) => {}
+                // Said already by the panic hook.
+                Err(panic) => drop(router::message_of(panic)),
+            }
+        }
+        this.end();
+        Poll::Ready(())
+    }
+}
+
+impl Drop for Tied {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// Runs a future for a client besides its calls; it is dropped when the client is gone.
+#[allow(dead_code)] // Streams will use it.
+pub(crate) fn spawn(client: &Client, future: BoxFuture<'static>) {
+    let (place, tie) = lock(&client.tasks.places).tie();
+    let (tasks, runtime) = (client.tasks.clone(), Arc::downgrade(&client.runtime));
+    client.runtime.spawn(Box::pin(Tied { future: Some(future), tasks, runtime, place, tie }));
+}
+
+#[cold]
+fn busy(whose: &str, limit: usize, name: &str) -> Refused {
+    Refused {
+        status: status::BUSY,
+        reason: format!("it works on {limit} calls {whose}, as many as `Limits::{name}` allows"),
+    }
 }

@@ -9,23 +9,25 @@ use std::collections::BTreeMap;
 use std::collections::btree_map;
 use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::ptr::NonNull;
 use std::str::FromStr;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use ipc_core::callee::CallWatch;
 use ipc_core::clock;
 use ipc_core::socket::Credentials;
 
-use crate::message::MessageError;
 use crate::message::private_exports::{access, owned};
+use crate::router::Client;
 
 /// What a handler can ask about the call it serves: how long it may take, whether anybody still waits, who calls, and what
 /// the caller said besides the arguments.
 ///
 /// A method of a service gets one by naming it among its arguments, as `ctx: &Context`; it is no argument of the client's
 /// method. Calls that a handler makes inherit it: they end with the call they are made for, and carry its metadata and trace.
-/// Clones are cheap and may outlive the call; then there is no deadline any more, and nothing is cancelled.
+/// Clones are cheap and may outlive the call; then there is no deadline any more.
 ///
 /// ```
 /// use ipc_rpc::{Context, Metadata};
@@ -44,9 +46,15 @@ use crate::message::private_exports::{access, owned};
 pub struct Context(Arc<Shared>);
 
 struct Shared {
+    /// `None`: of no call.
+    watch: Option<CallWatch<Client>>,
     peer: Peer,
     extra: Extra,
 }
+
+// A context is only read.
+impl UnwindSafe for Context {}
+impl RefUnwindSafe for Context {}
 
 impl Context {
     /// When the caller stops waiting; `None`: it waits as long as it takes, or has not said yet that it will not.
@@ -74,7 +82,8 @@ impl Context {
     /// assert!(!ipc_rpc::Context::default().is_cancelled());
     /// ```
     pub fn is_cancelled(&self) -> bool {
-        self.deadline_nanos().is_some_and(|deadline| clock::now() >= deadline)
+        let given_up = self.0.watch.as_ref().is_some_and(|watch| watch.is_cancelled() || watch.is_gone());
+        given_up || self.deadline_nanos().is_some_and(|deadline| clock::now() >= deadline)
     }
 
     /// The process that calls.
@@ -139,7 +148,12 @@ impl Context {
 
     /// The deadline in nanoseconds of `CLOCK_MONOTONIC`.
     pub(crate) fn deadline_nanos(&self) -> Option<u64> {
-        None
+        self.0.watch.as_ref()?.deadline()
+    }
+
+    /// The context of a call.
+    pub(crate) fn of(watch: CallWatch<Client>, who: Credentials, extra: Extra) -> Self {
+        Context(Arc::new(Shared { watch: Some(watch), peer: who.into(), extra }))
     }
 }
 
@@ -151,7 +165,7 @@ impl Default for Context {
         // SAFETY: no arguments, cannot fail.
         let gid = unsafe { libc::getegid() };
         let peer = Peer { uid: crate::endpoint::user(), gid, pid };
-        Context(Arc::new(Shared { peer, extra: Extra::default() }))
+        Context(Arc::new(Shared { watch: None, peer, extra: Extra::default() }))
     }
 }
 
@@ -440,23 +454,71 @@ pub(crate) struct Extra {
 }
 
 /// Where a request's arguments end and its context begins; `None` if the tag says what cannot be.
-pub(crate) fn parts(len: usize, extra: u16) -> Option<(usize, usize)> {
+fn parts(len: usize, extra: u16) -> Option<(usize, usize)> {
     let at = len.checked_sub(8 * usize::from(extra >> 4))?;
     Some((at.checked_sub(usize::from(extra & 15))?, at))
 }
 
 impl Extra {
-    /// Reads the `len` bytes at `data`.
+    /// Reads what lies behind the arguments of a request of `len` bytes at `request`; gives the bytes of the arguments too.
     ///
     /// # Errors
-    /// They are no archive of [`Wire`].
+    /// Why it cannot be read.
     ///
     /// # Safety
-    /// They are readable and do not change meanwhile.
-    pub(crate) unsafe fn read(data: NonNull<u8>, len: usize) -> Result<Self, MessageError> {
-        // SAFETY: the caller's promise.
-        let (trace, metadata): Wire = owned::<Wire>(unsafe { access::<Wire>(data.as_ptr(), len)? })?;
+    /// The request's bytes are readable and do not change meanwhile.
+    pub(crate) unsafe fn behind(request: NonNull<u8>, len: usize, extra: u16) -> Result<(usize, Self), String> {
+        let Some((args, at)) = parts(len, extra) else { return Err("the request is shorter than its context".into()) };
+        let archive = request.as_ptr().wrapping_add(at);
+        // SAFETY: `at` is at most `len`, so the bytes are among those that the caller vouches for.
+        let wire = unsafe { access::<Wire>(archive, len - at) }.and_then(owned::<Wire>);
+        let (trace, metadata) = wire.map_err(|error| format!("the context of the request is invalid: {error}"))?;
         let trace = trace.map(|(high, low)| TraceId(u128::from(high) << 64 | u128::from(low)));
-        Ok(Extra { metadata: metadata.into_iter().collect(), trace })
+        Ok((args, Extra { metadata: metadata.into_iter().collect(), trace }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tag_can_only_point_into_its_request() {
+        assert_eq!(parts(48, 2 << 4 | 8), Some((24, 32)));
+        assert_eq!(parts(16, 2 << 4), Some((0, 0)));
+        assert_eq!(parts(15, 2 << 4), None);
+        assert_eq!(parts(16, 2 << 4 | 1), None);
+        for len in 0..64 {
+            for extra in 0..=u16::MAX {
+                if let Some((args, at)) = parts(len, extra) {
+                    assert!(args <= at && at <= len);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_context_ends_with_its_scope() {
+        let (one, two) = (Context::default(), Context::default());
+        let is = |context: &Context| Context::current().is_some_and(|c| Arc::ptr_eq(&c.0, &context.0));
+        assert!(!is_current() && Context::current().is_none());
+        one.scope(|| {
+            assert!(is(&one) && is_current());
+            two.scope(|| assert!(is(&two)));
+            let panic = std::panic::catch_unwind(|| two.scope(|| std::panic::resume_unwind(Box::new(()))));
+            assert!(panic.is_err() && is(&one));
+            std::thread::scope(|scope| scope.spawn(|| assert!(!is_current())).join().unwrap());
+        });
+        assert!(!is_current() && Context::current().is_none());
+    }
+
+    #[test]
+    fn moments_stay_the_same() {
+        let now = clock::now();
+        assert_eq!(instant(now), instant(now));
+        assert_eq!(instant(now + 1_000_000) - instant(now), Duration::from_millis(1));
+        let read = Instant::now();
+        let difference = instant(clock::now()).saturating_duration_since(read).as_millis();
+        assert!(difference < 1000, "{difference}");
     }
 }

@@ -166,12 +166,14 @@ mod connect;
 mod context;
 mod endpoint;
 mod expected;
+mod executor;
 mod handshake;
 mod message;
 mod outcome;
 mod pending;
 mod reply;
 mod router;
+mod runtime;
 mod server;
 mod service;
 mod status;
@@ -179,6 +181,7 @@ mod stub;
 mod terms;
 pub mod testing;
 mod trust;
+mod usage;
 
 /// How a generated client returns results; the parameter of `XClient`.
 ///
@@ -207,6 +210,7 @@ pub use call_error::{CallError, MethodName};
 pub use callback::{Callback, Handle};
 pub use connect::{ClientConfig, ConnectError};
 pub use context::{Context, InvalidTraceId, Metadata, MetadataIter, Peer, TraceId};
+pub use executor::BoxFuture;
 pub use handshake::{Difference, Mismatch};
 pub use ipc_core::word::Corrupt;
 pub use ipc_derive::Message;
@@ -352,6 +356,7 @@ pub use reply::Reply;
 pub use server::{BindError, Limits, ServeError, Server, ServerBuilder, ServerHandle};
 pub use service::{Dispatch, Pair};
 pub use trust::Trust;
+pub use usage::ServerUsage;
 
 // The examples in the README compile.
 #[cfg(doctest)]

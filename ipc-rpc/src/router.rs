@@ -7,19 +7,24 @@
 use std::collections::HashSet;
 use std::os::fd::{AsFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::NonNull;
 use std::sync::Arc;
 
-use ipc_core::callee::{Call, Greeting, Handler};
+use ipc_core::arena::NoExtent;
+use ipc_core::callee::{Call, Deferred, Greeting, Handler};
 use ipc_core::layout::REPLIED;
 use ipc_core::segment::Segment;
 use ipc_core::socket::Credentials;
 use ipc_core::word::Corrupt;
 
+use crate::admitted::Tasks;
 use crate::callback;
+use crate::context::{Context, Entered, Extra, WITH_CONTEXT};
 use crate::endpoint;
-use crate::handshake::{self, Asked, Hello, NO_METHOD};
+use crate::handshake::{self, Asked, Hello};
+use crate::runtime::{Runs, Runtime};
 use crate::server::{Limits, ServeError};
-use crate::service::{Dispatch, Incoming, Refused, ServiceDesc};
+use crate::service::{Dispatch, Incoming, Lent, Refused, ReplyMemory, ServiceDesc};
 use crate::status;
 use crate::trust::{Reading, Snapshot};
 
@@ -39,6 +44,7 @@ pub(crate) struct Admission {
 pub(crate) struct Router {
     methods: Vec<Route>,
     admission: Admission,
+    runtime: Arc<Runtime>,
 }
 
 struct Route {
@@ -47,10 +53,14 @@ struct Route {
     name: &'static str,
     signature: Vec<String>,
     fingerprint: u64,
+    long: bool,
 }
 
+/// Where the numbers of methods end, and those of requests begin that are the framework's own.
+const METHODS_END: u16 = 0x7F00;
+
 impl Router {
-    pub(crate) fn new(services: Vec<Arc<dyn Dispatch>>, admission: Admission) -> Result<Self, ServeError> {
+    pub(crate) fn new(services: Vec<Arc<dyn Dispatch>>, admission: Admission, runs: Runs) -> Result<Self, ServeError> {
         if services.is_empty() {
             return Err(ServeError::NoService);
         }
@@ -63,13 +73,20 @@ impl Router {
             for (index, method) in (0..).zip(desc.methods) {
                 let signature = handshake::signature(method);
                 let (name, fingerprint) = (method.name, handshake::fingerprint(&signature));
-                methods.push(Route { service: service.clone(), index, name, signature, fingerprint });
+                let long = method.long;
+                methods.push(Route { service: service.clone(), index, name, signature, fingerprint, long });
             }
         }
-        if methods.len() >= usize::from(NO_METHOD) {
+        if methods.len() > usize::from(METHODS_END) {
             return Err(ServeError::TooManyMethods);
         }
-        Ok(Router { methods, admission })
+        let runtime = Runtime::new(runs, admission.limits.clone());
+        Ok(Router { methods, admission, runtime })
+    }
+
+    /// What the futures of the handlers share.
+    pub(crate) fn runtime(&self) -> &Arc<Runtime> {
+        &self.runtime
     }
 
     /// What the server has for a method that a client asks for: its number, or its signature if that differs.
@@ -145,6 +162,8 @@ pub(crate) struct Client {
     pub(crate) who: Credentials,
     /// How the client's objects are called.
     pub(crate) callbacks: callback::Remote,
+    pub(crate) tasks: Arc<Tasks>,
+    pub(crate) runtime: Arc<Runtime>,
 }
 
 impl Handler for Router {
@@ -171,28 +190,21 @@ impl Handler for Router {
         let reading = self.admission.reading.unwrap_or(own);
         let services: Vec<_> = self.asked_for(&hello).collect();
         let callbacks = callback::Remote::new(socket, &services, reading, self.admission.lent.clone());
-        let client = Client { reading, who, callbacks };
+        let (tasks, runtime) = (Arc::<Tasks>::default(), self.runtime.clone());
+        runtime.remember(&tasks);
+        let client = Client { reading, who, callbacks, tasks, runtime };
         Greeting { answer: handshake::welcome(&methods), accepted: Some((segment, client)) }
-    }
-
-    fn ended(&self, client: &Client, _why: Option<Corrupt>) {
-        client.callbacks.ended();
     }
 
     #[inline]
     fn call(&self, client: &Client, call: &mut Call<'_, Client>) -> (u16, usize) {
-        let Some(route) = self.methods.get(usize::from(call.method())) else {
-            return special(client, call);
-        };
-        let (mut request, mut len) = call.request();
-        let copy;
+        let Some(route) = self.methods.get(usize::from(call.method())) else { return self.special(client, call) };
         if client.reading == Reading::Snapshot {
-            // SAFETY: the request's bytes are readable until the call is finished.
-            copy = unsafe { Snapshot::copy(request, len) };
-            (request, len) = copy.bytes();
+            return self.dressed(route, client, call, None);
         }
-        // SAFETY: readable until the call is finished, and unchanged: a private copy, or a peer that is trusted; the reply
-        // goes behind the request or elsewhere.
+        let (request, len) = call.request();
+        // SAFETY: readable until the call is finished, and unchanged, because the peer is trusted; the reply goes behind the
+        // request or elsewhere.
         let incoming = unsafe { Incoming::new(request, len, call.reply_buffer(), call, client) };
         // A handler that panics leaves its service as any panicking `&self` method does; the framework holds nothing of it.
         match catch_unwind(AssertUnwindSafe(|| route.service.dispatch(route.index, incoming))) {
@@ -201,20 +213,119 @@ impl Handler for Router {
             Err(panic) => refuse(call, status::PANICKED, &message_of(panic)),
         }
     }
+
+    fn is_long(&self, _client: &Client, method: u16) -> bool {
+        self.methods.get(usize::from(method & !WITH_CONTEXT)).is_some_and(|route| route.long)
+    }
+
+    fn ended(&self, client: &Client, _why: Option<Corrupt>) {
+        client.tasks.close();
+        client.callbacks.ended();
+    }
 }
 
-/// A method number that is not one of the services'.
-#[cold]
-fn special(client: &Client, call: &mut Call<'_, Client>) -> (u16, usize) {
-    match call.method() {
-        callback::FIRST_METHOD..=callback::LAST_METHOD => callback::serve(client, call),
-        _ => refuse(call, status::REJECTED, "the server has no method of this number"),
+impl Router {
+    /// A method number that stands for no method as it is: with a context, or for the framework itself.
+    #[cold]
+    fn special(&self, client: &Client, call: &mut Call<'_, Client>) -> (u16, usize) {
+        let number = call.method();
+        let method = number & !WITH_CONTEXT;
+        if let Some(route) = self.methods.get(usize::from(method)).filter(|_| number != method) {
+            let extra = call.extra();
+            return self.dressed(route, client, call, Some(extra));
+        }
+        match number {
+            callback::FIRST_METHOD..=callback::LAST_METHOD => callback::serve(client, call),
+            _ => refuse(call, status::REJECTED, "the server has no method of this number"),
+        }
+    }
+
+    /// A call that needs more than its memory: a private copy of the request, or the context behind its arguments.
+    #[cold]
+    fn dressed(&self, route: &Route, client: &Client, call: &mut Call<'_, Client>, extra: Option<u16>) -> (u16, usize) {
+        let (mut request, len) = call.request();
+        let mut copy = None;
+        if client.reading == Reading::Snapshot {
+            // SAFETY: the request's bytes are readable until the call is finished.
+            let copied = unsafe { Snapshot::copy(request, len) };
+            request = copied.bytes().0;
+            copy = Some(copied);
+        }
+        let (mut args_len, mut context) = (len, None);
+        if let Some(extra) = extra {
+            // SAFETY: `len` bytes at `request` are readable until the call is finished, and unchanged: a private copy, or a
+            // peer that is trusted.
+            match unsafe { Extra::behind(request, len, extra) } {
+                Ok((args, extra)) => {
+                    args_len = args;
+                    context = Some(Context::of(call.watch(), client.who, extra));
+                }
+                Err(reason) => return refuse(call, status::REJECTED, &reason),
+            }
+        }
+        let reply = call.reply_buffer();
+        let scope = context.clone();
+        let mut dressed = Dressed { call: &mut *call, copy, context };
+        // SAFETY: as above; the copy, if there is one, stays where it is for as long as the `Incoming` lives. The reply goes
+        // behind the request or elsewhere.
+        let incoming = unsafe { Incoming::new(request, args_len, reply, &mut dressed, client) };
+        let dispatch = || {
+            // Calls that the handler makes inherit what its caller said. Without that there is nothing to inherit unless the
+            // handler asks for its context.
+            let _scope = scope.is_some().then(|| Entered::new(scope));
+            route.service.dispatch(route.index, incoming)
+        };
+        let result = catch_unwind(AssertUnwindSafe(dispatch));
+        match result {
+            Ok(Ok(replied)) => (REPLIED, replied.len),
+            Ok(Err(Refused { status, reason })) => refuse(call, status, &reason),
+            Err(panic) => refuse(call, status::PANICKED, &message_of(panic)),
+        }
+    }
+}
+
+/// A call with a private copy of its request, or with a context.
+struct Dressed<'c, 'a> {
+    call: &'c mut Call<'a, Client>,
+    copy: Option<Snapshot>,
+    context: Option<Context>,
+}
+
+impl ReplyMemory for Dressed<'_, '_> {
+    fn buffer(&self) -> (NonNull<u8>, usize) {
+        self.call.reply_buffer()
+    }
+
+    fn grow(&mut self, used: usize, needed: usize) -> Result<(NonNull<u8>, usize), NoExtent> {
+        self.call.grow_reply(used, needed)
+    }
+}
+
+impl Lent for Dressed<'_, '_> {
+    fn method(&self) -> u16 {
+        self.call.method() & !WITH_CONTEXT
+    }
+
+    fn target(&self) -> u16 {
+        self.call.target()
+    }
+
+    fn context(&self, client: &Client) -> Context {
+        self.context.clone().unwrap_or_else(|| Lent::context(self.call, client))
+    }
+
+    fn take_copy(&mut self) -> Option<Snapshot> {
+        self.copy.take()
+    }
+
+    fn defer(&mut self) -> Deferred<Client> {
+        self.call.defer()
     }
 }
 
 /// What a panic said. Dropping a payload can panic itself, so payloads that are no text are leaked.
 #[cold]
-fn message_of(panic: Box<dyn std::any::Any + Send>) -> String {
+pub(crate) fn message_of(panic: Box<dyn std::any::Any + Send>) -> String {
     match panic.downcast::<&'static str>() {
         Ok(text) => text.to_string(),
         Err(panic) => match panic.downcast::<String>() {
@@ -229,14 +340,14 @@ fn message_of(panic: Box<dyn std::any::Any + Send>) -> String {
 
 /// Answers with a status and a text in place of a reply.
 #[cold]
-fn refuse<P>(call: &mut Call<'_, P>, status: u16, reason: &str) -> (u16, usize) {
+pub(crate) fn refuse(call: &mut impl ReplyMemory, status: u16, reason: &str) -> (u16, usize) {
     let mut end = reason.len().min(2048);
     while !reason.is_char_boundary(end) {
         end -= 1;
     }
-    let (mut data, mut room) = call.reply_buffer();
+    let (mut data, mut room) = call.buffer();
     if room < end {
-        match call.grow_reply(0, end) {
+        match call.grow(0, end) {
             Ok(larger) => (data, room) = larger,
             Err(_) => end = 0,
         }

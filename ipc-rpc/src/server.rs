@@ -1,18 +1,24 @@
 //! Serving: from a dispatcher to a process that answers.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::task::Poll;
+use std::time::{Duration, Instant};
 
 use ipc_core::scanner::{Callee, Workers};
 
 use crate::endpoint::{self, Endpoint, NotBound};
+use crate::executor::BoxFuture;
 use crate::router::{Admission, Router};
+use crate::runtime::Runs;
 use crate::service::Dispatch;
 use crate::trust::{Reading, Trust};
+use crate::usage::ServerUsage;
 
 /// Why a name could not be bound.
 ///
@@ -114,7 +120,7 @@ impl fmt::Display for ServeError {
             ServeError::DuplicateService { name } => {
                 write!(f, "two services are called {name}; serve one of them under another name")
             }
-            ServeError::TooManyMethods => write!(f, "a server has at most 65,534 methods"),
+            ServeError::TooManyMethods => write!(f, "a server has at most 32,512 methods"),
             ServeError::Io(error) => write!(f, "serving failed: {error}"),
         }
     }
@@ -150,12 +156,18 @@ pub struct Limits {
     pub blocks: u32,
     /// Address space, in bytes, a connection may bring for arguments and for replies each. Default: 1 GiB, the most.
     pub memory: u32,
+    /// Calls of one client that `async` methods work on at once; further ones fail with
+    /// [`CallError::Busy`](crate::CallError::Busy). Other methods are bounded by the workers: what they cannot take up waits.
+    /// Default: 4096.
+    pub calls: usize,
+    /// The same for all clients together. Default: 16,384.
+    pub all_calls: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         use ipc_core::layout::{MAX_ARENA, MAX_BLOCKS};
-        Limits { clients: 4096, blocks: MAX_BLOCKS, memory: MAX_ARENA }
+        Limits { clients: 4096, blocks: MAX_BLOCKS, memory: MAX_ARENA, calls: 4096, all_calls: 16_384 }
     }
 }
 
@@ -189,9 +201,11 @@ impl Default for Limits {
 #[must_use = "a builder serves nothing until it is bound and run"]
 pub struct ServerBuilder {
     services: Vec<Arc<dyn Dispatch>>,
-    workers: usize,
+    pub(crate) workers: Workers,
     mode: Option<u32>,
     admission: Admission,
+    runs: Runs,
+    grace: Duration,
 }
 
 impl fmt::Debug for ServerBuilder {
@@ -200,15 +214,26 @@ impl fmt::Debug for ServerBuilder {
         f.debug_struct("ServerBuilder")
             .field("services", &services)
             .field("workers", &self.workers)
+            .field("futures", &self.runs)
             .finish_non_exhaustive()
     }
 }
 
+/// Threads that a server starts when all others are in handlers that take long.
+const SPARE: usize = 64;
+
 impl Default for ServerBuilder {
     fn default() -> Self {
         // Handlers may block; a worker without work costs nothing.
-        let workers = std::thread::available_parallelism().map_or(4, |n| n.get().saturating_mul(2).clamp(4, 64));
-        ServerBuilder { services: Vec::new(), workers, mode: None, admission: Admission::default() }
+        let base = std::thread::available_parallelism().map_or(4, |n| n.get().saturating_mul(2).clamp(4, 64));
+        ServerBuilder {
+            services: Vec::new(),
+            workers: Workers { base, spare: SPARE, grow: true },
+            mode: None,
+            admission: Admission::default(),
+            runs: Runs::default(),
+            grace: Duration::from_secs(1),
+        }
     }
 }
 
@@ -226,9 +251,41 @@ impl ServerBuilder {
     }
 
     /// How many threads run handlers: as many calls run at once, the others wait. At least 1; default: twice the cores,
-    /// 4 to 64. Only one of them looks for requests at a time, the others sleep.
+    /// 4 to 64, and more when handlers take long. Only one of them looks for requests at a time, the others sleep. Handlers
+    /// that wait for others - streams, callbacks, `#[rpc(blocking)]` - do not count: while they run, further threads take
+    /// their places. Futures of `async` methods do not occupy a worker at all.
     pub fn workers(mut self, workers: usize) -> Self {
-        self.workers = workers.max(1);
+        self.workers = Workers { base: workers.max(1), spare: SPARE, grow: false };
+        self
+    }
+
+    /// Hands the futures of `async` methods to `spawn` instead of the server's own threads: each is one call, to be polled
+    /// until it ends or dropped. With it, handlers can use what they find only in a runtime, such as its timers and sockets.
+    ///
+    /// ```
+    /// use ipc_rpc::Server;
+    ///
+    /// let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    /// let handle = runtime.handle().clone();
+    /// let builder = Server::builder().spawn_with(move |future| drop(handle.spawn(future)));
+    /// assert!(format!("{builder:?}").contains("Elsewhere"));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn spawn_with(mut self, spawn: impl Fn(BoxFuture<'static>) + Send + Sync + 'static) -> Self {
+        self.runs = Runs::Elsewhere(Arc::new(spawn));
+        self
+    }
+
+    /// How long `async` handlers may go on when the server is shut down, before they are dropped and their callers get
+    /// [`CallError::Abandoned`](crate::CallError::Abandoned). Default: 1 s. Other handlers are never cut off.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// let builder = ipc_rpc::Server::builder().grace(Duration::ZERO);
+    /// # drop(builder);
+    /// ```
+    pub fn grace(mut self, time: Duration) -> Self {
+        self.grace = time;
         self
     }
 
@@ -292,7 +349,7 @@ impl ServerBuilder {
     }
 }
 
-type Callees = Callee<Router>;
+pub(crate) type Callees = Callee<Router>;
 
 #[derive(Debug, Default)]
 struct Control {
@@ -357,12 +414,69 @@ impl Server {
     /// # Errors
     /// [`ServeError`].
     pub fn run(self) -> Result<(), ServeError> {
-        let listener = self.endpoint.as_ref().map(|e| e.listener().try_clone_to_owned()).transpose()?;
-        let running = Running::start(self.builder, listener, &self.control)?;
+        let listener = self.listener()?;
+        let running = Running::start(self.builder, listener, &self.control, 1)?;
         running.callee.work(0);
         // The name is free before the last handler has ended: a new server can take it.
         drop(self.endpoint);
         Ok(())
+    }
+
+    /// Serves `service`, and those added to the builder, in a future: the futures of `async` methods are polled where this
+    /// one is polled, so they can use the runtime it runs in. Several are under way at a time, and each is polled only when it
+    /// was woken. Methods that are not `async` run on the server's threads as ever. The future is ready after
+    /// [`ServerHandle::shutdown`]. Dropping it shuts the server down too, and waits for the handlers that are not `async`.
+    ///
+    /// # Errors
+    /// [`ServeError`].
+    pub fn serve_async(
+        mut self,
+        service: impl Dispatch,
+    ) -> impl Future<Output = Result<(), ServeError>> + Send + 'static {
+        self.builder.services.push(Arc::new(service));
+        self.run_async()
+    }
+
+    /// Serves what was added to the builder in a future; see [`Server::serve_async`].
+    ///
+    /// # Errors
+    /// [`ServeError`].
+    pub async fn run_async(mut self) -> Result<(), ServeError> {
+        self.builder.runs = Runs::Inside;
+        let grace = self.builder.grace;
+        let listener = self.listener()?;
+        let mut running = Running::start(self.builder, listener, &self.control, 0)?;
+        // Should this future be dropped, nobody polls the handlers any more.
+        running.grace = Duration::ZERO;
+        let runtime = running.callee.handler().runtime().clone();
+        poll_fn(|cx| {
+            // First this, which notes whom to wake; then the look at what may have changed.
+            runtime.poll(cx);
+            if running.active.load(Ordering::SeqCst) > 0 { Poll::Pending } else { Poll::Ready(()) }
+        })
+        .await;
+        drop(self.endpoint);
+        runtime.begin_drain();
+        let until = Instant::now().checked_add(grace);
+        poll_fn(|cx| {
+            runtime.poll(cx);
+            if runtime.admitted() == 0 {
+                return Poll::Ready(());
+            }
+            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            match left {
+                Some(Duration::ZERO) => return Poll::Ready(()),
+                Some(left) => runtime.wake_after(cx.waker().clone(), left),
+                None => {}
+            }
+            Poll::Pending
+        })
+        .await;
+        Ok(())
+    }
+
+    fn listener(&self) -> io::Result<Option<OwnedFd>> {
+        self.endpoint.as_ref().map(|e| e.listener().try_clone_to_owned()).transpose()
     }
 }
 
@@ -373,14 +487,25 @@ pub struct ServerHandle {
 }
 
 impl ServerHandle {
-    /// Stops looking for requests, lets running handlers end and their replies go out; then [`Server::run`] returns. Calls
-    /// that were not begun fail at their callers with [`CallError::NotStarted`](crate::CallError::NotStarted).
+    /// Stops looking for requests, lets running handlers end and their replies go out (`async` ones for at most
+    /// [`ServerBuilder::grace`]); then [`Server::run`] returns. Calls that were not begun fail at their callers with
+    /// [`CallError::NotStarted`](crate::CallError::NotStarted).
     pub fn shutdown(&self) {
         self.control.stopping.store(true, Ordering::SeqCst);
-        let callee = self.control.callee.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
-        if let Some(callee) = callee {
+        if let Some(callee) = self.callee() {
             callee.stop();
         }
+    }
+
+    /// What the server has in use now; nothing, unless it serves.
+    ///
+    /// The example at [`ServerUsage`] reads it.
+    pub fn usage(&self) -> ServerUsage {
+        self.callee().map_or_else(ServerUsage::default, |callee| ServerUsage::of(&callee))
+    }
+
+    fn callee(&self) -> Option<Arc<Callees>> {
+        self.control.callee.lock().unwrap_or_else(PoisonError::into_inner).upgrade()
     }
 }
 
@@ -388,20 +513,40 @@ impl ServerHandle {
 pub(crate) struct Running {
     pub(crate) callee: Arc<Callees>,
     workers: Vec<std::thread::JoinHandle<()>>,
+    /// Workers in threads of this value that have not ended.
+    active: Arc<AtomicUsize>,
     handle: ServerHandle,
+    /// How long futures of handlers may go on after the workers have ended.
+    grace: Duration,
 }
 
 impl Running {
-    fn start(builder: ServerBuilder, listener: Option<OwnedFd>, control: &Arc<Control>) -> Result<Self, ServeError> {
-        let router = Router::new(builder.services, builder.admission)?;
-        let callee = Arc::new(Callee::new(router, listener, Workers { base: builder.workers, spare: 0, grow: false })?);
+    /// Starts the workers from number `first` on.
+    fn start(
+        builder: ServerBuilder,
+        listener: Option<OwnedFd>,
+        control: &Arc<Control>,
+        first: usize,
+    ) -> Result<Self, ServeError> {
+        let router = Router::new(builder.services, builder.admission, builder.runs)?;
+        let callee = Arc::new(Callee::new(router, listener, builder.workers)?);
         *control.callee.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(&callee);
         let handle = ServerHandle { control: control.clone() };
-        let mut running = Running { callee, workers: Vec::new(), handle };
-        for me in 1..running.callee.workers() {
-            let callee = running.callee.clone();
+        let active = Arc::<AtomicUsize>::default();
+        let mut running = Running { callee, workers: Vec::new(), active, handle, grace: builder.grace };
+        for me in first..running.callee.workers() {
+            let (callee, active) = (running.callee.clone(), running.active.clone());
+            active.fetch_add(1, Ordering::SeqCst);
             let worker = std::thread::Builder::new().name(format!("ipc-rpc worker {me}"));
-            running.workers.push(worker.spawn(move || callee.work(me))?);
+            let spawned = worker.spawn(move || {
+                callee.work(me);
+                let runtime = callee.handler().runtime().clone();
+                // First, so that whoever sees the last worker gone can end the callee.
+                drop(callee);
+                active.fetch_sub(1, Ordering::SeqCst);
+                runtime.wake_poller();
+            });
+            running.workers.push(spawned?);
         }
         if control.stopping.load(Ordering::SeqCst) {
             running.callee.stop();
@@ -411,17 +556,14 @@ impl Running {
 
     /// A callee with one worker and no thread for it.
     pub(crate) fn without_threads(builder: ServerBuilder) -> Result<Arc<Callees>, ServeError> {
-        let router = Router::new(builder.services, builder.admission)?;
+        let router = Router::new(builder.services, builder.admission, builder.runs)?;
         Ok(Arc::new(Callee::new(router, None, Workers { base: 1, spare: 0, grow: false })?))
     }
 
     /// All workers in threads of their own, for a server without a name.
     pub(crate) fn in_background(builder: ServerBuilder) -> Result<Self, ServeError> {
-        let mut running = Running::start(builder, None, &Arc::default())?;
-        let callee = running.callee.clone();
-        let worker = std::thread::Builder::new().name("ipc-rpc worker 0".into());
-        running.workers.push(worker.spawn(move || callee.work(0))?);
-        Ok(running)
+        let builder = builder.grace(Duration::ZERO);
+        Running::start(builder, None, &Arc::default(), 0)
     }
 }
 
@@ -436,8 +578,13 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         self.handle.shutdown();
-        for worker in self.workers.drain(..) {
+        let me = std::thread::current().id();
+        // Not itself, if a handler drops the last that is left of its server.
+        for worker in self.workers.drain(..).filter(|worker| worker.thread().id() != me) {
             let _ = worker.join();
         }
+        let runtime = self.callee.handler().runtime();
+        runtime.drain(self.grace);
+        runtime.stop();
     }
 }

@@ -7,15 +7,15 @@
 use std::ptr::NonNull;
 
 use ipc_core::arena::NoExtent;
-use ipc_core::callee::Call;
+use ipc_core::callee::{Call, Deferred};
 
-use crate::admitted::Admitted;
-use crate::context::Context;
+use crate::admitted::{self, Admitted};
+use crate::context::{Context, Extra};
 use crate::message::private_exports::{Buffer, Desc, Grow, access, access_unchecked, encode};
 use crate::message::{EncodeError, Message, MessageError};
 use crate::router::Client;
 use crate::status;
-use crate::trust::Reading;
+use crate::trust::{Reading, Snapshot};
 
 /// In errors, in place of a method: waiting for the server to be done with one-way requests.
 pub(crate) const FLUSH: u16 = u16::MAX;
@@ -96,27 +96,58 @@ impl From<MessageError> for Refused {
     }
 }
 
-/// What an [`Incoming`] needs of the call besides its memory; all of it off the common path.
-pub(crate) trait Lent {
-    /// Memory for a reply that outgrows its first buffer.
+/// Memory for a reply.
+pub(crate) trait ReplyMemory {
+    /// Where it goes.
+    fn buffer(&self) -> (NonNull<u8>, usize);
+    /// More of it, with the first `used` bytes in place.
     fn grow(&mut self, used: usize, needed: usize) -> Result<(NonNull<u8>, usize), NoExtent>;
+}
+
+/// What an [`Incoming`] needs of the call besides its memory; all of it off the common path.
+pub(crate) trait Lent: ReplyMemory {
+    /// The method's number.
+    fn method(&self) -> u16;
     /// The object of the connection that the request is for.
     fn target(&self) -> u16;
     /// What the handler may know of the call.
-    fn context(&self) -> Context;
+    fn context(&self, client: &Client) -> Context;
+    /// The private copy of the request, if there is one, whose bytes stay where they are.
+    fn take_copy(&mut self) -> Option<Snapshot>;
+    /// Takes the call away from its worker.
+    fn defer(&mut self) -> Deferred<Client>;
 }
 
-impl Lent for Call<'_, Client> {
+impl ReplyMemory for Call<'_, Client> {
+    #[inline]
+    fn buffer(&self) -> (NonNull<u8>, usize) {
+        self.reply_buffer()
+    }
+
     fn grow(&mut self, used: usize, needed: usize) -> Result<(NonNull<u8>, usize), NoExtent> {
         self.grow_reply(used, needed)
     }
+}
 
-    fn target(&self) -> u16 {
-        self.target()
+impl Lent for Call<'_, Client> {
+    fn method(&self) -> u16 {
+        Call::method(self)
     }
 
-    fn context(&self) -> Context {
-        Context::default()
+    fn target(&self) -> u16 {
+        Call::target(self)
+    }
+
+    fn context(&self, client: &Client) -> Context {
+        Context::of(self.watch(), client.who, Extra::default())
+    }
+
+    fn take_copy(&mut self) -> Option<Snapshot> {
+        None
+    }
+
+    fn defer(&mut self) -> Deferred<Client> {
+        Call::defer(self)
     }
 }
 
@@ -149,6 +180,12 @@ impl<'a> Incoming<'a> {
         self.client
     }
 
+    /// The number of the method.
+    #[allow(dead_code)] // Streams will ask.
+    pub(crate) fn method(&self) -> u16 {
+        self.call.method()
+    }
+
     /// The stream or the callback of this connection that the request is for; 0: none.
     #[allow(dead_code)] // Streams and callbacks will ask.
     pub(crate) fn target(&self) -> u16 {
@@ -157,7 +194,7 @@ impl<'a> Incoming<'a> {
 
     /// What the handler may know of the call.
     pub fn context(&self) -> Context {
-        self.call.context()
+        self.call.context(self.client)
     }
 
     /// Hands the call over to the future that `f` makes, which may end on another thread. What this returns is ignored if
@@ -169,8 +206,7 @@ impl<'a> Incoming<'a> {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let _ = f;
-        Err(Refused { status: status::REJECTED, reason: "asynchronous methods are not served yet".into() })
+        admitted::run(self.client, self.call, self.request_len, f)
     }
 
     /// The arguments, where they lie.
@@ -183,7 +219,7 @@ impl<'a> Incoming<'a> {
             // SAFETY: readable and unchanged by the promise of `new`; that they are valid is what the user promised when
             // he chose this level.
             let form = unsafe { access_unchecked::<A>(self.request.as_ptr(), self.request_len) };
-            return form.ok_or_else(|| Refused { status: status::REJECTED, reason: "the request is too short".into() });
+            return form.ok_or_else(too_short);
         }
         // SAFETY: readable and unchanged by the promise of `new`.
         Ok(unsafe { access::<A>(self.request.as_ptr(), self.request_len)? })
@@ -195,15 +231,8 @@ impl<'a> Incoming<'a> {
     /// The value cannot be sent; the handler has run.
     #[inline]
     pub fn reply<R: Message>(self, value: &R) -> Result<Replied, Refused> {
-        let mut grow = GrowReply(self.call);
-        let mut buffer = self.reply;
-        if buffer.len == 0 && size_of::<R::Form>() > 0 {
-            // There is no room behind the request, and where there is none the address may be any.
-            buffer = grow.grow(0, size_of::<R::Form>()).map_err(refused)?;
-        }
-        // SAFETY: the buffer is this call's by the promise of `new`, or the extent just taken.
-        let len = unsafe { encode::<R>(value, buffer, &mut grow) }.map_err(refused)?;
-        Ok(Replied { len })
+        // SAFETY: the buffer is this call's by the promise of `new`.
+        unsafe { write_reply::<R, _>(value, self.reply, &mut GrowReply(self.call)) }
     }
 
     /// Refuses a method number that this service does not have.
@@ -221,12 +250,39 @@ fn refused(error: EncodeError) -> Refused {
     Refused { status: status::RESULT, reason: error.to_string() }
 }
 
-/// Lets a reply grow.
-pub(crate) struct GrowReply<'a>(pub(crate) &'a mut (dyn Lent + 'a));
+#[cold]
+pub(crate) fn too_short() -> Refused {
+    Refused { status: status::REJECTED, reason: "the request is too short".into() }
+}
 
-// SAFETY: `Call::grow_reply` gives writable memory of at least `needed` bytes at an address that is 8 modulo 16, as that of
-// every reply buffer with room is, with the first `used` bytes in place.
-unsafe impl Grow for GrowReply<'_> {
+/// Writes a reply.
+///
+/// # Errors
+/// The value cannot be sent.
+///
+/// # Safety
+/// `buffer` is writable, and stays so until `grow` replaces it.
+#[inline]
+pub(crate) unsafe fn write_reply<R: Message, M: ReplyMemory + ?Sized>(
+    value: &R,
+    mut buffer: Buffer,
+    grow: &mut GrowReply<'_, M>,
+) -> Result<Replied, Refused> {
+    if buffer.len == 0 && size_of::<R::Form>() > 0 {
+        // There is no room behind the request, and where there is none the address may be any.
+        buffer = grow.grow(0, size_of::<R::Form>()).map_err(refused)?;
+    }
+    // SAFETY: the caller's promise, or the extent just taken.
+    let len = unsafe { encode::<R>(value, buffer, grow) }.map_err(refused)?;
+    Ok(Replied { len })
+}
+
+/// Lets a reply grow.
+pub(crate) struct GrowReply<'a, M: ?Sized>(pub(crate) &'a mut M);
+
+// SAFETY: `grow_reply` of a call gives writable memory of at least `needed` bytes at an address that is 8 modulo 16, as that
+// of every reply buffer with room is, with the first `used` bytes in place.
+unsafe impl<M: ReplyMemory + ?Sized> Grow for GrowReply<'_, M> {
     fn grow(&mut self, used: usize, needed: usize) -> Result<Buffer, EncodeError> {
         match self.0.grow(used, needed) {
             Ok((data, len)) => Ok(Buffer { data, len }),

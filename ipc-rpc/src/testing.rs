@@ -14,9 +14,10 @@ use ipc_core::{clock, socket};
 
 use crate::connect::{ClientConfig, ConnectError, Connection};
 use crate::router::Router;
-use crate::server::{Running, ServeError, Server};
+use crate::server::{Running, ServeError, Server, ServerBuilder};
 use crate::service::{Pair, ServiceDesc};
 use crate::stub::Stub;
+use crate::usage::ServerUsage;
 
 /// A server that runs in threads of this process until it is dropped.
 pub struct PairServer(Running);
@@ -51,9 +52,54 @@ impl fmt::Debug for PairServer {
 /// # Errors
 /// [`ConnectError::Io`] if the system has no descriptors, threads or memory left.
 pub fn pair<D: Pair>(dispatcher: D) -> Result<(D::Client, PairServer), ConnectError> {
+    pair_with(Server::builder(), dispatcher, &ClientConfig::default())
+}
+
+/// As [`pair`], with settings: `builder`'s for the server, to which `dispatcher` is added, and `config` for the client.
+///
+/// ```
+/// use ipc_rpc::{ClientConfig, Server, service, testing};
+///
+/// #[service]
+/// pub trait Calc { fn add(&self, a: u64, b: u64) -> u64; }
+/// struct Adder;
+/// impl Calc for Adder {
+///     fn add(&self, a: u64, b: u64) -> u64 { a + b }
+/// }
+///
+/// let config = ClientConfig { blocks: 4, ..ClientConfig::default() };
+/// let (client, server) = testing::pair_with(Server::builder().workers(1), CalcDispatcher::new(Adder), &config)?;
+/// assert_eq!(client.add(2, 3)?, 5);
+/// assert_eq!(server.usage().workers, 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// As [`pair`], and [`ConnectError::Config`] for settings that cannot be.
+pub fn pair_with<D: Pair>(
+    builder: ServerBuilder,
+    dispatcher: D,
+    config: &ClientConfig,
+) -> Result<(D::Client, PairServer), ConnectError> {
     let service = dispatcher.service();
-    let running = Running::in_background(Server::builder().service(dispatcher)).map_err(not_started)?;
-    Ok((D::client(connect(service, &running.callee)?), PairServer(running)))
+    let running = Running::in_background(builder.service(dispatcher)).map_err(not_started)?;
+    Ok((D::client(connect(service, &running.callee, config)?), PairServer(running)))
+}
+
+impl PairServer {
+    /// What it has in use.
+    pub fn usage(&self) -> ServerUsage {
+        ServerUsage::of(&self.0.callee)
+    }
+
+    /// Another client of the server of a [`pair`]; `dispatcher` says of which service and is used for nothing else.
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    #[doc(hidden)]
+    pub fn connect<D: Pair>(&self, dispatcher: &D, config: &ClientConfig) -> Result<D::Client, ConnectError> {
+        Ok(D::client(connect(dispatcher.service(), &self.0.callee, config)?))
+    }
 }
 
 /// As [`pair`], but the server has no thread: it runs only in [`Stepped::step`]. For counting instructions.
@@ -69,7 +115,7 @@ pub fn stepped<D: Pair>(dispatcher: D) -> Result<(D::Client, Stepped), ConnectEr
                 stepper.step();
             }
         });
-        let stub = connect(service, &callee);
+        let stub = connect(service, &callee, &ClientConfig::default());
         connected.store(true, Ordering::Relaxed);
         stub
     })?;
@@ -100,11 +146,14 @@ fn not_started(error: ServeError) -> ConnectError {
     }
 }
 
-fn connect(service: &'static ServiceDesc, callee: &Callee<Router>) -> Result<Stub, ConnectError> {
+fn connect(
+    service: &'static ServiceDesc,
+    callee: &Callee<Router>,
+    config: &ClientConfig,
+) -> Result<Stub, ConnectError> {
     let (ours, theirs) = socket::pair().map_err(failed)?;
     callee.adopt(theirs).map_err(failed)?;
-    let config = ClientConfig::default();
     let deadline = clock::after(config.connect_timeout);
-    let connection = Connection::greet(service, ours, PathBuf::from("a pair in this process"), &config, deadline)?;
-    Ok(Stub::over(connection, &config))
+    let connection = Connection::greet(service, ours, PathBuf::from("a pair in this process"), config, deadline)?;
+    Ok(Stub::over(connection, config))
 }

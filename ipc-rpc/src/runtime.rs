@@ -1,0 +1,303 @@
+//! Where the futures of handlers run, how many there may be, and how all of them end.
+//!
+//! A future learns by being polled that nobody waits for it any more: [`Serving`] looks first and drops it. So everything that
+//! ends futures here only wakes them. A caller that gives a call up says so in the block and tells nobody; for the futures
+//! that are not woken by anything else, a thread looks at the block when the call's age has doubled, from 10 ms on, and when
+//! its time is over. That bounds how long a forgotten future stays by how long it was wanted, and costs a handful of looks
+//! for each call that takes long. With no such call the thread sleeps without a timer.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
+use std::task::{self, Waker};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use ipc_core::clock;
+
+use crate::admitted::{Job, Serving, Tasks};
+use crate::executor::{BoxFuture, Pool, lock};
+use crate::server::Limits;
+
+/// Hands a future to a runtime of the user's.
+pub(crate) type Spawn = Arc<dyn Fn(BoxFuture<'static>) + Send + Sync>;
+
+/// Who polls the futures of a server's handlers.
+#[derive(Clone, Default)]
+pub(crate) enum Runs {
+    /// Threads of the server.
+    #[default]
+    Threads,
+    /// The future that serves.
+    Inside,
+    /// A runtime of the user's.
+    Elsewhere(Spawn),
+}
+
+impl fmt::Debug for Runs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Runs::Threads => "Threads",
+            Runs::Inside => "Inside",
+            Runs::Elsewhere(_) => "Elsewhere",
+        })
+    }
+}
+
+/// What the futures of all clients of a server share.
+#[derive(Debug)]
+pub(crate) struct Runtime {
+    runs: Runs,
+    pool: Arc<Pool>,
+    pub(crate) limits: Limits,
+    /// Calls that were admitted and are not answered.
+    admitted: AtomicUsize,
+    stopping: AtomicBool,
+    /// Somebody waits until no call is admitted any more.
+    draining: AtomicBool,
+    drained: Condvar,
+    drain: Mutex<()>,
+    clients: Mutex<Vec<Weak<Tasks>>>,
+    lookout: Arc<Lookout>,
+}
+
+impl Runtime {
+    pub(crate) fn new(runs: Runs, limits: Limits) -> Arc<Self> {
+        let threads = match runs {
+            Runs::Threads => std::thread::available_parallelism().map_or(2, usize::from),
+            Runs::Inside | Runs::Elsewhere(_) => 0,
+        };
+        Arc::new(Runtime {
+            runs,
+            pool: Pool::new(threads),
+            limits,
+            admitted: AtomicUsize::new(0),
+            stopping: AtomicBool::new(false),
+            draining: AtomicBool::new(false),
+            drained: Condvar::new(),
+            drain: Mutex::new(()),
+            clients: Mutex::default(),
+            lookout: Arc::default(),
+        })
+    }
+
+    /// A client has connected.
+    pub(crate) fn remember(&self, tasks: &Arc<Tasks>) {
+        let mut clients = lock(&self.clients);
+        clients.retain(|tasks| tasks.strong_count() > 0);
+        clients.push(Arc::downgrade(tasks));
+    }
+
+    /// One more admitted call, if there may be one.
+    pub(crate) fn count_in(&self) -> bool {
+        let more = |admitted| (admitted < self.limits.all_calls).then_some(admitted + 1);
+        self.admitted.fetch_update(Ordering::SeqCst, Ordering::SeqCst, more).is_ok()
+    }
+
+    /// One admitted call less.
+    pub(crate) fn count_out(&self) {
+        let before = self.admitted.fetch_sub(1, Ordering::SeqCst);
+        if before == 1 && self.draining.load(Ordering::SeqCst) {
+            let _drain = lock(&self.drain);
+            self.drained.notify_all();
+            self.pool.wake_poller();
+        }
+    }
+
+    /// Calls that were admitted and are not answered.
+    pub(crate) fn admitted(&self) -> usize {
+        self.admitted.load(Ordering::SeqCst)
+    }
+
+    /// Is everything to end?
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::SeqCst)
+    }
+
+    /// Threads of its own.
+    pub(crate) fn threads(&self) -> usize {
+        self.pool.threads()
+    }
+
+    /// Runs the future of a handler. With threads of its own the first poll is made here: most futures are ready then.
+    pub(crate) fn serve(&self, serving: Serving) {
+        match &self.runs {
+            Runs::Threads => self.pool.run(Box::pin(serving)),
+            _ => self.spawn(Box::pin(serving)),
+        }
+    }
+
+    /// Runs a future where those of handlers run.
+    pub(crate) fn spawn(&self, future: BoxFuture<'static>) {
+        match &self.runs {
+            Runs::Threads | Runs::Inside => self.pool.spawn(future),
+            Runs::Elsewhere(spawn) => spawn(future),
+        }
+    }
+
+    /// Sees to it that a future that nobody wakes any more is dropped one day.
+    pub(crate) fn look_later(&self, job: &Arc<Job>) {
+        self.lookout.add(Look { age: FIRST_LOOK, what: Arc::downgrade(job) }, clock::now() + FIRST_LOOK);
+    }
+
+    /// For a server inside of a future: polls those of handlers that were woken.
+    pub(crate) fn poll(&self, cx: &mut task::Context<'_>) {
+        self.pool.poll(cx);
+    }
+
+    /// Has whoever polls look again.
+    pub(crate) fn wake_poller(&self) {
+        self.pool.wake_poller();
+    }
+
+    /// Waits until every admitted call is answered, at most so long.
+    pub(crate) fn drain(&self, limit: Duration) {
+        self.begin_drain();
+        let until = Instant::now().checked_add(limit);
+        let mut drain = lock(&self.drain);
+        while self.admitted() > 0 {
+            let left = until.map_or(Duration::from_secs(1), |until| until.saturating_duration_since(Instant::now()));
+            if left.is_zero() {
+                return;
+            }
+            drain = self.drained.wait_timeout(drain, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// From now on the last answer is news for those who wait for it.
+    pub(crate) fn begin_drain(&self) {
+        self.draining.store(true, Ordering::SeqCst);
+    }
+
+    /// Wakes `waker` so much later.
+    pub(crate) fn wake_after(&self, waker: Waker, time: Duration) {
+        self.lookout.add_wake(waker, clock::after(time));
+    }
+
+    /// Has all futures dropped: each answers. Waits for the threads, so for a poll that takes long. A runtime of the user's
+    /// drops its futures when it comes to it.
+    pub(crate) fn stop(&self) {
+        self.stopping.store(true, Ordering::SeqCst);
+        let clients = std::mem::take(&mut *lock(&self.clients));
+        for tasks in clients.iter().filter_map(Weak::upgrade) {
+            tasks.wake();
+        }
+        self.pool.close();
+        self.lookout.close();
+    }
+}
+
+/// Age of a call, in nanoseconds, at which it is looked at for the first time.
+const FIRST_LOOK: u64 = 10_000_000;
+
+/// A call to be looked at when it has this age.
+#[derive(Debug)]
+struct Look {
+    age: u64,
+    what: Weak<Job>,
+}
+
+/// Looks at calls whose futures nobody wakes.
+#[derive(Debug, Default)]
+struct Lookout {
+    state: Mutex<Looks>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Looks {
+    /// By time; a number tells those of the same time apart.
+    due: BTreeMap<(u64, u64), What>,
+    next: u64,
+    thread: Option<JoinHandle<()>>,
+    closed: bool,
+}
+
+#[derive(Debug)]
+enum What {
+    Look(Look),
+    Wake(Waker),
+}
+
+impl Lookout {
+    fn add(self: &Arc<Self>, look: Look, at: u64) {
+        self.put(What::Look(look), at);
+    }
+
+    fn add_wake(self: &Arc<Self>, waker: Waker, at: u64) {
+        self.put(What::Wake(waker), at);
+    }
+
+    fn put(self: &Arc<Self>, what: What, at: u64) {
+        let mut state = lock(&self.state);
+        if state.closed {
+            return;
+        }
+        let number = state.next;
+        state.next += 1;
+        let sooner = state.due.keys().next().is_none_or(|(first, _)| at < *first);
+        state.due.insert((at, number), what);
+        if state.thread.is_none() {
+            let this = self.clone();
+            // Without the thread some futures stay longer; the next one tries again.
+            state.thread = std::thread::Builder::new().name("ipc-rpc timer".into()).spawn(move || this.watch()).ok();
+        } else if sooner {
+            self.changed.notify_one();
+        }
+    }
+
+    fn watch(self: Arc<Self>) {
+        loop {
+            let Some(due) = self.next() else { return };
+            match due {
+                What::Wake(waker) => waker.wake(),
+                What::Look(Look { age, what }) => {
+                    let Some(job) = what.upgrade() else { continue };
+                    if !job.look() {
+                        continue;
+                    }
+                    let now = clock::now();
+                    // A millisecond more, so that the time is over for sure.
+                    let over =
+                        job.deadline().map(|deadline| deadline.saturating_add(1_000_000)).filter(|over| *over > now);
+                    let at = now.saturating_add(age).min(over.unwrap_or(u64::MAX));
+                    self.add(Look { age: age.saturating_mul(2), what }, at);
+                }
+            }
+        }
+    }
+
+    /// Waits for the next that is due; `None`: there will be none any more.
+    fn next(&self) -> Option<What> {
+        let mut state = lock(&self.state);
+        loop {
+            if state.closed {
+                return None;
+            }
+            let Some(&(at, _)) = state.due.keys().next() else {
+                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            let now = clock::now();
+            if at <= now {
+                return state.due.pop_first().map(|(_, what)| what);
+            }
+            let time = Duration::from_nanos(at - now);
+            state = self.changed.wait_timeout(state, time).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    fn close(&self) {
+        let (thread, due) = {
+            let mut state = lock(&self.state);
+            state.closed = true;
+            self.changed.notify_one();
+            (state.thread.take(), std::mem::take(&mut state.due))
+        };
+        drop(due);
+        if let Some(thread) = thread.filter(|thread| thread.thread().id() != std::thread::current().id()) {
+            let _ = thread.join();
+        }
+    }
+}
