@@ -111,8 +111,13 @@ impl Job {
     fn is_over(&self) -> bool {
         let state = lock(&self.state);
         let Some(call) = &state.call else { return false };
-        let late = || call.deadline().is_some_and(|deadline| clock::now() >= deadline);
-        call.is_cancelled() || call.is_gone() || call.peer().runtime.is_stopping() || late()
+        call.is_cancelled() || call.is_gone() || call.peer().runtime.is_stopping()
+    }
+
+    /// Is its time over? Its caller gives it up then, and says what became of it: an answer of ours could only be worse. So
+    /// this counts for calls that have not begun.
+    fn is_late(&self) -> bool {
+        self.deadline().is_some_and(|deadline| clock::now() >= deadline)
     }
 
     /// Has its future polled, if there is a reason to drop it. `false`: it is answered.
@@ -282,7 +287,7 @@ impl Future for Serving {
         let Some(future) = &mut this.future else { return Poll::Ready(()) };
         // Before the look: who finds a reason to drop the future afterwards wakes it.
         this.job.tie.polled_by(cx.waker());
-        if this.job.is_over() {
+        if this.job.is_over() || !this.begun && this.job.is_late() {
             if !this.begun {
                 this.job.end_with(NOT_RUN, String::new());
             }

@@ -19,6 +19,7 @@ use ipc_core::word::Corrupt;
 
 use crate::admitted::Tasks;
 use crate::callback;
+use crate::call_error::MethodName;
 use crate::context::{Context, Entered, Extra, WITH_CONTEXT};
 use crate::endpoint;
 use crate::handshake::{self, Asked, Hello};
@@ -80,7 +81,9 @@ impl Router {
         if methods.len() > usize::from(METHODS_END) {
             return Err(ServeError::TooManyMethods);
         }
-        let runtime = Runtime::new(runs, admission.limits.clone());
+        let name = |r: &Route| MethodName { service: r.service.service().name, method: r.name };
+        let described = methods.iter().map(|r| (name(r), r.long)).collect();
+        let runtime = Runtime::new(runs, admission.limits.clone(), described);
         Ok(Router { methods, admission, runtime })
     }
 

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use ipc_core::clock;
 
 use crate::admitted::{Job, Serving, Tasks};
+use crate::call_error::MethodName;
 use crate::executor::{BoxFuture, Pool, lock};
 use crate::server::Limits;
 
@@ -51,6 +52,8 @@ pub(crate) struct Runtime {
     runs: Runs,
     pool: Arc<Pool>,
     pub(crate) limits: Limits,
+    /// The server's methods by their number, and whether they take long.
+    methods: Box<[(MethodName, bool)]>,
     /// Calls that were admitted and are not answered.
     admitted: AtomicUsize,
     stopping: AtomicBool,
@@ -63,7 +66,7 @@ pub(crate) struct Runtime {
 }
 
 impl Runtime {
-    pub(crate) fn new(runs: Runs, limits: Limits) -> Arc<Self> {
+    pub(crate) fn new(runs: Runs, limits: Limits, methods: Box<[(MethodName, bool)]>) -> Arc<Self> {
         let threads = match runs {
             Runs::Threads => std::thread::available_parallelism().map_or(2, usize::from),
             Runs::Inside | Runs::Elsewhere(_) => 0,
@@ -72,6 +75,7 @@ impl Runtime {
             runs,
             pool: Pool::new(threads),
             limits,
+            methods,
             admitted: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
             draining: AtomicBool::new(false),
@@ -80,6 +84,13 @@ impl Runtime {
             clients: Mutex::default(),
             lookout: Arc::default(),
         })
+    }
+
+    /// What a method is called, and whether it takes long.
+    #[allow(dead_code)] // Streams will ask.
+    pub(crate) fn method(&self, number: u16) -> (MethodName, bool) {
+        let unknown = MethodName { service: "?", method: "?" };
+        self.methods.get(usize::from(number)).copied().unwrap_or((unknown, false))
     }
 
     /// A client has connected.

@@ -25,7 +25,6 @@ struct Script {
     polls: AtomicUsize,
     open: AtomicBool,
     wakers: Mutex<Vec<Waker>>,
-    threads: Mutex<Vec<String>>,
 }
 
 impl Script {
