@@ -276,8 +276,8 @@ impl Pool {
         }
     }
 
-    /// Drops what is queued and what is woken from now on, unpolled, and waits for the threads to end.
-    pub(crate) fn close(&self) {
+    /// Drops what is queued and what is woken from now on, unpolled, and waits for the threads to end if `wait`.
+    pub(crate) fn close(&self, wait: bool) {
         let threads = {
             let mut queue = lock(&self.queue);
             queue.closed = true;
@@ -286,7 +286,7 @@ impl Pool {
         };
         for thread in threads {
             // Unless the last user of a server is one of its handlers.
-            if thread.thread().id() != std::thread::current().id() {
+            if wait && thread.thread().id() != std::thread::current().id() {
                 let _ = thread.join();
             }
         }

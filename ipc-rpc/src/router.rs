@@ -18,8 +18,8 @@ use ipc_core::socket::Credentials;
 use ipc_core::word::Corrupt;
 
 use crate::admitted::Tasks;
-use crate::callback;
 use crate::call_error::MethodName;
+use crate::callback;
 use crate::context::{Context, Entered, Extra, WITH_CONTEXT};
 use crate::endpoint;
 use crate::handshake::{self, Asked, Hello};

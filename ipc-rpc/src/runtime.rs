@@ -186,16 +186,16 @@ impl Runtime {
         self.lookout.add_wake(waker, clock::after(time));
     }
 
-    /// Has all futures dropped: each answers. Waits for the threads, so for a poll that takes long. A runtime of the user's
-    /// drops its futures when it comes to it.
-    pub(crate) fn stop(&self) {
+    /// Has all futures dropped: each answers. Waits for the threads if `wait`, so for a poll that takes long. A runtime of
+    /// the user's drops its futures when it comes to it.
+    pub(crate) fn stop(&self, wait: bool) {
         self.stopping.store(true, Ordering::SeqCst);
         let clients = std::mem::take(&mut *lock(&self.clients));
         for tasks in clients.iter().filter_map(Weak::upgrade) {
             tasks.wake();
         }
-        self.pool.close();
-        self.lookout.close();
+        self.pool.close(wait);
+        self.lookout.close(wait);
     }
 }
 
@@ -299,7 +299,7 @@ impl Lookout {
         }
     }
 
-    fn close(&self) {
+    fn close(&self, wait: bool) {
         let (thread, due) = {
             let mut state = lock(&self.state);
             state.closed = true;
@@ -307,7 +307,7 @@ impl Lookout {
             (state.thread.take(), std::mem::take(&mut state.due))
         };
         drop(due);
-        if let Some(thread) = thread.filter(|thread| thread.thread().id() != std::thread::current().id()) {
+        if let Some(thread) = thread.filter(|thread| wait && thread.thread().id() != std::thread::current().id()) {
             let _ = thread.join();
         }
     }

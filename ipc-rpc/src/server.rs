@@ -241,7 +241,8 @@ impl ServerBuilder {
     /// A server of the objects that a client lends to its server.
     pub(crate) fn for_callbacks(services: Vec<Arc<dyn Dispatch>>, admission: Admission) -> Self {
         // Two, so that one of them hears it when the other one's handler takes long.
-        ServerBuilder { services, workers: 2, mode: None, admission }
+        let workers = Workers { base: 2, spare: SPARE, grow: true };
+        ServerBuilder { services, workers, admission, ..ServerBuilder::default() }
     }
 
     /// Adds a service. A server can have many, each with its own trait.
@@ -518,6 +519,7 @@ pub(crate) struct Running {
     handle: ServerHandle,
     /// How long futures of handlers may go on after the workers have ended.
     grace: Duration,
+    detached: bool,
 }
 
 impl Running {
@@ -533,7 +535,8 @@ impl Running {
         *control.callee.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(&callee);
         let handle = ServerHandle { control: control.clone() };
         let active = Arc::<AtomicUsize>::default();
-        let mut running = Running { callee, workers: Vec::new(), active, handle, grace: builder.grace };
+        let mut running =
+            Running { callee, workers: Vec::new(), active, handle, grace: builder.grace, detached: false };
         for me in first..running.callee.workers() {
             let (callee, active) = (running.callee.clone(), running.active.clone());
             active.fetch_add(1, Ordering::SeqCst);
@@ -572,6 +575,7 @@ impl Running {
     pub(crate) fn detach(mut self) {
         self.handle.shutdown();
         self.workers.clear();
+        self.detached = true;
     }
 }
 
@@ -584,7 +588,9 @@ impl Drop for Running {
             let _ = worker.join();
         }
         let runtime = self.callee.handler().runtime();
-        runtime.drain(self.grace);
-        runtime.stop();
+        if !self.detached {
+            runtime.drain(self.grace);
+        }
+        runtime.stop(!self.detached);
     }
 }
