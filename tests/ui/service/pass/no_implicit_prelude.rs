@@ -11,6 +11,15 @@ struct Stub;
 struct Message;
 struct S;
 struct M;
+struct R;
+struct Arc;
+struct Box;
+struct Future;
+struct Pending;
+struct Incoming;
+struct Admitted;
+struct Handle;
+struct Callback;
 mod core {}
 mod std {}
 
@@ -27,6 +36,22 @@ trait Shadow: ::core::marker::Sized {
     fn finish_non_exhaustive(self) {}
     fn clone(self) {}
     fn view(self) {}
+    fn start(self) {}
+    fn batch(self) {}
+    fn flush(self) {}
+    fn run(self) {}
+    fn context(self) {}
+    fn scope(self) {}
+    fn input(self) {}
+    fn callback(self) {}
+    fn number(self) {}
+    fn share(self) {}
+    fn deref(self) {}
+    fn into_future(self) {}
+    fn into(self) {}
+    fn new(self) {}
+    fn default(self) {}
+    fn map_err(self) {}
 }
 impl<T> Shadow for T {}
 
@@ -42,6 +67,24 @@ trait Store {
         form_or: ::core::option::Option<&::ipc_rpc::Archived<u8>>,
     ) -> ::core::result::Result<::std::vec::Vec<u8>, ::std::string::String>;
     fn ping(&self);
+}
+
+#[::ipc_rpc::service(mock)]
+trait Ways {
+    async fn put(&self, text: &str, ctx: &::ipc_rpc::Context, list: &[u8]) -> ::core::result::Result<u8, u8> {
+        let _ = (text, ctx, list);
+        ::core::result::Result::Ok(1)
+    }
+    fn context(&self, ctx: &::ipc_rpc::Context);
+    #[rpc(oneway)]
+    fn note(&self, text: &str);
+    #[rpc(oneway)]
+    async fn note_later(&self, text: &str);
+    fn list(&self) -> ::ipc_rpc::Streaming<u8>;
+    fn sum(&self, items: ::ipc_rpc::Streaming<u8>) -> ::core::result::Result<u8, u8>;
+    async fn both(&self, items: ::ipc_rpc::Streaming<u8>) -> ::core::result::Result<::ipc_rpc::Streaming<u8>, u8>;
+    fn call_back(&self, store: &StoreClient) -> ::core::result::Result<u8, u8>;
+    async fn call_back_later(&self, store: &StoreClient) -> ::core::result::Result<u8, u8>;
 }
 
 struct Server;
@@ -64,5 +107,8 @@ impl Store for Server {
 fn main() {
     let _ = StoreDispatcher::new(Server);
     let _ = |client: &StoreClient| client.ping().is_ok();
+    let _ = WaysDispatcher::new(WaysMock::new());
+    let _ = |client: &WaysClient| client.flush().is_ok();
+    let _ = (R, Arc, Box, Future, Pending, Incoming, Admitted, Handle, Callback);
     let _ = (Option, Result, String, Vec, Clone, Send, Stub, Message, S, M);
 }
