@@ -2,7 +2,8 @@
 
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use quote::ToTokens;
-use syn::{GenericArgument, Path, PathArguments, Type, TypeReference};
+use syn::punctuated::Punctuated;
+use syn::{GenericArgument, Path, PathArguments, Token, Type, TypeParamBound, TypeReference};
 
 use super::model::{arguments, bare, is_client, is_context};
 
@@ -42,17 +43,16 @@ pub(super) fn owned(ty: &Type, place: Place, refuse: &mut Refuse<'_>) {
         }
         Type::ImplTrait(ty) => {
             let what = if place == Place::Result { "returns" } else { "takes" };
-            refuse(
-                tokens(ty.impl_token),
-                format!("a method {what} one type that both ends know: name it instead of `impl`"),
-            );
+            let message = instead_of(&ty.bounds)
+                .unwrap_or_else(|| format!("a method {what} one type that both ends know: name it instead of `impl`"));
+            refuse(tokens(ty.impl_token), message);
         }
         Type::TraitObject(ty) => {
             let at = ty.dyn_token.map_or_else(|| tokens(ty), tokens);
-            refuse(
-                at,
-                "a trait object cannot travel in a message: name a type, or an enum of the possible types".into(),
-            );
+            let message = instead_of(&ty.bounds).unwrap_or_else(|| {
+                "a trait object cannot travel in a message: name a type, or an enum of the possible types".into()
+            });
+            refuse(at, message);
         }
         Type::Infer(ty) => refuse(tokens(ty), "write the type out: nothing tells the macro what `_` is".into()),
         Type::Never(ty) => {
@@ -73,6 +73,32 @@ pub(super) fn owned(ty: &Type, place: Place, refuse: &mut Refuse<'_>) {
             );
         }
         other => refuse(tokens(other), "a service cannot carry this type: write an owned type".into()),
+    }
+}
+
+/// What services have instead of some well-known traits.
+fn instead_of(bounds: &Punctuated<TypeParamBound, Token![+]>) -> Option<String> {
+    let last = bounds.iter().find_map(|bound| match bound {
+        TypeParamBound::Trait(bound) => bound.path.segments.last(),
+        _ => None,
+    })?;
+    let item = match &last.arguments {
+        PathArguments::AngleBracketed(brackets) => brackets.args.iter().find_map(|argument| match argument {
+            GenericArgument::AssocType(binding) if binding.ident == "Item" => Some(spell(&binding.ty)),
+            _ => None,
+        }),
+        _ => None,
+    };
+    let item = item.as_deref().unwrap_or("T");
+    match last.ident.to_string().as_str() {
+        "Stream" | "Iterator" | "IntoIterator" => {
+            Some(format!("one item after the other is a stream: write `Streaming<{item}>`"))
+        }
+        "Future" => Some("write `async fn` and the type of the result itself".into()),
+        "Fn" | "FnMut" | "FnOnce" => {
+            Some("a closure stays in its process: make a service of it and take its client, `&XClient`".into())
+        }
+        _ => None,
     }
 }
 

@@ -3,7 +3,7 @@ use ipc_rpc::service;
 #[service]
 trait Store {
     fn put(&self, value: &dyn std::fmt::Debug);
-    fn call(&self, value: Box<dyn Fn(u8) -> u8>);
+    fn call(&self, value: Box<dyn std::fmt::Display>);
 }
 
 fn main() {}

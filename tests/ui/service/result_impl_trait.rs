@@ -2,8 +2,8 @@ use ipc_rpc::service;
 
 #[service]
 trait Store {
-    fn all(&self) -> impl Iterator<Item = u8>;
-    fn boxed(&self) -> Box<dyn Iterator<Item = u8>>;
+    fn all(&self) -> impl Into<u64>;
+    fn boxed(&self) -> Box<dyn std::fmt::Debug>;
 }
 
 fn main() {}
