@@ -2,6 +2,10 @@
 //!
 //! Deadlines are only ever added. When the earliest has come, what waits is looked through for the next one, so a call that
 //! ends in time costs nothing, and nothing is armed when nothing waits.
+//!
+//! # Ordering
+//! P16: a deadline is noted where the looking-through will find it, then the alarm is set. It is rung by wiping its word, then
+//! looking through. Both change the word, so either the deadline is found, or it is set behind the wipe.
 
 use crate::announcements::NEVER;
 use crate::sync::{AtomicU64, Ordering};
@@ -27,7 +31,7 @@ impl Alarm {
     /// To ring by `at`. `true`: that is earlier than before. What it is to ring for must be found by who hears it, so it is
     /// noted there first.
     pub fn set(&self, at: u64) -> bool {
-        // Release: what was noted; pairs with `ring`.
+        // [P16] release: what was noted; pairs with `ring`.
         self.at.fetch_min(at, Ordering::AcqRel) > at
     }
 
@@ -38,6 +42,7 @@ impl Alarm {
 
     /// Is it time? It is unset then, so everything that waits has to be looked through, and the next time to be set.
     pub fn ring(&self, now: u64) -> bool {
+        // [P16] acquire: what those have noted whose times are wiped.
         self.at() <= now && self.at.swap(NEVER, Ordering::AcqRel) != NEVER
     }
 }

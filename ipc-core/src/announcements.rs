@@ -14,8 +14,9 @@
 //! does the same again as long as the number is not zero ([`Announcements::rung`]).
 //!
 //! # Ordering
-//! P4, and P14: the number goes down only under the lock of the queue, so a thread that has found the queue empty under
-//! that lock knows of every announcement popped before, and of every one that was due before those.
+//! P4, and P14: the number goes up before the flag is raised, and whoever is rung because that flag was up sees it so; it
+//! goes down only under the lock of the queue. So who was rung, and has found the queue empty, cannot take the number for
+//! zero while somebody relies on the flag that the ring has cleared.
 //!
 //! # Trust
 //! Offsets are judged by the caller of this module; an entry for a block without a due announcement is [`Corrupt`].
@@ -98,7 +99,7 @@ impl<L> Announcements<L> {
             Lent::Done => Ok(Asked::Done),
             Lent::Out(_) => {
                 slot.due = true;
-                // [P14] Behind the wish: the pusher may be faster, but whoever pops waits for the slot.
+                // [P14] before the flag is raised. The pusher may be faster, but whoever pops waits for the slot.
                 Ok(Asked::Due { first: self.outstanding.fetch_add(1, Ordering::AcqRel) == 0 })
             }
         }

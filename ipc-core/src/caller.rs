@@ -32,7 +32,7 @@ use crate::announcements::{Announcements, Asked, NEVER, News};
 use crate::arena::Arena;
 use crate::bells::{self, Bells};
 use crate::clock;
-use crate::doorbell;
+use crate::doorbell::{self, Quiet};
 use crate::extent::Extent;
 use crate::futex;
 use crate::gap::{Gap, Odds};
@@ -44,7 +44,7 @@ use crate::pool::Pool;
 use crate::queue::{Kind, Producer};
 use crate::segment::{Area, Segment};
 use crate::socket;
-use crate::sync::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Mutex, Ordering, fence, lock};
+use crate::sync::{AtomicU8, AtomicU32, AtomicU64, Mutex, Ordering, fence, lock};
 use crate::word::{self, Corrupt, Lent};
 
 pub use crate::lending::{Answer, Draft, Failure, Holder, Pending};
@@ -141,7 +141,7 @@ pub struct Caller {
     extents: Box<[Mutex<Option<Extent>>]>,
     requests: Producer,
     /// Requests were pushed that the callee has not been rung for.
-    unnotified: AtomicBool,
+    quiet: Quiet,
     end: AtomicU8,
     why: Mutex<Option<Corrupt>>,
     announcements: Announcements<Zombie>,
@@ -176,7 +176,7 @@ impl Caller {
             begun: (0..geometry.blocks()).map(|_| AtomicU32::new(0)).collect(),
             extents: (0..geometry.blocks()).map(|_| Mutex::new(None)).collect(),
             requests: Producer::new(),
-            unnotified: AtomicBool::new(false),
+            quiet: Quiet::new(),
             end: AtomicU8::new(OPEN),
             why: Mutex::new(None),
             announcements: Announcements::new(geometry.blocks()),
@@ -883,15 +883,13 @@ impl Caller {
     /// C2 without its second half, which [`Caller::notify`] makes up for.
     pub(crate) fn push_quietly(&self, block: u32) {
         self.put(block);
-        // Release: the cell, for a notification by another thread.
-        self.unnotified.store(true, Ordering::Release);
+        self.quiet.note(); // [P15]
     }
 
     /// Rings the callee, if it sleeps, for all requests that were submitted quietly so far. `true`: it slept.
     #[inline]
     pub fn notify(&self) -> bool {
-        // Acquire: the cells pushed by other threads come before the fence of P4.
-        self.unnotified.load(Ordering::Relaxed) && self.unnotified.swap(false, Ordering::AcqRel) && self.ring()
+        self.quiet.take() && self.ring() // [P15]
     }
 
     /// Reads where the reply of an answered block lies; every word once, each judged against memory that this call lent

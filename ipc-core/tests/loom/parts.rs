@@ -1,11 +1,13 @@
 //! What the models are put together from: payload that loom checks for races, the kernel's futex and doorbell, a block.
 #![allow(unsafe_code)] // Payload is plain memory handed between threads: loom's cell gives raw pointers to it.
 
+use core::task::Waker;
 use ipc_core::handover;
 use ipc_core::sync::{AtomicU32, AtomicU64, Ordering::Relaxed, spin_hint};
 use ipc_core::word::Lent;
 use loom::cell::UnsafeCell;
 use loom::sync::{Condvar, Mutex};
+use std::task::Wake;
 
 /// Memory that belongs to one side at a time.
 #[derive(Debug)]
@@ -89,6 +91,43 @@ impl Bell {
 
     pub fn drain(&self) {
         *self.rung.lock().unwrap() = false;
+    }
+}
+
+/// What waits to be told so many times: a task, by its waker, or a thread.
+#[derive(Debug)]
+pub struct Told {
+    times: Mutex<u32>,
+    more: Condvar,
+}
+
+impl Told {
+    pub fn new() -> Self {
+        Told { times: Mutex::new(0), more: Condvar::new() }
+    }
+
+    pub fn waker() -> (Waker, std::sync::Arc<Told>) {
+        let told = std::sync::Arc::new(Told::new());
+        (Waker::from(told.clone()), told)
+    }
+
+    pub fn tell(&self) {
+        *self.times.lock().unwrap() += 1;
+        self.more.notify_all();
+    }
+
+    pub fn wait(&self) {
+        let mut times = self.times.lock().unwrap();
+        while *times == 0 {
+            times = self.more.wait(times).unwrap();
+        }
+        *times -= 1;
+    }
+}
+
+impl Wake for Told {
+    fn wake(self: std::sync::Arc<Self>) {
+        self.tell();
     }
 }
 
