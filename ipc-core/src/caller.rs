@@ -785,7 +785,7 @@ impl Caller {
 
     /// What has to be undone before a block can be used again. `false`: its announcement has not come yet, it goes home then.
     #[cold]
-    fn is_finished(&self, block: Block) -> bool {
+    pub(crate) fn is_finished(&self, block: Block) -> bool {
         self.free_extent(block);
         let block = Block { flags: block.flags & !LARGE, ..block };
         block.flags & POLLED == 0

@@ -225,7 +225,8 @@ impl<C: Holder> Pending<C> {
     }
 
     /// Is ready when [`Pending::wait`] with this limit would return at once: with the reply, or with why there will be none.
-    /// Else the waker of `cx` is called when that has changed. A limit that is not a moment counts from the first time on.
+    /// Else the waker of `cx` is called when that has changed. A limit that is not a moment counts from the first time on;
+    /// without a limit, from the first time with one.
     pub fn poll_ready(&mut self, cx: &Context<'_>, limit: Limit) -> Poll<()> {
         let head = self.slot.head();
         let polled = self.slot.block.flags & POLLED != 0;
@@ -235,11 +236,13 @@ impl<C: Holder> Pending<C> {
         self.slot.block.flags |= POLLED;
         let caller = &*self.slot.caller;
         caller.notify();
-        let deadline = if polled { caller.deadline_of(self.slot.block.number) } else { deadline_of(limit) };
-        if !polled && deadline != u64::MAX {
+        let known = if polled { caller.deadline_of(self.slot.block.number) } else { u64::MAX };
+        let anew = known == u64::MAX;
+        let deadline = if anew { deadline_of(limit) } else { known };
+        if anew && deadline != u64::MAX {
             self.slot.head().deadline.store(deadline, Ordering::Relaxed);
         }
-        let asked = caller.register(self.slot.block.number, cx.waker().clone(), (!polled).then_some(deadline));
+        let asked = caller.register(self.slot.block.number, cx.waker().clone(), anew.then_some(deadline));
         // The visit of a dead channel takes the lock under which the waker was registered: it finds the waker, or we `end`.
         let waits = matches!(asked, Ok(Asked::Due { .. })) && !caller.has_ended();
         if waits && (deadline == u64::MAX || clock::now() < deadline) { Poll::Pending } else { self.ready() }
@@ -463,6 +466,18 @@ impl<C: Holder> Answer<C> {
     #[inline]
     pub fn bytes(&self) -> (NonNull<u8>, usize) {
         (self.slot.caller.segment.pointer(self.reply.at), self.reply.len as usize)
+    }
+
+    /// The same block for another request, without a way through the pool, where somebody else could take it. The memory of
+    /// a long reply is given back when the block is lent. `None`: the block's announcement has not come yet, and it goes home
+    /// when it does (R3).
+    #[inline]
+    pub fn again(self) -> Option<Draft<C>> {
+        let mut this = ManuallyDrop::new(self);
+        // SAFETY: the value is not dropped and not used again.
+        let slot = unsafe { ManuallyDrop::take(&mut this.slot) };
+        let free = slot.block.flags == 0 || slot.caller.is_finished(slot.block);
+        free.then(|| Draft::new(slot.caller, slot.block.number))
     }
 }
 

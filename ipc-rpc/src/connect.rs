@@ -17,6 +17,7 @@ use crate::callback::{Lending, Object};
 use crate::endpoint;
 use crate::handshake::{self, Answer, Mismatch, PROTOCOL};
 use crate::service::ServiceDesc;
+use crate::stream::Streams;
 use crate::trust::Trust;
 
 /// How a client connects and calls.
@@ -229,6 +230,8 @@ pub(crate) struct Connection {
     pub(crate) path: Arc<Path>,
     /// The object of the peer that its requests are for; 0: none.
     pub(crate) target: u16,
+    /// The streams of all its callers.
+    pub(crate) streams: Arc<Streams>,
     /// When the socket file of a server that is gone was last looked for.
     swept_at: AtomicU64,
     /// What the other side can call here.
@@ -334,6 +337,7 @@ impl Connection {
         }
         let caller = Caller::new(segment, socket).map_err(io)?;
         let path: Arc<Path> = path.into();
+        let streams = Arc::new(Streams::new(config.blocks));
         let connection = |service: &'static ServiceDesc| {
             let rest = methods.split_off(service.methods.len().min(methods.len()));
             let own = std::mem::replace(&mut methods, rest);
@@ -345,6 +349,7 @@ impl Connection {
                 trust,
                 path: path.clone(),
                 target: 0,
+                streams: streams.clone(),
                 swept_at: AtomicU64::new(0),
                 lending: lending.clone(),
                 object: None,
@@ -363,6 +368,7 @@ impl Connection {
             trust: self.trust,
             path: self.path.clone(),
             target: object.target(),
+            streams: self.streams.clone(),
             swept_at: AtomicU64::new(NO_FILE),
             lending: self.lending.clone(),
             object: Some(object),

@@ -177,6 +177,7 @@ mod runtime;
 mod server;
 mod service;
 mod status;
+mod stream;
 mod stub;
 mod terms;
 pub mod testing;
@@ -355,6 +356,7 @@ pub use pending::{Pending, join_all};
 pub use reply::Reply;
 pub use server::{BindError, Limits, ServeError, Server, ServerBuilder, ServerHandle};
 pub use service::{Dispatch, Pair};
+pub use stream::{Closed, NotSent, Sink, Streaming};
 pub use trust::Trust;
 pub use usage::ServerUsage;
 
@@ -375,6 +377,7 @@ pub mod __private {
     pub use crate::message::private_exports::*;
     pub use crate::mode::{Owned, Starting, Viewing};
     pub use crate::service::{Dispatch, Incoming, MethodDesc, Pair, ParamDesc, Refused, Replied, ServiceDesc};
+    pub use crate::stream::{Sink, Streaming, stream_desc, stream_result_desc};
     pub use crate::stub::Stub;
     pub use crate::{CallError, ClientConfig, ConnectError, Context, Metadata, Pending, Reply, TraceId};
 

@@ -27,6 +27,7 @@ use crate::runtime::{Runs, Runtime};
 use crate::server::{Limits, ServeError};
 use crate::service::{Dispatch, Incoming, Lent, Refused, ReplyMemory, ServiceDesc};
 use crate::status;
+use crate::stream;
 use crate::trust::{Reading, Snapshot};
 
 /// Who is let in, and how far they are trusted.
@@ -167,6 +168,7 @@ pub(crate) struct Client {
     pub(crate) callbacks: callback::Remote,
     pub(crate) tasks: Arc<Tasks>,
     pub(crate) runtime: Arc<Runtime>,
+    pub(crate) streams: stream::Table,
 }
 
 impl Handler for Router {
@@ -195,7 +197,8 @@ impl Handler for Router {
         let callbacks = callback::Remote::new(socket, &services, reading, self.admission.lent.clone());
         let (tasks, runtime) = (Arc::<Tasks>::default(), self.runtime.clone());
         runtime.remember(&tasks);
-        let client = Client { reading, who, callbacks, tasks, runtime };
+        let streams = stream::Table::default();
+        let client = Client { reading, who, callbacks, tasks, runtime, streams };
         Greeting { answer: handshake::welcome(&methods), accepted: Some((segment, client)) }
     }
 
@@ -224,6 +227,7 @@ impl Handler for Router {
     fn ended(&self, client: &Client, _why: Option<Corrupt>) {
         client.tasks.close();
         client.callbacks.ended();
+        client.streams.close();
     }
 }
 
@@ -238,6 +242,7 @@ impl Router {
             return self.dressed(route, client, call, Some(extra));
         }
         match number {
+            stream::FIRST_METHOD..=stream::LAST_METHOD => stream::serve(client, call),
             callback::FIRST_METHOD..=callback::LAST_METHOD => callback::serve(client, call),
             _ => refuse(call, status::REJECTED, "the server has no method of this number"),
         }

@@ -1,0 +1,161 @@
+//! The reading end of an input stream in the server: items come in, the handler takes them in their order.
+//!
+//! An item stays in the client's block until the handler has read it; the answer to its request is what lets the client
+//! send another one. So nothing is kept here but the requests of blocks that the client has lent.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use ipc_core::layout::REPLIED;
+
+use super::outlet::{Arriving, Held, LATER};
+use super::waiting::Waiting;
+use super::wire::{self, CLOSED};
+use super::window::Window;
+use crate::status;
+
+/// What comes in.
+#[derive(Debug)]
+pub(crate) enum Arrival<H> {
+    /// An item; the request waits for its answer.
+    Item(H),
+    /// The end, or why there are no more items.
+    End(Option<String>),
+}
+
+/// The reading end of an input stream.
+pub(crate) struct Inlet<H> {
+    state: Mutex<State<H>>,
+    changed: Condvar,
+}
+
+struct State<H> {
+    window: Window<Arrival<H>>,
+    /// Why nothing comes any more.
+    closed: Option<&'static str>,
+    waiting: Waiting,
+}
+
+impl<H> std::fmt::Debug for Inlet<H> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Inlet").finish_non_exhaustive()
+    }
+}
+
+impl<H: Held> Inlet<H> {
+    pub(crate) fn new() -> Arc<Self> {
+        let state = State { window: Window::new(), closed: None, waiting: Waiting::default() };
+        Arc::new(Inlet { state: Mutex::new(state), changed: Condvar::new() })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<H>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A worker brings item number `number`. Gives its answer.
+    pub(crate) fn bring(&self, number: u16, call: &mut impl Arriving<H>) -> (u16, usize) {
+        let mut state = self.lock();
+        if state.closed.is_some() {
+            return (CLOSED, 0);
+        }
+        match state.window.judge(number) {
+            Ok(ahead) => {
+                state.window.put(ahead, Arrival::Item(call.put_off()));
+                self.tell(state);
+                LATER
+            }
+            Err(bad) => {
+                drop(state);
+                wire::say(status::REJECTED, bad.text(), call)
+            }
+        }
+    }
+
+    /// A worker brings the end, which has number `number`. Gives its answer.
+    pub(crate) fn bring_end(&self, number: u16, reason: Option<String>, call: &mut impl Arriving<H>) -> (u16, usize) {
+        let mut state = self.lock();
+        if state.closed.is_some() {
+            return (CLOSED, 0);
+        }
+        match state.window.judge(number) {
+            Ok(ahead) => {
+                state.window.put(ahead, Arrival::End(reason));
+                self.tell(state);
+                (REPLIED, 0)
+            }
+            Err(bad) => {
+                drop(state);
+                wire::say(status::REJECTED, bad.text(), call)
+            }
+        }
+    }
+
+    /// Wakes the reader if there is something for it.
+    fn tell(&self, mut state: MutexGuard<'_, State<H>>) {
+        if state.window.is_ready() {
+            let waiting = state.waiting.take();
+            drop(state);
+            waiting.wake(&self.changed);
+        }
+    }
+
+    /// Takes what is here and due.
+    fn take(&self, state: &mut State<H>, ready: &mut VecDeque<Arrival<H>>) -> Result<bool, &'static str> {
+        while let Some(arrival) = state.window.take() {
+            ready.push_back(arrival);
+        }
+        match state.closed {
+            Some(why) if ready.is_empty() => Err(why),
+            _ => Ok(!ready.is_empty()),
+        }
+    }
+
+    /// Waits until something is due, and takes all that is. `Err`: nothing will come, and why.
+    pub(crate) fn wait(&self, ready: &mut VecDeque<Arrival<H>>) -> Result<(), &'static str> {
+        let mut state = self.lock();
+        while !self.take(&mut state, ready)? {
+            state.waiting.threads += 1;
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state.waiting.threads -= 1;
+        }
+        Ok(())
+    }
+
+    /// Takes all that is due, once something is. `Err`: nothing will come, and why.
+    pub(crate) fn poll(
+        &self,
+        cx: &mut Context<'_>,
+        ready: &mut VecDeque<Arrival<H>>,
+    ) -> Poll<Result<(), &'static str>> {
+        let waker = cx.waker().clone();
+        let mut state = self.lock();
+        let old = match self.take(&mut state, ready) {
+            Ok(true) => return Poll::Ready(Ok(())),
+            Err(why) => return Poll::Ready(Err(why)),
+            Ok(false) => state.waiting.register(waker),
+        };
+        drop(state);
+        drop(old);
+        Poll::Pending
+    }
+
+    /// Nothing comes any more, or nobody reads any more.
+    pub(crate) fn close(&self, why: &'static str) {
+        let mut state = self.lock();
+        state.closed.get_or_insert(why);
+        let (rest, waiting) = (state.window.drain(), state.waiting.take());
+        drop(state);
+        settle(rest);
+        waiting.wake(&self.changed);
+    }
+}
+
+/// Answers items that nobody reads.
+pub(crate) fn settle<H: Held>(arrivals: impl IntoIterator<Item = Arrival<H>>) {
+    for arrival in arrivals {
+        if let Arrival::Item(item) = arrival {
+            item.finish(CLOSED, 0);
+        }
+    }
+}

@@ -1,0 +1,614 @@
+//! The calls that have streams, as the generated client makes them.
+//!
+//! # The order of things
+//! A stream's number is chosen first and given back last. An input stream is announced before its call, so that items that
+//! overtake the call find it. A call that fails closes its streams: it is given up *before* that, so that a handler that opens
+//! a stream too late sees it.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use ipc_core::caller::{Answer, Caller, Draft, Limit, NoBlock, Pending};
+use ipc_core::clock;
+
+use super::channel::Transport;
+use super::feeder::Feeder;
+use super::produce::message_of;
+use super::reader::{Reader, Span};
+use super::shares::Ticket;
+use super::sink::{Closed, NotSent};
+use super::streaming::{Source, Streaming, reason_of};
+use super::wire::{CLOSE_INPUT, CLOSE_OUTPUT, OPEN_INPUT};
+use crate::call_error::CallError;
+use crate::message::{Argument, Message};
+use crate::stub::{Shared, Stub};
+use crate::terms::{Terms, Timeout};
+
+/// How long the second block of an input stream is waited for before the first is given back, for whom that helps.
+const SECOND_BLOCK: Duration = Duration::from_millis(5);
+
+/// A call with streams that has not been answered.
+struct Opening<'a> {
+    stub: &'a Stub,
+    ticket: Arc<Ticket>,
+    method: u16,
+    terms: Terms,
+    span: Span,
+    /// What is to be closed if this comes to nothing.
+    closes: u16,
+}
+
+impl<'a> Opening<'a> {
+    fn new(stub: &'a Stub, method: u16) -> Result<Self, CallError> {
+        let connection = &stub.connection;
+        let mut terms = stub.terms(method)?;
+        if terms.target != 0 {
+            let reason = "an object that was lent has no methods with streams: lend one without, or connect to it";
+            return Err(CallError::Rejected { method: connection.name(method), reason: reason.into() });
+        }
+        let Some(ticket) = Ticket::new(connection) else {
+            return Err(CallError::Busy { method: connection.name(method), server: false });
+        };
+        terms.target = ticket.number;
+        // A limit that was configured is one for calls; one that was asked for holds for all that comes of this one.
+        let asked = matches!(stub.timeout, Timeout::Asked(_)) || terms.allowed != stub.allowed();
+        let limit = if let (Limit::Until(_), true) = (terms.limit, asked) { terms.limit } else { Limit::None };
+        let span = Span { limit, allowed: terms.allowed };
+        Ok(Opening { stub, ticket, method, terms, span, closes: 0 })
+    }
+
+    fn not_sent(&self, why: NoBlock) -> CallError {
+        self.stub.not_sent(self.method, why)
+    }
+
+    fn begin<A: Message>(
+        &mut self,
+        draft: Draft<Shared>,
+        args: &impl Argument<A>,
+        closes: u16,
+    ) -> Result<Pending<Shared>, CallError> {
+        let pending = self.stub.submit(draft, self.method, args, &self.terms)?;
+        self.closes |= closes;
+        Ok(pending)
+    }
+
+    /// Waits for the reply of the call.
+    fn reply(&self, pending: Pending<Shared>) -> Result<Answer<Shared>, CallError> {
+        let terms = &self.terms;
+        self.stub.wait(self.method, pending, terms.limit, || terms.allowed, Ok)
+    }
+
+    async fn reply_async(&self, mut pending: Pending<Shared>) -> Result<Answer<Shared>, CallError> {
+        let limit = self.terms.limit;
+        poll_fn(|cx| pending.poll_ready(cx, limit)).await;
+        self.reply(pending)
+    }
+
+    fn read<R: Message>(&self, answer: &Answer<Shared>) -> Result<R, CallError> {
+        self.stub.connection.read::<R, _>(self.method, answer)
+    }
+
+    fn read_result<R: Message, E: Message>(&self, answer: &Answer<Shared>) -> Result<R, CallError<E>> {
+        self.stub.connection.read_result::<R, E, _>(self.method, answer)
+    }
+
+    /// The call has been answered: from now on its streams have owners.
+    fn is_open(mut self) -> (Arc<Ticket>, u16, Span) {
+        self.closes = 0;
+        (Arc::clone(&self.ticket), self.method, self.span)
+    }
+
+    fn streaming<T: Message>(self, input: bool) -> Streaming<T> {
+        let (ticket, method, span) = self.is_open();
+        Streaming::over(Source::Output(Box::new(Reader::new(ticket, method, span, input))))
+    }
+
+    /// Two blocks: for the call, and for the items. Whoever has one and waits for another gives it back now and then, so
+    /// that calls with an input cannot keep each other from getting their second one.
+    fn two_blocks(&self) -> Result<(Draft<Shared>, Draft<Shared>), CallError> {
+        self.ticket.connection.streams.has_two_blocks().map_err(|why| self.not_sent(why))?;
+        loop {
+            let first = Caller::draft(self.ticket.holder(), self.terms.limit).map_err(|why| self.not_sent(why))?;
+            match Caller::draft(self.ticket.holder(), self.second_limit()) {
+                Ok(second) => return Ok((first, second)),
+                Err(why) => self.may_go_on(why)?,
+            }
+            drop(first);
+        }
+    }
+
+    async fn two_blocks_async(&self) -> Result<(Draft<Shared>, Draft<Shared>), CallError> {
+        self.ticket.connection.streams.has_two_blocks().map_err(|why| self.not_sent(why))?;
+        loop {
+            let first = Caller::draft_async(self.ticket.holder(), self.terms.limit).await;
+            let first = first.map_err(|why| self.not_sent(why))?;
+            match Caller::draft_async(self.ticket.holder(), self.second_limit()).await {
+                Ok(second) => return Ok((first, second)),
+                Err(why) => self.may_go_on(why)?,
+            }
+            drop(first);
+        }
+    }
+
+    fn second_limit(&self) -> Limit {
+        // Not the same for all, so that two of them do not go on giving way to each other.
+        let patience = SECOND_BLOCK + Duration::from_micros(u64::from(self.ticket.number % 16) * 500);
+        let until = clock::after(patience);
+        match self.terms.limit {
+            Limit::Until(deadline) => Limit::Until(deadline.min(until)),
+            _ => Limit::Until(until),
+        }
+    }
+
+    /// There was no second block in time.
+    fn may_go_on(&self, why: NoBlock) -> Result<(), CallError> {
+        match (why, self.terms.limit) {
+            (NoBlock::Busy, Limit::Until(deadline)) if clock::now() >= deadline => Err(self.not_sent(NoBlock::Busy)),
+            (NoBlock::Busy, _) => Ok(()),
+            (why, _) => Err(self.not_sent(why)),
+        }
+    }
+
+    /// The announcement of the input stream.
+    fn announce(&mut self, mut draft: Draft<Shared>) -> Pending<Shared> {
+        draft.address(self.ticket.number, 0);
+        let pending = draft.submit(OPEN_INPUT, 0, self.terms.limit);
+        self.closes |= CLOSE_INPUT;
+        pending
+    }
+
+    /// Announces the input stream, and gives the blocks of the call and of the items.
+    fn open_input(&mut self) -> Result<(Draft<Shared>, Arc<Feeder>), CallError> {
+        let (first, second) = self.two_blocks()?;
+        let pending = self.announce(first);
+        let answer = self.reply(pending)?;
+        let draft = match answer.again() {
+            Some(draft) => draft,
+            None => Caller::draft(self.ticket.holder(), self.terms.limit).map_err(|why| self.not_sent(why))?,
+        };
+        Ok((draft, Feeder::new(Arc::clone(&self.ticket), self.span, second)))
+    }
+
+    async fn open_input_async(&mut self) -> Result<(Draft<Shared>, Arc<Feeder>), CallError> {
+        let (first, second) = self.two_blocks_async().await?;
+        let pending = self.announce(first);
+        let answer = self.reply_async(pending).await?;
+        let draft = match answer.again() {
+            Some(draft) => draft,
+            None => {
+                let draft = Caller::draft_async(self.ticket.holder(), self.terms.limit).await;
+                draft.map_err(|why| self.not_sent(why))?
+            }
+        };
+        Ok((draft, Feeder::new(Arc::clone(&self.ticket), self.span, second)))
+    }
+}
+
+impl Drop for Opening<'_> {
+    fn drop(&mut self) {
+        if self.closes != 0 {
+            self.ticket.close(self.closes);
+        }
+    }
+}
+
+impl fmt::Debug for Opening<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Opening").field("ticket", &self.ticket).finish_non_exhaustive()
+    }
+}
+
+/// Sends the items of an input, as far as this thread has to do it: those of a channel are sent by whoever has the sink.
+fn pump<T: Message>(input: Streaming<T>, feeder: &Arc<Feeder>) {
+    let to: &dyn Transport<T> = &**feeder;
+    match input.into_source() {
+        Source::Channel(channel) => channel.attach(Arc::<Feeder>::clone(feeder)),
+        Source::Items(mut items) => loop {
+            if to.is_closed() {
+                return;
+            }
+            match items.next() {
+                Some(Ok(item)) => {
+                    if to.send(&item).is_err() {
+                        return;
+                    }
+                }
+                Some(Err(reason)) => return to.finish(Some(reason)),
+                None => return to.finish(None),
+            }
+        },
+        source => {
+            let mut items = Streaming::<T>::over(source);
+            loop {
+                if to.is_closed() {
+                    return;
+                }
+                match items.next() {
+                    Some(Ok(item)) => {
+                        if to.send(&item).is_err() {
+                            return;
+                        }
+                    }
+                    Some(Err(error)) => return to.finish(Some(reason_of(error))),
+                    None => return to.finish(None),
+                }
+            }
+        }
+    }
+}
+
+/// The same without a thread of its own.
+async fn pump_async<T: Message>(input: Streaming<T>, feeder: &Arc<Feeder>) {
+    let to: &dyn Transport<T> = &**feeder;
+    let mut items = match input.into_source() {
+        Source::Channel(channel) => return channel.attach(Arc::<Feeder>::clone(feeder)),
+        source => Streaming::<T>::over(source),
+    };
+    loop {
+        if poll_fn(|cx| to.poll_ready(cx)).await.is_err() {
+            return;
+        }
+        match items.next_async().await {
+            Some(Ok(item)) => {
+                if poll_fn(|cx| poll_send(to, cx, &item)).await.is_err() {
+                    return;
+                }
+            }
+            Some(Err(error)) => return to.finish(Some(reason_of(error))),
+            None => return to.finish(None),
+        }
+    }
+}
+
+fn poll_send<T>(
+    to: &dyn Transport<T>,
+    cx: &mut Context<'_>,
+    item: &T,
+) -> Poll<Result<(), Closed>> {
+    loop {
+        match to.poll_ready(cx) {
+            Poll::Ready(Ok(())) => {}
+            other => return other,
+        }
+        match to.try_send(item) {
+            Ok(()) => return Poll::Ready(Ok(())),
+            Err(NotSent::Closed(closed)) => return Poll::Ready(Err(closed)),
+            Err(NotSent::Full) => {}
+        }
+    }
+}
+
+/// Ends a feeder when the call is over, however it ends.
+struct Feeding {
+    feeder: Arc<Feeder>,
+    goes_on: bool,
+}
+
+impl Feeding {
+    fn new(feeder: Arc<Feeder>) -> Self {
+        Feeding { feeder, goes_on: false }
+    }
+
+    /// The call was answered, and its input goes on beside its output.
+    fn goes_on(mut self) {
+        self.goes_on = true;
+    }
+}
+
+impl Drop for Feeding {
+    fn drop(&mut self) {
+        if !self.goes_on {
+            self.feeder.close();
+        }
+    }
+}
+
+/// The input of a call that also has an output: a thread of its own sends the items, unless a sink's owner does.
+fn pump_aside<T: Message>(input: Streaming<T>, feeder: &Arc<Feeder>) {
+    if let Source::Channel(_) = input.source() {
+        return pump(input, feeder);
+    }
+    let also = Arc::clone(feeder);
+    let run = move || {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| pump(input, &also))) {
+            let reason = format!("the iterator panicked: {}", message_of(panic));
+            Transport::<T>::finish(&*also, Some(reason));
+        }
+    };
+    if std::thread::Builder::new().name(String::from("ipc-rpc input")).spawn(run).is_err() {
+        Transport::<T>::finish(&**feeder, Some(String::from("the client could not start a thread")));
+    }
+}
+
+impl Stub {
+    /// Calls a method that returns a stream.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub fn open<A: Message, T: Message>(
+        &self,
+        method: u16,
+        args: &impl Argument<A>,
+    ) -> Result<Streaming<T>, CallError> {
+        let (opening, answer) = self.open_with(method, args)?;
+        opening.read::<()>(&answer)?;
+        drop(answer);
+        Ok(opening.streaming(false))
+    }
+
+    /// Calls a method that returns a `Result` of a stream.
+    ///
+    /// # Errors
+    /// [`CallError`]; [`CallError::Handler`] with the handler's own.
+    pub fn open_result<A: Message, T: Message, E: Message>(
+        &self,
+        method: u16,
+        args: &impl Argument<A>,
+    ) -> Result<Streaming<T>, CallError<E>> {
+        let (opening, answer) = self.open_with(method, args).map_err(CallError::widen)?;
+        opening.read_result::<(), E>(&answer)?;
+        drop(answer);
+        Ok(opening.streaming(false))
+    }
+
+    fn open_with<A: Message>(
+        &self,
+        method: u16,
+        args: &impl Argument<A>,
+    ) -> Result<(Opening<'_>, Answer<Shared>), CallError> {
+        let mut opening = Opening::new(self, method)?;
+        let draft = Caller::draft(opening.ticket.holder(), opening.terms.limit);
+        let pending = opening.begin(draft.map_err(|why| opening.not_sent(why))?, args, CLOSE_OUTPUT)?;
+        let answer = opening.reply(pending)?;
+        Ok((opening, answer))
+    }
+
+    /// As [`Stub::open`].
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn open_async<A: Message, T: Message>(
+        &self,
+        method: u16,
+        args: &impl Argument<A>,
+    ) -> Result<Streaming<T>, CallError> {
+        let (opening, answer) = self.open_with_async(method, args).await?;
+        opening.read::<()>(&answer)?;
+        drop(answer);
+        Ok(opening.streaming(false))
+    }
+
+    /// As [`Stub::open_result`].
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn open_result_async<A: Message, T: Message, E: Message>(
+        &self,
+        method: u16,
+        args: &impl Argument<A>,
+    ) -> Result<Streaming<T>, CallError<E>> {
+        let (opening, answer) = self.open_with_async(method, args).await.map_err(CallError::widen)?;
+        opening.read_result::<(), E>(&answer)?;
+        drop(answer);
+        Ok(opening.streaming(false))
+    }
+
+    async fn open_with_async<A: Message>(
+        &self,
+        method: u16,
+        args: &impl Argument<A>,
+    ) -> Result<(Opening<'_>, Answer<Shared>), CallError> {
+        let mut opening = Opening::new(self, method)?;
+        let draft = Caller::draft_async(opening.ticket.holder(), opening.terms.limit).await;
+        let pending = opening.begin(draft.map_err(|why| opening.not_sent(why))?, args, CLOSE_OUTPUT)?;
+        let answer = opening.reply_async(pending).await?;
+        Ok((opening, answer))
+    }
+
+    /// Calls a method that takes a stream.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub fn feed<A: Message, R: Message, I: Message>(
+        &self,
+        method: u16,
+        args: &impl Argument<A>,
+        input: Streaming<I>,
+    ) -> Result<R, CallError> {
+        let (opening, answer) = self.feed_with(method, args, input)?;
+        let result = opening.read::<R>(&answer);
+        opening.is_open();
+        result
+    }
+
+    /// Calls a method that takes a stream and returns a `Result`.
+    ///
+    /// # Errors
+    /// [`CallError`]; [`CallError::Handler`] with the handler's own.
+    pub fn feed_result<A: Message, R: Message, E: Message, I: Message>(
+        &self,
+        method: u16,
+        args: &impl Argument<A>,
+        input: Streaming<I>,
+    ) -> Result<R, CallError<E>> {
+        let (opening, answer) = self.feed_with(method, args, input).map_err(CallError::widen)?;
+        let result = opening.read_result::<R, E>(&answer);
+        opening.is_open();
+        result
+    }
+
+    fn feed_with<A: Message, I: Message>(
+        &self,
+        method: u16,
+        args: &impl Argument<A>,
+        input: Streaming<I>,
+    ) -> Result<(Opening<'_>, Answer<Shared>), CallError> {
+        let mut opening = Opening::new(self, method)?;
+        let (draft, feeder) = opening.open_input()?;
+        let feeding = Feeding::new(feeder);
+        let pending = opening.begin(draft, args, CLOSE_INPUT)?;
+        pump(input, &feeding.feeder);
+        let answer = opening.reply(pending)?;
+        Ok((opening, answer))
+    }
+
+    /// As [`Stub::feed`].
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn feed_async<A: Message, R: Message, I: Message>(
+        &self,
+        method: u16,
+        args: &impl Argument<A>,
+        input: Streaming<I>,
+    ) -> Result<R, CallError> {
+        let (opening, answer) = self.feed_with_async(method, args, input).await?;
+        let result = opening.read::<R>(&answer);
+        opening.is_open();
+        result
+    }
+
+    /// As [`Stub::feed_result`].
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn feed_result_async<A: Message, R: Message, E: Message, I: Message>(
+        &self,
+        method: u16,
+        args: &impl Argument<A>,
+        input: Streaming<I>,
+    ) -> Result<R, CallError<E>> {
+        let (opening, answer) = self.feed_with_async(method, args, input).await.map_err(CallError::widen)?;
+        let result = opening.read_result::<R, E>(&answer);
+        opening.is_open();
+        result
+    }
+
+    async fn feed_with_async<A: Message, I: Message>(
+        &self,
+        method: u16,
+        args: &impl Argument<A>,
+        input: Streaming<I>,
+    ) -> Result<(Opening<'_>, Answer<Shared>), CallError> {
+        let mut opening = Opening::new(self, method)?;
+        let (draft, feeder) = opening.open_input_async().await?;
+        let feeding = Feeding::new(feeder);
+        let mut pending = opening.begin(draft, args, CLOSE_INPUT)?;
+        let mut pump = pin!(pump_async(input, &feeding.feeder));
+        let (mut pumps, limit, span) = (true, opening.terms.limit, opening.span.limit);
+        poll_fn(|cx| {
+            if pumps && pump.as_mut().poll(cx).is_ready() {
+                pumps = false;
+            }
+            // While items are sent the time of an ordinary call does not run.
+            pending.poll_ready(cx, if pumps { span } else { limit })
+        })
+        .await;
+        let answer = opening.reply(pending)?;
+        Ok((opening, answer))
+    }
+
+    /// Calls a method that takes a stream and returns one.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub fn exchange<A: Message, T: Message, I: Message>(
+        &self,
+        method: u16,
+        args: &impl Argument<A>,
+        input: Streaming<I>,
+    ) -> Result<Streaming<T>, CallError> {
+        let (opening, answer, feeding) = self.exchange_with(method, args, input)?;
+        opening.read::<()>(&answer)?;
+        drop(answer);
+        feeding.goes_on();
+        Ok(opening.streaming(true))
+    }
+
+    /// Calls a method that takes a stream and returns a `Result` of one.
+    ///
+    /// # Errors
+    /// [`CallError`]; [`CallError::Handler`] with the handler's own.
+    pub fn exchange_result<A: Message, T: Message, E: Message, I: Message>(
+        &self,
+        method: u16,
+        args: &impl Argument<A>,
+        input: Streaming<I>,
+    ) -> Result<Streaming<T>, CallError<E>> {
+        let (opening, answer, feeding) = self.exchange_with(method, args, input).map_err(CallError::widen)?;
+        opening.read_result::<(), E>(&answer)?;
+        drop(answer);
+        feeding.goes_on();
+        Ok(opening.streaming(true))
+    }
+
+    fn exchange_with<A: Message, I: Message>(
+        &self,
+        method: u16,
+        args: &impl Argument<A>,
+        input: Streaming<I>,
+    ) -> Result<(Opening<'_>, Answer<Shared>, Feeding), CallError> {
+        let mut opening = Opening::new(self, method)?;
+        let (draft, feeder) = opening.open_input()?;
+        let feeding = Feeding::new(feeder);
+        let pending = opening.begin(draft, args, CLOSE_INPUT | CLOSE_OUTPUT)?;
+        pump_aside(input, &feeding.feeder);
+        let answer = opening.reply(pending)?;
+        Ok((opening, answer, feeding))
+    }
+
+    /// As [`Stub::exchange`].
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn exchange_async<A: Message, T: Message, I: Message>(
+        &self,
+        method: u16,
+        args: &impl Argument<A>,
+        input: Streaming<I>,
+    ) -> Result<Streaming<T>, CallError> {
+        let (opening, answer, feeding) = self.exchange_with_async(method, args, input).await?;
+        opening.read::<()>(&answer)?;
+        drop(answer);
+        feeding.goes_on();
+        Ok(opening.streaming(true))
+    }
+
+    /// As [`Stub::exchange_result`].
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn exchange_result_async<A: Message, T: Message, E: Message, I: Message>(
+        &self,
+        method: u16,
+        args: &impl Argument<A>,
+        input: Streaming<I>,
+    ) -> Result<Streaming<T>, CallError<E>> {
+        let (opening, answer, feeding) =
+            self.exchange_with_async(method, args, input).await.map_err(CallError::widen)?;
+        opening.read_result::<(), E>(&answer)?;
+        drop(answer);
+        feeding.goes_on();
+        Ok(opening.streaming(true))
+    }
+
+    async fn exchange_with_async<A: Message, I: Message>(
+        &self,
+        method: u16,
+        args: &impl Argument<A>,
+        input: Streaming<I>,
+    ) -> Result<(Opening<'_>, Answer<Shared>, Feeding), CallError> {
+        let mut opening = Opening::new(self, method)?;
+        let (draft, feeder) = opening.open_input_async().await?;
+        let feeding = Feeding::new(feeder);
+        let pending = opening.begin(draft, args, CLOSE_INPUT | CLOSE_OUTPUT)?;
+        pump_aside(input, &feeding.feeder);
+        let answer = opening.reply_async(pending).await?;
+        Ok((opening, answer, feeding))
+    }
+}

@@ -1,0 +1,185 @@
+//! Streams as arguments and results of a handler.
+
+use std::sync::Arc;
+
+use super::Table;
+use super::input::Input;
+use super::outlet::{Outlet, Writer};
+use super::produce::Items;
+use super::streaming::{Source, Streaming, reason_of};
+use super::wire::CLOSE_OUTPUT;
+use crate::admitted::Admitted;
+use crate::call_error::MethodName;
+use crate::context::Context;
+use crate::message::Message;
+use crate::router::Client;
+#[cfg(feature = "futures")]
+use crate::runtime::Runtime;
+use crate::service::{Incoming, Refused, Replied};
+use crate::status;
+use crate::trust::Reading;
+
+/// What an input stream is called in errors: its method is not known where it is read.
+const INPUT: MethodName = MethodName { service: "Client", method: "input" };
+
+#[cold]
+fn rejected(reason: &str) -> Refused {
+    Refused { status: status::REJECTED, reason: reason.into() }
+}
+
+/// What a call's streams need to know of its client.
+struct Site {
+    streams: Table,
+    reading: Reading,
+    #[cfg(feature = "futures")]
+    runtime: Arc<Runtime>,
+}
+
+impl Site {
+    fn of(client: &Client) -> Self {
+        Site {
+            streams: client.streams.clone(),
+            reading: client.reading,
+            #[cfg(feature = "futures")]
+            runtime: client.runtime.clone(),
+        }
+    }
+}
+
+/// The input stream that was announced for a call.
+fn claim<I: Message>(site: &Site, target: u16) -> Result<Streaming<I>, Refused> {
+    let Some(inlet) = site.streams.claim_inlet(target) else {
+        return Err(rejected("the request comes without its input stream"));
+    };
+    let input = Input::new(inlet, site.streams.home(target), site.reading, INPUT);
+    Ok(Streaming::over(Source::Input(Box::new(input))))
+}
+
+/// Lets a client read what a handler has returned. The reply is written already.
+fn attach<T: Message>(
+    site: &Site,
+    target: u16,
+    context: &Context,
+    stream: Streaming<T>,
+) -> Result<(), Refused> {
+    let home = site.streams.home(target);
+    let add = |outlet: &Arc<_>| site.streams.add_outlet(target, outlet).map_err(rejected);
+    match stream.into_source() {
+        Source::Channel(channel) => {
+            let outlet = Outlet::for_sink(home);
+            if let Err(refused) = add(&outlet) {
+                channel.abandon();
+                return Err(refused);
+            }
+            channel.attach(Arc::new(Writer(outlet)));
+        }
+        #[cfg(feature = "futures")]
+        Source::Stream(mut items) => {
+            let outlet = Outlet::for_sink(home);
+            add(&outlet)?;
+            let writer = Writer(outlet);
+            site.runtime.spawn(Box::pin(async move { writer.write_all(items.as_mut()).await }));
+        }
+        source => {
+            // An iterator that may read the input waits for others as a matter of course, and so does one that reads a
+            // stream of somebody else's.
+            let waits = site.streams.inlet(target).is_some() || !matches!(source, Source::Items(_));
+            let items = match source {
+                Source::Items(items) => items,
+                other => Box::new(Streaming::over(other).map(|item| item.map_err(reason_of))),
+            };
+            let outlet = Outlet::for_items(home, Box::new(Items::<T>(items)), waits);
+            add(&outlet)?;
+            outlet.start();
+        }
+    }
+    // A client that gives a call up does that first and closes the stream then: either it has found the stream, or we see
+    // here that it was too early.
+    if context.is_cancelled() {
+        site.streams.close_stream(target, CLOSE_OUTPUT);
+    }
+    Ok(())
+}
+
+impl Incoming<'_> {
+    /// The stream that comes with the arguments.
+    ///
+    /// # Errors
+    /// The request comes without one.
+    pub fn input<I: Message>(&self) -> Result<Streaming<I>, Refused> {
+        claim(&Site::of(self.client()), self.target())
+    }
+
+    /// Replies with a stream.
+    ///
+    /// # Errors
+    /// The request names no stream.
+    pub fn reply_stream<T: Message>(self, stream: Streaming<T>) -> Result<Replied, Refused> {
+        let (site, target, context) = (Site::of(self.client()), self.target(), self.context());
+        let replied = self.reply::<()>(&())?;
+        attach(&site, target, &context, stream)?;
+        Ok(replied)
+    }
+
+    /// Replies with a stream, or with why there is none.
+    ///
+    /// # Errors
+    /// The error cannot be sent, or the request names no stream.
+    pub fn reply_stream_result<T: Message, E: Message>(
+        self,
+        result: Result<Streaming<T>, E>,
+    ) -> Result<Replied, Refused> {
+        match result {
+            Ok(stream) => {
+                let (site, target, context) = (Site::of(self.client()), self.target(), self.context());
+                let replied = self.reply::<Result<(), E>>(&Ok(()))?;
+                attach(&site, target, &context, stream)?;
+                Ok(replied)
+            }
+            Err(error) => self.reply::<Result<(), E>>(&Err(error)),
+        }
+    }
+}
+
+#[cfg(any())]
+impl Admitted {
+    fn site(&self) -> Result<Site, Refused> {
+        self.client(Site::of).ok_or_else(|| rejected("the call is answered"))
+    }
+
+    /// The stream that comes with the arguments.
+    ///
+    /// # Errors
+    /// The request comes without one.
+    pub fn input<I: Message>(&self) -> Result<Streaming<I>, Refused> {
+        claim(&self.site()?, self.target())
+    }
+
+    /// Replies with a stream.
+    ///
+    /// # Errors
+    /// The request names no stream.
+    pub fn reply_stream<T: Message>(&self, stream: Streaming<T>) -> Result<Replied, Refused> {
+        let replied = self.reply::<()>(&())?;
+        attach(&self.site()?, self.target(), &self.context(), stream)?;
+        Ok(replied)
+    }
+
+    /// Replies with a stream, or with why there is none.
+    ///
+    /// # Errors
+    /// The error cannot be sent, or the request names no stream.
+    pub fn reply_stream_result<T: Message, E: Message>(
+        &self,
+        result: Result<Streaming<T>, E>,
+    ) -> Result<Replied, Refused> {
+        match result {
+            Ok(stream) => {
+                let replied = self.reply::<Result<(), E>>(&Ok(()))?;
+                attach(&self.site()?, self.target(), &self.context(), stream)?;
+                Ok(replied)
+            }
+            Err(error) => self.reply::<Result<(), E>>(&Err(error)),
+        }
+    }
+}

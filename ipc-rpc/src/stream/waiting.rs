@@ -1,0 +1,69 @@
+//! Who waits for a change of a stream's state: threads on its condition, tasks by their wakers.
+
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::task::{Wake, Waker};
+
+/// Kept under the lock of the state, woken without it.
+#[derive(Debug, Default)]
+pub(crate) struct Waiting {
+    /// Threads asleep; each counts itself out again.
+    pub(crate) threads: usize,
+    tasks: Vec<Waker>,
+}
+
+impl Waiting {
+    /// Wakes this task at the next change. Gives the waker to be dropped without the lock.
+    pub(crate) fn register(&mut self, waker: Waker) -> Option<Waker> {
+        if self.tasks.iter().any(|w| w.will_wake(&waker)) {
+            return Some(waker);
+        }
+        self.tasks.push(waker);
+        None
+    }
+
+    /// Takes those that are to be woken. Threads stay counted: they count themselves out.
+    #[inline]
+    pub(crate) fn take(&mut self) -> Waiting {
+        Waiting { threads: self.threads, tasks: std::mem::take(&mut self.tasks) }
+    }
+
+    /// Wakes them; the lock is not held.
+    #[inline]
+    pub(crate) fn wake(self, changed: &Condvar) {
+        if self.threads > 0 {
+            changed.notify_all();
+        }
+        for waker in self.tasks {
+            waker.wake();
+        }
+    }
+}
+
+/// Several tasks behind one waker, for what remembers only the last one that asked.
+#[derive(Debug, Default)]
+pub(crate) struct Tasks(Mutex<Vec<Waker>>);
+
+impl Tasks {
+    /// Wakes this task too.
+    pub(crate) fn add(&self, waker: &Waker) {
+        let waker = waker.clone();
+        let mut tasks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = tasks.iter().any(|w| w.will_wake(&waker));
+        if !known {
+            tasks.push(waker);
+        }
+    }
+}
+
+impl Wake for Tasks {
+    fn wake(self: std::sync::Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &std::sync::Arc<Self>) {
+        let tasks = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        for waker in tasks {
+            waker.wake();
+        }
+    }
+}
