@@ -1,11 +1,11 @@
 //! Streams: order, ends, errors, cancel and death, each way, with few blocks and many.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ipc_rpc::{CallError, ClientConfig, Server, Sink, Streaming, service, testing};
+use ipc_rpc::{CallError, Sink, Streaming, service, testing};
 
 #[service]
 trait Streams {

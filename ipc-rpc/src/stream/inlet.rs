@@ -11,8 +11,8 @@ use ipc_core::layout::REPLIED;
 
 use super::outlet::{Arriving, Held, LATER};
 use super::waiting::Waiting;
-use super::wire::{self, CLOSED};
 use super::window::Window;
+use super::wire::{self, CLOSED};
 use crate::status;
 
 /// What comes in.

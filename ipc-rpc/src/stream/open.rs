@@ -265,11 +265,7 @@ async fn pump_async<T: Message>(input: Streaming<T>, feeder: &Arc<Feeder>) {
     }
 }
 
-fn poll_send<T>(
-    to: &dyn Transport<T>,
-    cx: &mut Context<'_>,
-    item: &T,
-) -> Poll<Result<(), Closed>> {
+fn poll_send<T>(to: &dyn Transport<T>, cx: &mut Context<'_>, item: &T) -> Poll<Result<(), Closed>> {
     loop {
         match to.poll_ready(cx) {
             Poll::Ready(Ok(())) => {}

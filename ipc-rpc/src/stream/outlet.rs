@@ -25,8 +25,8 @@ use super::produce::{Produce, discard};
 use super::sink::{Closed, NotSent};
 use super::table::Home;
 use super::waiting::Waiting;
-use super::wire::{self, CLOSED, ENDED, FAILED, Place, Request};
 use super::window::Window;
+use super::wire::{self, CLOSED, ENDED, FAILED, Place, Request};
 use crate::message::Message;
 use crate::status;
 

@@ -8,6 +8,7 @@ use super::outlet::{Outlet, Writer};
 use super::produce::Items;
 use super::streaming::{Source, Streaming, reason_of};
 use super::wire::CLOSE_OUTPUT;
+#[cfg(any())]
 use crate::admitted::Admitted;
 use crate::call_error::MethodName;
 use crate::context::Context;
@@ -56,12 +57,7 @@ fn claim<I: Message>(site: &Site, target: u16) -> Result<Streaming<I>, Refused> 
 }
 
 /// Lets a client read what a handler has returned. The reply is written already.
-fn attach<T: Message>(
-    site: &Site,
-    target: u16,
-    context: &Context,
-    stream: Streaming<T>,
-) -> Result<(), Refused> {
+fn attach<T: Message>(site: &Site, target: u16, context: &Context, stream: Streaming<T>) -> Result<(), Refused> {
     let home = site.streams.home(target);
     let add = |outlet: &Arc<_>| site.streams.add_outlet(target, outlet).map_err(rejected);
     match stream.into_source() {
