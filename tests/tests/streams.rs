@@ -1,7 +1,7 @@
 //! Streams: order, ends, errors, cancel and death, each way, with few blocks and many.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 

@@ -8,7 +8,6 @@ use super::outlet::{Outlet, Writer};
 use super::produce::Items;
 use super::streaming::{Source, Streaming, reason_of};
 use super::wire::CLOSE_OUTPUT;
-#[cfg(any())]
 use crate::admitted::Admitted;
 use crate::call_error::MethodName;
 use crate::context::Context;
@@ -137,7 +136,6 @@ impl Incoming<'_> {
     }
 }
 
-#[cfg(any())]
 impl Admitted {
     fn site(&self) -> Result<Site, Refused> {
         self.client(Site::of).ok_or_else(|| rejected("the call is answered"))
