@@ -61,10 +61,14 @@ fn main() {
         ["raw", memory] => raw::answer(memory),
         ["caller", name, board, place] => crowd::caller(name, board, place.parse().expect("a number")),
         [] => {
-            flight::measure();
+            flight::measure(&flight::DEPTHS);
             crowd::measure(&crowd::SIZES);
         }
-        ["--in-flight"] => flight::measure(),
+        ["--in-flight"] => flight::measure(&flight::DEPTHS),
+        ["--in-flight", ref depths @ ..] => {
+            let depths: Vec<u32> = depths.iter().map(|n| n.parse().expect("numbers of calls")).collect();
+            flight::measure(&depths);
+        }
         ["--clients"] => crowd::measure(&crowd::SIZES),
         ["--clients", ref sizes @ ..] => {
             let sizes: Vec<usize> = sizes.iter().map(|n| n.parse().expect("numbers of clients")).collect();
