@@ -32,6 +32,7 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
+    #[inline]
     pub(crate) fn is_open(&self) -> bool {
         self.thread == here() && self.open.load(Ordering::Relaxed)
     }
@@ -62,7 +63,12 @@ impl Stub {
     ///
     /// # Errors
     /// [`CallError`]: it was not handed over.
+    #[inline]
     pub fn oneway<A: Message>(&self, method: u16, args: &impl Argument<A>) -> Result<(), CallError> {
+        if self.is_plain() {
+            self.begin(&*self.connection.caller, method, args, self.limit())?.detach();
+            return Ok(());
+        }
         let terms = self.terms(method)?;
         self.begin_on(&*self.connection.caller, method, args, &terms)?.detach();
         Ok(())

@@ -14,7 +14,8 @@ use ipc_core::layout::REPLIED;
 use crate::call_error::CallError;
 use crate::connect::Connection;
 use crate::message::{Argument, Message};
-use crate::stub::{Shared, Stub};
+use crate::stub::{Shared, Stub, write};
+use crate::terms::Way;
 
 /// A call under way: a result that is there, or will be.
 ///
@@ -254,14 +255,35 @@ impl Stub {
         read: Read<T, E>,
     ) -> Result<Pending<T, E>, CallError> {
         let caller = Shared(self.connection.clone());
-        if self.is_plain() {
-            let (limit, allowed) = (self.limit(), self.allowed());
-            let lent = match Caller::try_draft(caller) {
-                Ok(draft) => self.lend(draft, method, args, limit)?,
-                Err(why) => return Err(self.not_sent(method, why)),
-            };
-            return Ok(Pending { lent: Some(lent), limit, allowed, method, read });
+        let way = self.way();
+        if let Way::OnTerms = way {
+            return self.start_on_terms(caller, method, args, read);
         }
+        let number = self.number(method)?;
+        let mut draft = match Caller::try_draft(caller) {
+            Ok(draft) => draft,
+            Err(why) => return Err(self.not_sent(method, why)),
+        };
+        let len = match write(&mut draft, args) {
+            Ok(len) => len,
+            Err(error) => return Err(self.not_encoded(method, error)),
+        };
+        let (limit, allowed) = (self.limit(), self.allowed());
+        let lent = match way {
+            Way::Quiet => draft.submit_quietly(number, len, limit),
+            _ => draft.submit(number, len, limit),
+        };
+        Ok(Pending { lent: Some(lent), limit, allowed, method, read })
+    }
+
+    #[inline(never)]
+    fn start_on_terms<A: Message, T, E>(
+        &self,
+        caller: Shared,
+        method: u16,
+        args: &impl Argument<A>,
+        read: Read<T, E>,
+    ) -> Result<Pending<T, E>, CallError> {
         let terms = self.terms(method)?;
         let lent = match Caller::try_draft(caller) {
             Ok(draft) => self.submit(draft, method, args, &terms)?,

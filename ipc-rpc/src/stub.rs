@@ -225,22 +225,11 @@ impl Stub {
         args: &impl Argument<A>,
         limit: Limit,
     ) -> Result<Pending<C>, CallError> {
-        match Caller::draft(caller, limit) {
-            Ok(draft) => self.lend(draft, method, args, limit),
-            Err(why) => Err(self.not_sent(method, why)),
-        }
-    }
-
-    /// Writes the arguments of a plain call into a block and lends it.
-    #[inline(always)]
-    pub(crate) fn lend<C: Holder, A: Message>(
-        &self,
-        mut draft: Draft<C>,
-        method: u16,
-        args: &impl Argument<A>,
-        limit: Limit,
-    ) -> Result<Pending<C>, CallError> {
         let number = self.number(method)?;
+        let mut draft = match Caller::draft(caller, limit) {
+            Ok(draft) => draft,
+            Err(why) => return Err(self.not_sent(method, why)),
+        };
         match write(&mut draft, args) {
             Ok(len) => Ok(draft.submit(number, len, limit)),
             Err(error) => Err(self.not_encoded(method, error)),
@@ -355,7 +344,7 @@ impl Stub {
     }
 
     #[cold]
-    fn not_encoded(&self, method: u16, error: EncodeError) -> CallError {
+    pub(crate) fn not_encoded(&self, method: u16, error: EncodeError) -> CallError {
         CallError::Arguments { method: self.connection.name(method), error }
     }
 }

@@ -43,6 +43,16 @@ impl Special {
     }
 }
 
+/// Which way a request goes.
+pub(crate) enum Way {
+    /// It has nothing but a time limit.
+    Plain,
+    /// The same, and the server is told later.
+    Quiet,
+    /// It may have more.
+    OnTerms,
+}
+
 /// The terms of one call.
 #[derive(Debug, Clone, Copy)]
 pub struct Terms {
@@ -87,6 +97,18 @@ impl Stub {
     #[inline(always)]
     pub fn is_plain(&self) -> bool {
         self.special.is_none() && !context::is_current()
+    }
+
+    /// Which way a request goes that begins now.
+    #[inline(always)]
+    pub(crate) fn way(&self) -> Way {
+        match self.special.as_deref() {
+            None if context::is_current() => Way::OnTerms,
+            None => Way::Plain,
+            Some(_) if self.says() || self.connection.target != 0 => Way::OnTerms,
+            Some(special) if special.batch.as_ref().is_some_and(|batch| batch.is_open()) => Way::Quiet,
+            Some(_) => Way::Plain,
+        }
     }
 
     /// May a call that begins now have a context?
