@@ -404,6 +404,12 @@ impl<'a, P> Call<'a, P> {
         CallWatch::new(self.channel, self.place.block)
     }
 
+    /// What [`Call::watch`] is made of, for when it turns out to be needed: this costs nothing.
+    #[inline(always)]
+    pub fn handle(&self) -> CallHandle<'a, P> {
+        CallHandle { channel: self.channel, block: self.place.block }
+    }
+
     /// Takes the call away from its worker: it goes on elsewhere and is answered by [`Deferred::finish`], from any thread.
     /// What [`Handler::call`] returns is ignored then, and this value is spent: it has no request and no room for a reply.
     ///
@@ -549,6 +555,30 @@ impl<P> Drop for Deferred<P> {
         if !self.answered {
             self.answer(ABANDONED, 0);
         }
+    }
+}
+
+/// Names a call while its handler runs.
+pub struct CallHandle<'a, P> {
+    channel: &'a Channel<P>,
+    block: u32,
+}
+
+impl<P> fmt::Debug for CallHandle<'_, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CallHandle").field("block", &self.block).finish_non_exhaustive()
+    }
+}
+
+impl<P> CallHandle<'_, P> {
+    /// What the handler remembers of the connection.
+    pub fn peer(&self) -> &P {
+        &self.channel.peer
+    }
+
+    /// Tells from elsewhere, and later, whether the caller still wants this call.
+    pub fn watch(&self) -> CallWatch<P> {
+        CallWatch::new(self.channel, self.block)
     }
 }
 

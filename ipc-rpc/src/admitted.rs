@@ -269,7 +269,7 @@ impl Serving {
     /// Drops the handler's future, and answers if it has not.
     fn end(&mut self) {
         if let Some(future) = self.future.take() {
-            let _scope = Entered::new(Some(self.job.context.clone()));
+            let _scope = Entered::new(self.job.context.clone());
             drop_quietly(future);
         }
         if lock(&self.job.state).orphaned {
@@ -296,7 +296,7 @@ impl Future for Serving {
         }
         let first = !std::mem::replace(&mut this.begun, true);
         let polled = {
-            let _scope = Entered::new(Some(this.job.context.clone()));
+            let _scope = Entered::new(this.job.context.clone());
             catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx)))
         };
         match polled {

@@ -1,7 +1,8 @@
 //! What a handler knows of its call besides the arguments, and how it travels.
 //!
 //! # Safety
-//! Reads the archive of a context in a request; one system call without arguments.
+//! Reads the archive of a context in a request; a pointer of each thread to the call it serves, which is taken back before the
+//! call ends; one system call without arguments.
 #![allow(unsafe_code)]
 
 use std::cell::Cell;
@@ -10,12 +11,12 @@ use std::collections::btree_map;
 use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::panic::{RefUnwindSafe, UnwindSafe};
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 use std::str::FromStr;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use ipc_core::callee::CallWatch;
+use ipc_core::callee::{CallHandle, CallWatch};
 use ipc_core::clock;
 use ipc_core::socket::Credentials;
 
@@ -113,24 +114,26 @@ impl Context {
         self.0.extra.trace
     }
 
-    /// The context of the handler that runs on this thread, if it has one: if it is `async`, names a context among its
-    /// arguments, or was called with metadata or a trace.
+    /// The context of the handler that runs on this thread; `None` outside of handlers.
     ///
     /// ```
     /// assert!(ipc_rpc::Context::current().is_none());
     /// ```
     pub fn current() -> Option<Context> {
-        if !is_current() {
-            return None;
-        }
-        CURRENT
-            .try_with(|current| {
+        let here = HERE.get();
+        if here == ENTERED {
+            let clone = |current: &Cell<Option<Context>>| {
                 let context = current.take();
                 current.set(context.clone());
                 context
-            })
-            .ok()
-            .flatten()
+            };
+            return CURRENT.try_with(clone).ok().flatten();
+        }
+        // SAFETY: neither null nor `ENTERED`, so it is what `Handling::scope` has put there: a `Handling` that it borrows
+        // until it puts something else there, on this thread.
+        let handling = unsafe { here.as_ref() }?;
+        let call = &handling.0;
+        Some(Context::of(call.watch(), call.peer().who, Extra::default()))
     }
 
     /// Runs `f` with this as the current context: calls made in it inherit it. A thread that a handler has started can do so.
@@ -142,7 +145,7 @@ impl Context {
     /// assert!(Context::current().is_none());
     /// ```
     pub fn scope<T>(&self, f: impl FnOnce() -> T) -> T {
-        let _entered = Entered::new(Some(self.clone()));
+        let _entered = Entered::new(self.clone());
         f()
     }
 
@@ -182,36 +185,58 @@ impl fmt::Debug for Context {
 }
 
 thread_local! {
-    /// Is there a current context? Apart from it, because nothing has to be destroyed at the end of a thread: reading it is
-    /// one load.
-    static INSIDE: Cell<bool> = const { Cell::new(false) };
+    /// What runs on this thread: null, nothing that has a context; `ENTERED`, something whose context is in `CURRENT`; else a
+    /// handler whose context is made when somebody asks for it. Nothing has to be destroyed at the end of a thread, so that
+    /// reading it is one load and a handler costs two stores.
+    static HERE: Cell<*const Handling<'static>> = const { Cell::new(ptr::null()) };
     static CURRENT: Cell<Option<Context>> = const { Cell::new(None) };
 }
 
-/// Does this thread run a handler that has a context?
+const ENTERED: *const Handling<'static> = ptr::dangling();
+
+/// Does this thread run a handler?
 #[inline(always)]
 pub(crate) fn is_current() -> bool {
-    INSIDE.get()
+    !HERE.get().is_null()
 }
 
-/// A scope that has been entered; the context before it comes back when it is dropped, on the same thread.
+/// A call whose handler runs on this thread.
+pub(crate) struct Handling<'a>(pub(crate) CallHandle<'a, Client>);
+
+impl Handling<'_> {
+    /// Runs the handler.
+    #[inline(always)]
+    pub(crate) fn scope<T>(&self, handler: impl FnOnce() -> T) -> T {
+        /// Puts back what was there before, also when the handler unwinds.
+        struct Before(*const Handling<'static>);
+        impl Drop for Before {
+            #[inline(always)]
+            fn drop(&mut self) {
+                HERE.set(self.0);
+            }
+        }
+        let _before = Before(HERE.replace(ptr::from_ref(self).cast()));
+        handler()
+    }
+}
+
+/// A scope that has been entered; what was before it comes back when it is dropped, on the same thread.
 pub(crate) struct Entered {
-    before: Option<Context>,
-    inside: bool,
+    context: Option<Context>,
+    here: *const Handling<'static>,
 }
 
 impl Entered {
-    pub(crate) fn new(context: Option<Context>) -> Self {
-        let some = context.is_some();
-        let before = CURRENT.try_with(|current| current.replace(context)).ok().flatten();
-        Entered { before, inside: INSIDE.replace(some) }
+    pub(crate) fn new(context: Context) -> Self {
+        let context = CURRENT.try_with(|current| current.replace(Some(context))).ok().flatten();
+        Entered { context, here: HERE.replace(ENTERED) }
     }
 }
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        INSIDE.set(self.inside);
-        let before = self.before.take();
+        HERE.set(self.here);
+        let before = self.context.take();
         // Dropped at the end, outside of the cell: what a context holds may be the last of a connection.
         let _ended = CURRENT.try_with(|current| current.replace(before));
     }

@@ -20,7 +20,7 @@ use ipc_core::word::Corrupt;
 use crate::admitted::Tasks;
 use crate::call_error::MethodName;
 use crate::callback;
-use crate::context::{Context, Entered, Extra, WITH_CONTEXT};
+use crate::context::{Context, Entered, Extra, Handling, WITH_CONTEXT};
 use crate::endpoint;
 use crate::handshake::{self, Asked, Hello};
 use crate::runtime::{Runs, Runtime};
@@ -209,11 +209,13 @@ impl Handler for Router {
             return self.dressed(route, client, call, None);
         }
         let (request, len) = call.request();
+        let handling = Handling(call.handle());
         // SAFETY: readable until the call is finished, and unchanged, because the peer is trusted; the reply goes behind the
         // request or elsewhere.
         let incoming = unsafe { Incoming::new(request, len, call.reply_buffer(), call, client) };
         // A handler that panics leaves its service as any panicking `&self` method does; the framework holds nothing of it.
-        match catch_unwind(AssertUnwindSafe(|| route.service.dispatch(route.index, incoming))) {
+        let dispatch = || handling.scope(|| route.service.dispatch(route.index, incoming));
+        match catch_unwind(AssertUnwindSafe(dispatch)) {
             Ok(Ok(replied)) => (REPLIED, replied.len),
             Ok(Err(Refused { status, reason })) => refuse(call, status, &reason),
             Err(panic) => refuse(call, status::PANICKED, &message_of(panic)),
@@ -272,18 +274,16 @@ impl Router {
             }
         }
         let reply = call.reply_buffer();
-        let scope = context.clone();
+        let (handling, scope) = (Handling(call.handle()), context.clone());
         let mut dressed = Dressed { call: &mut *call, copy, context };
         // SAFETY: as above; the copy, if there is one, stays where it is for as long as the `Incoming` lives. The reply goes
         // behind the request or elsewhere.
         let incoming = unsafe { Incoming::new(request, args_len, reply, &mut dressed, client) };
         let dispatch = || {
-            // Calls that the handler makes inherit what its caller said. Without that there is nothing to inherit unless the
-            // handler asks for its context.
-            let _scope = scope.is_some().then(|| Entered::new(scope));
+            let _scope = scope.map(Entered::new);
             route.service.dispatch(route.index, incoming)
         };
-        let result = catch_unwind(AssertUnwindSafe(dispatch));
+        let result = catch_unwind(AssertUnwindSafe(|| handling.scope(dispatch)));
         match result {
             Ok(Ok(replied)) => (REPLIED, replied.len),
             Ok(Err(Refused { status, reason })) => refuse(call, status, &reason),
