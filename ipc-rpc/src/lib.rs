@@ -372,8 +372,8 @@ pub mod __private {
     pub use ::std::{boxed::Box, string::String, sync::Arc, vec::Vec};
 
     pub use crate::admitted::Admitted;
-    pub use crate::callback::{Callback, Handle, Lent, handle_desc};
-    pub use crate::expected::as_context;
+    pub use crate::callback::{Callback, Handle, Lent};
+    pub use crate::expected::{CallBack, as_context, callback_desc};
     pub use crate::message::private_exports::*;
     pub use crate::mode::{Owned, Starting, Viewing};
     pub use crate::service::{Dispatch, Incoming, MethodDesc, Pair, ParamDesc, Refused, Replied, ServiceDesc};

@@ -307,6 +307,7 @@ const _: () = {
             &self.stub
         }
     }
+    impl ::ipc_rpc::__private::CallBack for CalcClient<::ipc_rpc::__private::Owned> {}
     impl CalcClient<::ipc_rpc::__private::Owned> {
         /// The sum of `a` and `b`.
         #[inline]

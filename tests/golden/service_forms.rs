@@ -375,7 +375,7 @@ const _: () = {
                     },
                     ::ipc_rpc::__private::ParamDesc {
                         name: "progress",
-                        desc: ::ipc_rpc::__private::handle_desc::<ProgressClient>,
+                        desc: ::ipc_rpc::__private::callback_desc::<ProgressClient>,
                     },
                 ],
                 result: <Result<

@@ -192,6 +192,17 @@ pub(super) fn connect_body(service: &Service) -> TokenStream {
 pub(super) fn handle(service: &Service, described: &TokenStream) -> TokenStream {
     let Service { private: p, names, .. } = service;
     let client = &names.client;
+    let streams: Vec<&Method> = service.methods.iter().filter(|method| method.streams()).collect();
+    let lendable = streams.iter().all(|method| !method.gates.is_empty()).then(|| {
+        let without = streams.iter().map(|method| {
+            let conditions = attrs::conditions(&method.gates);
+            quote!(#[cfg(not(all(#(#conditions),*)))])
+        });
+        quote! {
+            #(#without)*
+            impl #p::CallBack for #client<#p::Owned> {}
+        }
+    });
     quote! {
         impl #p::Handle for #client<#p::Owned> {
             fn over(stub: #p::Stub) -> Self {
@@ -206,6 +217,8 @@ pub(super) fn handle(service: &Service, described: &TokenStream) -> TokenStream 
                 &self.stub
             }
         }
+
+        #lendable
     }
 }
 

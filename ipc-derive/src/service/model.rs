@@ -265,9 +265,14 @@ impl Method {
         self.blocking.is_some() || self.input().is_some() || self.callbacks().next().is_some()
     }
 
+    /// Whether items travel for it.
+    pub(super) fn streams(&self) -> bool {
+        self.result.stream.is_some() || self.input().is_some()
+    }
+
     /// Whether there is one reply, which can be waited for later or read in place.
     pub(super) fn replies(&self) -> bool {
-        self.oneway.is_none() && self.result.stream.is_none() && self.input().is_none()
+        self.oneway.is_none() && !self.streams()
     }
 }
 
@@ -296,7 +301,7 @@ impl Kind {
     /// The function that describes the argument to the other end.
     pub(super) fn desc(&self, p: &TokenStream) -> Option<TokenStream> {
         match self {
-            Kind::Callback(client) => Some(quote!(#p::handle_desc::<#client>)),
+            Kind::Callback(client) => Some(quote!(#p::callback_desc::<#client>)),
             Kind::Input(item) => Some(quote!(#p::stream_desc::<#item>)),
             other => other.wire(p).map(|ty| quote!(<#ty as #p::Message>::desc)),
         }

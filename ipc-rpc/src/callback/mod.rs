@@ -18,6 +18,7 @@ mod remote;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::admitted::Admitted;
 use crate::call_error::CallError;
 use crate::message::private_exports::{Desc, Kind};
 use crate::service::{Dispatch, Incoming, Refused, ServiceDesc};
@@ -114,5 +115,16 @@ impl Incoming<'_> {
     /// The client cannot be called.
     pub fn callback<C: Handle>(&self, number: u32) -> Result<C, Refused> {
         self.client().callbacks.handle(number)
+    }
+}
+
+impl Admitted {
+    /// The handle of an object that came with the call.
+    ///
+    /// # Errors
+    /// The client cannot be called.
+    pub fn callback<C: Handle>(&self, number: u32) -> Result<C, Refused> {
+        let gone = || Refused { status: crate::status::REJECTED, reason: "the call is over".into() };
+        self.client(|client| client.callbacks.handle(number)).unwrap_or_else(|| Err(gone()))
     }
 }
