@@ -16,7 +16,7 @@ use crate::{system, watchdog::Watchdog};
 #[derive(Debug)]
 pub struct Place {
     folder: TempDir,
-    _watchdog: Watchdog,
+    _watchdog: Option<Watchdog>,
 }
 
 impl Place {
@@ -25,8 +25,16 @@ impl Place {
     /// # Panics
     /// There is no temporary folder.
     pub fn new(test: &'static str) -> Self {
+        Place { _watchdog: Some(Watchdog::start(test)), ..Place::unwatched() }
+    }
+
+    /// A folder for a program that notices by itself when it hangs.
+    ///
+    /// # Panics
+    /// There is no temporary folder.
+    pub fn unwatched() -> Self {
         let folder = tempfile::Builder::new().prefix("ipc-rpc-test-").tempdir().expect("a temporary folder");
-        Place { folder, _watchdog: Watchdog::start(test) }
+        Place { folder, _watchdog: None }
     }
 
     /// The folder.

@@ -10,4 +10,5 @@ pub mod raw;
 pub mod services;
 pub mod system;
 pub mod watchdog;
+pub mod ways;
 pub mod zoo;

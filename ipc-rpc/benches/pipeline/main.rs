@@ -10,11 +10,12 @@ mod machine;
 mod process;
 mod raw;
 mod sleeper;
+mod streams;
 
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ipc_rpc::{Server, service};
+use ipc_rpc::{CallError, Server, Streaming, service};
 
 /// What is called here.
 #[service]
@@ -28,9 +29,23 @@ pub trait Calc {
     fn sleep_blocking(&self, milliseconds: u64) -> u64;
     /// The same without a thread that waits.
     async fn sleep_async(&self, milliseconds: u64) -> u64;
+    /// The numbers from 0 on.
+    fn count(&self, to: u64) -> Streaming<u64>;
+    /// Lists of so many bytes, each with its number in front.
+    fn lists(&self, count: u64, bytes: u64) -> Streaming<Vec<u8>>;
+    /// How many came, if they are the numbers from 0 on; waits so many nanoseconds after each.
+    fn take_numbers(&self, pause: u64, numbers: Streaming<u64>) -> u64;
+    /// The same for lists.
+    fn take_lists(&self, pause: u64, lists: Streaming<Vec<u8>>) -> u64;
 }
 
 struct Adder;
+
+/// Counts items up to the first one that is not as it should be.
+fn take<T>(items: impl Iterator<Item = Result<T, CallError>>, pause: u64, right: impl Fn(u64, &T) -> bool) -> u64 {
+    let good = |(n, item): &(u64, Result<T, CallError>)| item.as_ref().is_ok_and(|item| right(*n, item));
+    (0..).zip(items).take_while(good).inspect(|_| streams::spin(Duration::from_nanos(pause))).count() as u64
+}
 
 impl Calc for Adder {
     fn add(&self, a: u64, b: u64) -> u64 {
@@ -46,6 +61,18 @@ impl Calc for Adder {
     async fn sleep_async(&self, milliseconds: u64) -> u64 {
         smol::Timer::at(Instant::now() + Duration::from_millis(milliseconds)).await;
         milliseconds
+    }
+    fn count(&self, to: u64) -> Streaming<u64> {
+        Streaming::from_iter(0..to)
+    }
+    fn lists(&self, count: u64, bytes: u64) -> Streaming<Vec<u8>> {
+        Streaming::from_iter((0..count).map(move |n| streams::list(n, bytes)))
+    }
+    fn take_numbers(&self, pause: u64, numbers: Streaming<u64>) -> u64 {
+        take(numbers, pause, |n, number| *number == n)
+    }
+    fn take_lists(&self, pause: u64, lists: Streaming<Vec<u8>>) -> u64 {
+        take(lists, pause, |n, list| *list == streams::list(n, list.len() as u64))
     }
 }
 
@@ -75,8 +102,9 @@ fn main() {
             crowd::measure(&sizes);
         }
         ["--sleeper"] => sleeper::measure(),
+        ["--streams"] => streams::measure(),
         ref other => {
-            let known = "--in-flight, --clients [NUMBER..], --sleeper";
+            let known = "--in-flight, --clients [NUMBER..], --sleeper, --streams";
             eprintln!("pipeline: unknown arguments {other:?}; known are {known}");
             std::process::exit(2);
         }

@@ -30,6 +30,11 @@ impl Again {
         again
     }
 
+    /// Its process number.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What the kernel counts of all its threads.
     pub fn counts(&self) -> Counts {
         Counts::of(self.child.id())
