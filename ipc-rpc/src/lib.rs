@@ -61,24 +61,20 @@
 //! | `start()` | return a [`Pending`] call at once, to be waited for, awaited or dropped: many can be on their way |
 //! | `with_context(&context)`, `with_metadata(key, value)`, `with_trace(id)` | say more about the call: see [`Context`] |
 //!
-//! `batch(\|calls\| ..)` starts many calls with one notification, `flush()` waits until the server has run all one-way calls.
+//! `batch(\|calls\| ..)` and `flush()` are for [several calls at once](#several-calls-at-once).
 //!
 //! ```
 //! use std::time::Duration;
-//! use ipc_rpc::{CallError, Pending, join_all, service, testing};
+//! use ipc_rpc::{CallError, service, testing};
 //!
 //! #[service]
 //! pub trait Texts {
 //!     fn repeat(&self, text: &str, times: u32) -> Result<String, String>;
-//!     fn length(&self, text: &str) -> u32;
 //! }
 //! struct Plain;
 //! impl Texts for Plain {
 //!     fn repeat(&self, text: &str, times: u32) -> Result<String, String> {
 //!         if times < 1000 { Ok(text.repeat(times as usize)) } else { Err(format!("{times} is too often")) }
-//!     }
-//!     fn length(&self, text: &str) -> u32 {
-//!         text.len() as u32
 //!     }
 //! }
 //!
@@ -90,11 +86,134 @@
 //!     Err(CallError::Handler(error)) => assert_eq!(error, "5000 is too often"),
 //!     other => panic!("{other:?}"),
 //! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 //!
-//! let (first, second) = (texts.start().length("a")?, texts.start().length("ab")?);
-//! assert_eq!((second.wait()?, first.wait()?), (2, 1));
-//! let calls: Vec<Pending<u32>> = texts.batch(|calls| ["a", "ab"].map(|text| calls.length(text)).into_iter().collect::<Result<_, _>>())?;
-//! assert_eq!(join_all(calls)?, [1, 2]);
+//! # Several calls at once
+//!
+//! Threads can call side by side over one connection, and one thread can have many calls under way. Each takes one of the
+//! [`ClientConfig::blocks`] until its result has been taken or it is dropped. Whatever is under way at the same time runs in
+//! any order and at the same time, also if one thread sent it.
+//!
+//! | | waits for a free block | waits for the reply |
+//! |---|---|---|
+//! | `client.find(..)` | blocking | blocking |
+//! | `client.find(..).await`, of an `async fn` | as a future | as a future |
+//! | `client.start().find(..)` | never: [`CallError::Busy`] | later, in any way: [`Pending`] |
+//! | `client.note(..)`, of a `#[rpc(oneway)]` method | blocking, or as a future | never |
+//!
+//! **Pending calls** are values: they can be kept, sent to other threads, waited for in any order ([`join_all`] keeps theirs),
+//! asked now and then, and awaited. Dropping one cancels its call.
+//!
+//! **Futures** need no runtime. They do nothing before they are polled first; then they look for the reply for about a
+//! microsecond if replies have been coming that fast, and leave a waker. Any number of them share the connection's one
+//! descriptor and one thread of this process, which sleeps while nothing happens. They are `Send` if the arguments are, end
+//! in time without a timer of the runtime, and cancel their call when they are dropped.
+//!
+//! **One-way calls** return when the request is handed over. Nothing is heard of them: not whether the handler succeeded, and
+//! not whether it was reached before the server ended, or before the time set by `with_timeout`. `client.flush()` returns
+//! when the server has dealt with all that were handed over before, so it is the place to learn that the connection is over.
+//!
+//! **Batches**: inside of `client.batch(\|calls\| ..)` the server is not told of requests one by one but once, at the end or
+//! when something is waited for. It saves the sender most when the server sleeps, and a little otherwise.
+//!
+//! ```
+//! use std::future::Future;
+//! use std::sync::atomic::{AtomicU64, Ordering};
+//! use ipc_rpc::{CallError, join_all, service, testing};
+//!
+//! #[service]
+//! pub trait Meter {
+//!     fn square(&self, n: u64) -> u64;
+//!     async fn cube(&self, n: u64) -> u64;
+//!     #[rpc(oneway)]
+//!     fn count(&self, n: u64);
+//!     fn total(&self) -> u64;
+//! }
+//! #[derive(Default)]
+//! struct Plain { total: AtomicU64 }
+//! impl Meter for Plain {
+//!     fn square(&self, n: u64) -> u64 { n * n }
+//!     async fn cube(&self, n: u64) -> u64 { n * n * n }
+//!     fn count(&self, n: u64) { self.total.fetch_add(n, Ordering::Relaxed); }
+//!     fn total(&self) -> u64 { self.total.load(Ordering::Relaxed) }
+//! }
+//! let (meter, _server) = testing::pair(MeterDispatcher::new(Plain::default()))?;
+//!
+//! // Two calls under way, waited for in the order that suits.
+//! let (first, second) = (meter.start().square(3)?, meter.start().square(4)?);
+//! assert_eq!((second.wait()?, first.wait()?), (16, 9));
+//!
+//! // Many with one notification.
+//! let calls = meter.batch(|calls| (1..=4).map(|n| calls.square(n)).collect::<Result<Vec<_>, CallError>>())?;
+//! assert_eq!(join_all(calls)?, [1, 4, 9, 16]);
+//!
+//! // Nothing to wait for, until it matters.
+//! for n in 0..1000 {
+//!     meter.count(n)?;
+//! }
+//! meter.flush()?;
+//! assert_eq!(meter.total()?, 499_500);
+//!
+//! // On an executor: here the smallest one.
+//! let sum = block_on(async {
+//!     let pending = meter.start().square(2)?;
+//!     Ok::<_, CallError>(meter.cube(3).await? + pending.await?)
+//! });
+//! assert_eq!(sum?, 31);
+//!
+//! fn block_on<T>(future: impl Future<Output = T>) -> T {
+//!     struct Unpark(std::thread::Thread);
+//!     impl std::task::Wake for Unpark {
+//!         fn wake(self: std::sync::Arc<Self>) { self.0.unpark() }
+//!     }
+//!     let waker = std::sync::Arc::new(Unpark(std::thread::current())).into();
+//!     let (mut cx, mut future) = (std::task::Context::from_waker(&waker), std::pin::pin!(future));
+//!     loop {
+//!         match future.as_mut().poll(&mut cx) {
+//!             std::task::Poll::Ready(value) => return value,
+//!             std::task::Poll::Pending => std::thread::park(),
+//!         }
+//!     }
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Calls in handlers
+//!
+//! A call that is made in a handler is part of the call that the handler serves, wherever it goes: it ends when that one's
+//! time is over, if its own is not shorter, and carries the same trace and metadata, to which it can add. If that call has been
+//! cancelled already it is not sent, and fails with [`CallError::Cancelled`]. Threads of the handler's own know nothing of it;
+//! `with_context(&context)` and [`Context::scope`] tell them, and `Context::default().scope(..)` makes calls that are part of
+//! nothing.
+//!
+//! ```
+//! use std::time::Duration;
+//! use ipc_rpc::{Context, service, testing};
+//!
+//! #[service]
+//! pub trait Store { fn tenant(&self, ctx: &Context) -> Option<String>; }
+//! struct Disk;
+//! impl Store for Disk {
+//!     fn tenant(&self, ctx: &Context) -> Option<String> {
+//!         assert!(ctx.remaining() <= Some(Duration::from_secs(2)));
+//!         ctx.metadata().get("tenant").map(str::to_owned)
+//!     }
+//! }
+//!
+//! #[service]
+//! pub trait Shop { fn owner(&self, ctx: &Context) -> Option<String>; }
+//! struct Counter { store: StoreClient }
+//! impl Shop for Counter {
+//!     fn owner(&self, _ctx: &Context) -> Option<String> {
+//!         self.store.tenant().ok().flatten() // inherits what `owner` was called with
+//!     }
+//! }
+//!
+//! let (store, _disk) = testing::pair(StoreDispatcher::new(Disk))?;
+//! let (shop, _counter) = testing::pair(ShopDispatcher::new(Counter { store }))?;
+//! let shop = shop.with_metadata("tenant", "seven").with_timeout(Duration::from_secs(2));
+//! assert_eq!(shop.owner()?.as_deref(), Some("seven"));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
@@ -142,8 +261,8 @@
 //! - A call that returns `Ok` ran once. After an error for which [`CallError::may_have_run`] is false it has not run and will
 //!   not; after the others nobody can tell. Nothing is repeated behind your back.
 //! - When the server dies, every waiting call ends at once, with its reply if that was complete.
-//! - Calls that one thread makes after each other run in that order, unless one of them timed out: it may still be running.
-//!   Between threads nothing is ordered.
+//! - A call that begins when the result of another is known runs after it. All others are not ordered, and one that timed out
+//!   or was cancelled may still be running.
 //! - A handler that panics fails its own call with [`CallError::Panicked`], and nothing else.
 //! - Whatever a peer writes, it can at most end its own connection, if it is read at the level [`Trust::Snapshot`], the
 //!   default for other users. [`Trust::InPlace`], the default for the same user, believes that a peer does not change bytes
