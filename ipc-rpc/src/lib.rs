@@ -477,7 +477,7 @@ pub use server::{BindError, Limits, ServeError, Server, ServerBuilder, ServerHan
 pub use service::{Dispatch, Pair};
 pub use stream::{Closed, NotSent, Sink, Streaming};
 pub use trust::Trust;
-pub use usage::ServerUsage;
+pub use usage::{ClientUsage, ServerUsage};
 
 // The examples in the README compile.
 #[cfg(doctest)]

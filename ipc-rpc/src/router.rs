@@ -23,7 +23,7 @@ use crate::callback;
 use crate::context::{Context, Entered, Extra, Handling, WITH_CONTEXT};
 use crate::endpoint;
 use crate::handshake::{self, Asked, Hello};
-use crate::runtime::{Runs, Runtime};
+use crate::runtime::{Runs, Runtime, Work};
 use crate::server::{Limits, ServeError};
 use crate::service::{Dispatch, Incoming, Lent, Refused, ReplyMemory, ServiceDesc};
 use crate::status;
@@ -165,7 +165,7 @@ pub(crate) struct Client {
     pub(crate) reading: Reading,
     pub(crate) who: Credentials,
     /// How the client's objects are called.
-    pub(crate) callbacks: callback::Remote,
+    pub(crate) callbacks: Arc<callback::Remote>,
     pub(crate) tasks: Arc<Tasks>,
     pub(crate) runtime: Arc<Runtime>,
     pub(crate) streams: stream::Table,
@@ -195,9 +195,13 @@ impl Handler for Router {
         let reading = self.admission.reading.unwrap_or(own);
         let services: Vec<_> = self.asked_for(&hello).collect();
         let callbacks = callback::Remote::new(socket, &services, reading, self.admission.lent.clone());
-        let (tasks, runtime) = (Arc::<Tasks>::default(), self.runtime.clone());
-        runtime.remember(&tasks);
-        let streams = stream::Table::default();
+        let (callbacks, tasks, streams) = (Arc::new(callbacks), Arc::<Tasks>::default(), stream::Table::default());
+        let runtime = self.runtime.clone();
+        runtime.remember(Work {
+            tasks: Arc::downgrade(&tasks),
+            callbacks: Arc::downgrade(&callbacks),
+            streams: streams.clone(),
+        });
         let client = Client { reading, who, callbacks, tasks, runtime, streams };
         Greeting { answer: handshake::welcome(&methods), accepted: Some((segment, client)) }
     }

@@ -18,8 +18,10 @@ use ipc_core::clock;
 
 use crate::admitted::{Job, Serving, Tasks};
 use crate::call_error::MethodName;
+use crate::callback;
 use crate::executor::{BoxFuture, Pool, lock};
 use crate::server::Limits;
+use crate::stream;
 
 /// Hands a future to a runtime of the user's.
 pub(crate) type Spawn = Arc<dyn Fn(BoxFuture<'static>) + Send + Sync>;
@@ -46,6 +48,14 @@ impl fmt::Debug for Runs {
     }
 }
 
+/// What is done for one client, besides the calls that the workers run.
+#[derive(Debug)]
+pub(crate) struct Work {
+    pub(crate) tasks: Weak<Tasks>,
+    pub(crate) callbacks: Weak<callback::Remote>,
+    pub(crate) streams: stream::Table,
+}
+
 /// What the futures of all clients of a server share.
 #[derive(Debug)]
 pub(crate) struct Runtime {
@@ -61,7 +71,7 @@ pub(crate) struct Runtime {
     draining: AtomicBool,
     drained: Condvar,
     drain: Mutex<()>,
-    clients: Mutex<Vec<Weak<Tasks>>>,
+    clients: Mutex<Vec<Work>>,
     lookout: Arc<Lookout>,
 }
 
@@ -94,10 +104,26 @@ impl Runtime {
     }
 
     /// A client has connected.
-    pub(crate) fn remember(&self, tasks: &Arc<Tasks>) {
+    pub(crate) fn remember(&self, work: Work) {
         let mut clients = lock(&self.clients);
-        clients.retain(|tasks| tasks.strong_count() > 0);
-        clients.push(Arc::downgrade(tasks));
+        clients.retain(|work| work.tasks.strong_count() > 0);
+        clients.push(work);
+    }
+
+    /// No request is looked for any more: ends the streams, which need them.
+    pub(crate) fn end_streams(&self) {
+        let streams: Vec<_> = lock(&self.clients).iter().map(|work| work.streams.clone()).collect();
+        for table in streams {
+            table.close();
+        }
+    }
+
+    /// Streams that are open, and handles of objects of clients.
+    pub(crate) fn open(&self) -> (usize, usize) {
+        let clients = lock(&self.clients);
+        let streams = clients.iter().map(|work| work.streams.open()).sum();
+        let handles = clients.iter().filter_map(|work| work.callbacks.upgrade()).map(|remote| remote.handles()).sum();
+        (streams, handles)
     }
 
     /// One more admitted call, if there may be one.
@@ -191,7 +217,7 @@ impl Runtime {
     pub(crate) fn stop(&self, wait: bool) {
         self.stopping.store(true, Ordering::SeqCst);
         let clients = std::mem::take(&mut *lock(&self.clients));
-        for tasks in clients.iter().filter_map(Weak::upgrade) {
+        for tasks in clients.iter().filter_map(|work| work.tasks.upgrade()) {
             tasks.wake();
         }
         self.pool.close(wait);

@@ -12,12 +12,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use ipc_core::scanner::Callee;
 use ipc_core::{clock, socket};
 
+use crate::callback::Handle;
 use crate::connect::{ClientConfig, ConnectError, Connection};
 use crate::router::Router;
 use crate::server::{Running, ServeError, Server, ServerBuilder};
 use crate::service::{Pair, ServiceDesc};
 use crate::stub::Stub;
-use crate::usage::ServerUsage;
+use crate::usage::{ClientUsage, ServerUsage};
 
 /// A server that runs in threads of this process until it is dropped.
 pub struct PairServer(Running);
@@ -100,6 +101,27 @@ impl PairServer {
     pub fn connect<D: Pair>(&self, dispatcher: &D, config: &ClientConfig) -> Result<D::Client, ConnectError> {
         Ok(D::client(connect(dispatcher.service(), &self.0.callee, config)?))
     }
+}
+
+/// What a client and its clones have in use; see [`ClientUsage`].
+///
+/// ```
+/// use ipc_rpc::{service, testing};
+///
+/// #[service]
+/// pub trait Calc { fn add(&self, a: u64, b: u64) -> u64; }
+/// struct Adder;
+/// impl Calc for Adder {
+///     fn add(&self, a: u64, b: u64) -> u64 { a + b }
+/// }
+///
+/// let (client, _server) = testing::pair(CalcDispatcher::new(Adder))?;
+/// client.add(2, 3)?;
+/// assert_eq!(testing::client_usage(&client).blocks, 0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn client_usage(client: &impl Handle) -> ClientUsage {
+    ClientUsage::of(client.stub())
 }
 
 /// As [`pair`], but the server has no thread: it runs only in [`Stepped::step`]. For counting instructions.

@@ -1,6 +1,7 @@
 //! What a server and a client have in use, for tests that look for what is left over.
 
 use crate::server::Callees;
+use crate::stub::Stub;
 
 /// What a server has in use. Exact once nothing runs.
 ///
@@ -31,6 +32,10 @@ pub struct ServerUsage {
     pub busy: usize,
     /// Those of them that futures work on.
     pub tasks: usize,
+    /// Streams that are open, in either direction.
+    pub streams: usize,
+    /// Handles of objects of clients.
+    pub callbacks: usize,
     /// Extents of memory that hold replies. The last reply of a block keeps its extent until the block is used again.
     pub reply_extents: usize,
     /// Bytes of replies in extents.
@@ -45,15 +50,72 @@ impl ServerUsage {
     pub(crate) fn of(callee: &Callees) -> Self {
         let core = callee.usage();
         let runtime = callee.handler().runtime();
+        let (streams, callbacks) = runtime.open();
         ServerUsage {
             clients: core.channels,
             retired: core.retired,
             busy: core.busy,
             tasks: runtime.admitted(),
+            streams,
+            callbacks,
             reply_extents: core.reply_extents,
             reply_bytes: core.reply_bytes,
             workers: core.workers,
             task_threads: runtime.threads(),
+        }
+    }
+}
+
+/// What a client has in use: all clones of it together. Exact once nothing runs.
+///
+/// ```
+/// use ipc_rpc::{service, testing};
+///
+/// #[service]
+/// pub trait Calc { fn add(&self, a: u64, b: u64) -> u64; }
+/// struct Adder;
+/// impl Calc for Adder {
+///     fn add(&self, a: u64, b: u64) -> u64 { a + b }
+/// }
+///
+/// let (client, _server) = testing::pair(CalcDispatcher::new(Adder))?;
+/// let reply = client.view().add(2, 3)?;
+/// assert_eq!(testing::client_usage(&client).blocks, 1); // the reply is held
+/// drop(reply);
+/// assert_eq!(testing::client_usage(&client).blocks, 0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ClientUsage {
+    /// Call blocks that are neither free nor kept by a thread for its next call.
+    pub blocks: usize,
+    /// Those of them that were given up, or sent one-way, and have not come home.
+    pub zombies: usize,
+    /// One-way calls that have not been answered, as far as was looked.
+    pub oneway: usize,
+    /// Bytes of arguments in extents.
+    pub argument_bytes: u64,
+    /// Futures that wait: for a reply, a block, or a flush.
+    pub waiting: usize,
+    /// Streams that are open, in either direction.
+    pub streams: usize,
+    /// Objects that are lent to the server.
+    pub callbacks: usize,
+}
+
+impl ClientUsage {
+    pub(crate) fn of(stub: &Stub) -> Self {
+        let connection = stub.connection();
+        let core = connection.caller.usage();
+        ClientUsage {
+            blocks: core.blocks_out as usize,
+            zombies: core.zombies as usize,
+            oneway: core.detached as usize,
+            argument_bytes: core.arena_used,
+            waiting: core.waiting as usize,
+            streams: connection.streams.open(),
+            callbacks: connection.lending.as_ref().map_or(0, |lending| lending.objects()),
         }
     }
 }

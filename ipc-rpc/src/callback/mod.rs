@@ -125,6 +125,8 @@ impl Admitted {
     /// The client cannot be called.
     pub fn callback<C: Handle>(&self, number: u32) -> Result<C, Refused> {
         let gone = || Refused { status: crate::status::REJECTED, reason: "the call is over".into() };
-        self.client(|client| client.callbacks.handle(number)).unwrap_or_else(|| Err(gone()))
+        // Asked outside of the call's lock: the first time hands are shaken.
+        let remote = self.client(|client| client.callbacks.clone());
+        remote.ok_or_else(gone)?.handle(number)
     }
 }
