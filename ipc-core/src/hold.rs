@@ -1,7 +1,9 @@
 //! What the holder of the scanner role looks at: channels, their queues, and the watch set.
 //!
-//! A pass goes round in one direction: the watched words first, then the head of each queue. After a hit it goes on *behind*
-//! it, so that no watched block can hide a queue, and no channel another one.
+//! Watched words are looked at first: who calls again and again is answered at once. After so many hits in a row, or none,
+//! the heads of a few queues follow, in turn, so that a look costs the same with many channels as with a few. Of one queue so
+//! many requests are taken in a row at most. Both counts are small: no watched block can hide a queue, and no channel another
+//! one.
 //!
 //! # Safety
 //! Pointers into channels that `channels` keeps alive: looking them up by place for every word would cost more than looking
@@ -15,12 +17,23 @@ use crate::callee::{Channel, GONE, RETIRED};
 use crate::handover;
 use crate::layout::BlockHead;
 use crate::queue::{Consumer, Kind};
+use crate::segment::Segment;
 use crate::sync::{AtomicU64, Ordering};
 use crate::word::{self, Corrupt, Seen};
 
 /// Blocks watched in all, and of one channel.
 const WATCHES: usize = 16;
 const WATCHES_PER_CHANNEL: usize = 4;
+/// Hits on watched words before a queue has its turn.
+const STREAK: u32 = 8;
+/// Requests of one queue before others have their turn.
+const BURST: u32 = 8;
+/// Queues of which one look sees the heads.
+const SLICE: usize = 8;
+/// Of so many blocks that could be watched if there were room, one takes the place of another.
+const CHANCE: u32 = 16;
+/// How many entries ahead of the one that is taken the blocks are fetched.
+const AHEAD: usize = 2;
 
 /// A place in the watch set.
 struct Watch<P> {
@@ -34,8 +47,22 @@ struct Watch<P> {
 impl<P> Watch<P> {
     #[inline(always)]
     fn found(&self) -> Found<P> {
-        Found { channel: self.channel, at: self.at, block: self.block, head: self.head }
+        Found { channel: self.channel, at: self.at, block: self.block, head: self.head, watch: true }
     }
+}
+
+/// Asks for the line of the block at `offset`, if there is one, to be written to: it is on its way while something else is
+/// done.
+#[inline(always)]
+fn fetch(segment: &Segment, offset: u32) {
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    if segment.geometry().block_index(offset).is_some() {
+        let line = segment.pointer(offset).as_ptr();
+        // SAFETY: a hint, which faults on no address, and does nothing on a 64-bit processor that lacks it.
+        unsafe { std::arch::asm!("prefetchw [{}]", in(reg) line, options(nostack, preserves_flags, readonly)) };
+    }
+    #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+    let _ = (segment, offset);
 }
 
 /// A channel as the scanner sees it.
@@ -68,9 +95,16 @@ pub(crate) struct Hold<P> {
     /// A watched block's channel is in `channels` at its place: it is forgotten before the channel is retired.
     watches: [Watch<P>; WATCHES],
     /// Which of `watches` mean anything, a bit each.
-    watching: u32,
-    /// Where the next pass begins: a watch, or behind them a channel's queue.
+    watching: u16,
+    /// The watch that is looked at first.
     cursor: usize,
+    /// Hits on watched words since a queue had its turn.
+    streak: u32,
+    /// The queue that is looked at first, and how many more requests may be taken from it before others have their turn.
+    queue: usize,
+    burst: u32,
+    /// Blocks that were not watched for want of room.
+    unwatched: u32,
     /// Channels that are no longer scanned but may be in use by a worker.
     pub(crate) retired: Vec<Arc<Channel<P>>>,
     /// The tick is armed.
@@ -87,6 +121,8 @@ pub(crate) struct Found<P> {
     pub(crate) block: u32,
     /// The head of the block; the pointer is good for all of its bytes.
     pub(crate) head: *const BlockHead,
+    /// Answered, it is worth to be watched.
+    pub(crate) watch: bool,
 }
 
 impl<P> Hold<P> {
@@ -97,6 +133,10 @@ impl<P> Hold<P> {
             watches: [const { Watch { channel: ptr::null(), head: ptr::null(), at: 0, block: 0 } }; WATCHES],
             watching: 0,
             cursor: 0,
+            streak: 0,
+            queue: 0,
+            burst: 0,
+            unwatched: 0,
             retired: Vec::new(),
             ticking: false,
             work: 0,
@@ -123,29 +163,40 @@ impl<P> Hold<P> {
         None
     }
 
-    /// The next request at or behind the cursor, which moves behind it: no watched block can hide a queue.
+    /// The next request, if there is one in what it is the turn of.
     #[inline(always)]
     pub(crate) fn next(&mut self) -> Option<Found<P>> {
-        let all = self.channels.len();
-        if self.cursor < WATCHES {
-            let behind = u32::MAX << self.cursor;
-            let found = self.look_at_watches(behind).or_else(|| self.look_at_queues(0, all));
-            return found.or_else(|| self.look_at_watches(!behind));
+        if self.burst != 0 {
+            self.burst -= 1;
+            if let Some(found) = self.look_at_queue(self.queue) {
+                return Some(found);
+            }
+            self.burst = 0;
         }
-        let start = (self.cursor - WATCHES).min(all);
-        let found = self.look_at_queues(start, all).or_else(|| self.look_at_watches(u32::MAX));
-        found.or_else(|| self.look_at_queues(0, start))
+        if self.streak >= STREAK {
+            return self.look_at_queues_first();
+        }
+        if let Some(found) = self.look_at_watches() {
+            self.streak += 1;
+            return Some(found);
+        }
+        self.look_at_queues()
     }
 
-    /// Looks at the watched words at the places in `mask`.
+    #[inline(never)]
+    fn look_at_queues_first(&mut self) -> Option<Found<P>> {
+        self.look_at_queues().or_else(|| self.look_at_watches())
+    }
+
+    /// Looks at the watched words, once round from the cursor, which moves behind a hit.
     #[inline(always)]
-    fn look_at_watches(&mut self, mask: u32) -> Option<Found<P>> {
-        let mut left = self.watching & mask;
+    fn look_at_watches(&mut self) -> Option<Found<P>> {
+        let mut left = self.watching.rotate_right(self.cursor as u32);
         while left != 0 {
-            let at = left.trailing_zeros() as usize;
+            let at = (left.trailing_zeros() as usize + self.cursor) % WATCHES;
             left &= left - 1;
-            let Some(watch) = self.watches.get(at) else { continue };
-            // SAFETY: its bit is set, so this is the block of a channel that `channels` keeps alive; atomics only.
+            let Some(watch) = self.watches.get(at) else { break };
+            // SAFETY: the word of a watched block, whose channel is alive.
             let value = unsafe { &*watch.head }.word.load(Ordering::Acquire); // [P1]
             if value == word::DONE | word::WATCHED {
                 continue;
@@ -154,7 +205,7 @@ impl<P> Hold<P> {
             self.forget_watch(at);
             match word::unwatched(value) {
                 Ok(_) => {
-                    self.cursor = at + 1;
+                    self.cursor = (at + 1) % WATCHES;
                     return Some(found);
                 }
                 // SAFETY: as above, of its channel.
@@ -164,20 +215,25 @@ impl<P> Hold<P> {
         None
     }
 
-    /// Looks at the head of each queue from place `from` to `to`.
-    #[inline(always)]
-    fn look_at_queues(&mut self, from: usize, to: usize) -> Option<Found<P>> {
-        for at in from..to {
-            let ready = match self.channels.get(at) {
-                Some(Some(scanned)) => scanned.requests.is_ready(scanned.cells()),
-                _ => false,
-            };
-            if ready && let Some(found) = self.pop(at) {
-                self.cursor = WATCHES + at + 1;
+    /// Looks at the heads of the next few queues.
+    fn look_at_queues(&mut self) -> Option<Found<P>> {
+        self.streak = 0;
+        let all = self.channels.len();
+        for _ in 0..SLICE.min(all) {
+            self.queue = if self.queue + 1 < all { self.queue + 1 } else { 0 };
+            if let Some(found) = self.look_at_queue(self.queue) {
                 return Some(found);
             }
         }
         None
+    }
+
+    #[inline]
+    fn look_at_queue(&mut self, at: usize) -> Option<Found<P>> {
+        match self.channels.get(at) {
+            Some(Some(scanned)) if scanned.requests.is_ready(scanned.cells()) => self.pop(at),
+            _ => None,
+        }
     }
 
     /// Pops from the queue at place `at`, and judges the entry.
@@ -189,8 +245,8 @@ impl<P> Hold<P> {
         // SAFETY: cells of the segment that `channel` keeps mapped; atomics only.
         let cells = unsafe { &*scanned.cells };
         let popped = scanned.requests.pop(cells);
-        let Some(Some(scanned)) = self.channels.get(at) else { return None };
         let channel = Arc::as_ptr(&scanned.channel);
+        let segment = &scanned.channel.segment;
         let entry = match popped {
             Ok(entry) => entry?,
             Err(corrupt) => {
@@ -198,16 +254,39 @@ impl<P> Hold<P> {
                 return None;
             }
         };
-        let segment = &scanned.channel.segment;
-        let block = segment.geometry().block_index(entry.offset);
-        match block.filter(|block| entry.kind == Kind::Request && !self.is_watched(channel, *block)) {
-            // Of a block, so inside of the segment.
-            Some(block) => Some(Found { channel, at, block, head: segment.pointer(entry.offset).cast().as_ptr() }),
-            None => {
-                scanned.channel.condemn(Corrupt(u64::from(entry.offset)));
-                None
+        let more = scanned.requests.is_ready(cells);
+        if more {
+            if self.burst == 0 {
+                self.burst = BURST;
+                fetch(segment, scanned.requests.peek(cells, 0));
             }
+            fetch(segment, scanned.requests.peek(cells, AHEAD));
         }
+        let Some(block) = segment.geometry().block_index(entry.offset) else {
+            scanned.channel.condemn(Corrupt(u64::from(entry.offset)));
+            return None;
+        };
+        // Of a block, so inside of the segment.
+        let head = segment.pointer(entry.offset).cast().as_ptr();
+        if entry.kind != Kind::Request || self.is_watched(head) {
+            // SAFETY: `channels` keeps it alive.
+            unsafe { &*channel }.condemn(Corrupt(u64::from(entry.offset)));
+            return None;
+        }
+        let watch = !more && self.is_worth_watching(channel);
+        Some(Found { channel, at, block, head, watch })
+    }
+
+    /// Shall a block of `channel` that came by the queue be watched from now on? If there is room, and now and then in the
+    /// place of another: taking a promise back costs more than a call by the queue.
+    fn is_worth_watching(&mut self, channel: *const Channel<P>) -> bool {
+        if (self.watching.count_ones() as usize) < WATCHES
+            && self.watched().filter(|(_, w)| w.channel == channel).count() < WATCHES_PER_CHANNEL
+        {
+            return true;
+        }
+        self.unwatched = (self.unwatched + 1) % CHANCE;
+        self.unwatched == 0
     }
 
     /// The watches that mean something, with their places.
@@ -215,8 +294,16 @@ impl<P> Hold<P> {
         self.watches.iter().enumerate().filter(|(at, _)| self.watching & (1 << at) != 0)
     }
 
-    fn is_watched(&self, channel: *const Channel<P>, block: u32) -> bool {
-        self.watched().any(|(_, w)| w.channel == channel && w.block == block)
+    /// Is the block with this head watched? (No two channels have the same memory.)
+    fn is_watched(&self, head: *const BlockHead) -> bool {
+        let mut left = self.watching;
+        while left != 0 {
+            if self.watches.get(left.trailing_zeros() as usize).is_some_and(|watch| watch.head == head) {
+                return true;
+            }
+            left &= left - 1;
+        }
+        false
     }
 
     #[inline(always)]
@@ -243,7 +330,8 @@ impl<P> Hold<P> {
         if let (WATCHES_PER_CHANNEL.., Some((last, _))) = (own.clone().count(), own.last()) {
             return self.unwatch(last);
         }
-        if self.watching.count_ones() as usize >= WATCHES { self.unwatch(self.cursor % WATCHES) } else { None }
+        // The one behind the cursor has not been hit for longest.
+        if self.watching.count_ones() as usize >= WATCHES { self.unwatch(self.cursor) } else { None }
     }
 
     /// S3 for one place of the watch set; gives its request if one has arrived.

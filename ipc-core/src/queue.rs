@@ -97,6 +97,13 @@ impl Consumer {
         if word::tag(value) == self.empty { Ok(None) } else { self.take(cells.len() as u64, value).map(Some) }
     }
 
+    /// The offset in the cell that is `ahead` places behind the head, whether it has been written in this lap or not: a hint.
+    #[inline]
+    pub fn peek(&self, cells: &[AtomicU64], ahead: usize) -> u32 {
+        let index = self.index.wrapping_add(ahead) & cells.len().wrapping_sub(1);
+        cells.get(index).map_or(0, |cell| cell.load(Ordering::Relaxed) as u32)
+    }
+
     fn take(&mut self, capacity: u64, value: u64) -> Result<Entry, Corrupt> {
         let Cell::Entry { kind, offset } = word::judge_cell(value, self.head, capacity) else {
             return Err(Corrupt(value));
@@ -156,6 +163,7 @@ mod tests {
                 producer.push(&cells, Kind::Announcement, n + 1000);
                 assert_eq!(consumer.pop(&cells), Ok(Some(Entry { kind: Kind::Request, offset: n })));
                 assert!(consumer.is_ready(&cells));
+                assert_eq!(consumer.peek(&cells, 0), n + 1000);
                 assert_eq!(consumer.pop(&cells), Ok(Some(Entry { kind: Kind::Announcement, offset: n + 1000 })));
             }
         }

@@ -598,7 +598,7 @@ impl<H: Handler> Shared<H> {
     /// channel found is alive. No reference to the data of the role is passed in: it would outlive the role.
     #[inline(always)]
     fn serve(&self, serving: &Serving<H::Peer>, found: Found<H::Peer>) -> After {
-        let Found { mut channel, mut at, mut block, head: mut word } = found;
+        let Found { mut channel, mut at, mut block, head: mut word, mut watch } = found;
         let mut held = true;
         loop {
             // SAFETY: with the role held, `hold.channels` keeps the channel alive; without it, the `serving` entry stored
@@ -634,7 +634,7 @@ impl<H: Handler> Shared<H> {
                 return self.deferred(serving, call.method());
             }
             served.state.store(state, Ordering::Relaxed);
-            let watched = self.role.is_vacant() && here.is_well();
+            let watched = watch && self.role.is_vacant() && here.is_well();
             match handover::finish(&head.word, watched) {
                 Ok(tell) => here.tell(head, block, tell),
                 Err(corrupt) => here.condemn(corrupt),
@@ -652,10 +652,10 @@ impl<H: Handler> Shared<H> {
                 }
                 held = true;
                 if here.is_well() {
-                    let evicted = hold.watch(Found { channel, at, block, head: word });
+                    let evicted = hold.watch(Found { channel, at, block, head: word, watch });
                     let Some(evicted) = evicted else { return After::Held };
                     // The request of another watched block has arrived, and nobody else knows.
-                    Found { channel, at, block, head: word } = evicted;
+                    Found { channel, at, block, head: word, watch } = evicted;
                 } else if !self.has_arrived(here, head) {
                     return After::Held; // The channel has ended since, and nobody will look again.
                 }

@@ -274,6 +274,7 @@ fn a_deferred_call_outlives_its_caller_and_its_callee() {
     let mut running = Running::new(ONE);
     let (gone, stays) = (running.connect(), running.connect());
     let lost = begin(&gone, DEFER, b"a");
+    until("it is deferred", || running.many().deferred.lock().unwrap().len() == 1);
     let kept = begin(&stays, DEFER, &[5; 3000]);
     until("both are deferred", || running.many().deferred.lock().unwrap().len() == 2);
     drop((lost, gone));
