@@ -384,8 +384,8 @@ pub use ipc_derive::Message;
 /// | `fn m(&self, ..) -> Streaming<T>` | returns the stream when the handler does | gives items as fast as the client takes them |
 /// | `#[rpc(blocking)] fn m(&self, ..) -> T` | as without | waits for long: another worker takes over meanwhile |
 ///
-/// Each of them may be `async`, and return `Result<T, E>` or `Result<Streaming<T>, E>` (but a one-way method returns nothing,
-/// and what is `async` does not block). One trait can have all kinds.
+/// Each of them may be `async`, and return `Result<T, E>` or `Result<Streaming<T>, E>` (but a one-way method returns nothing).
+/// One trait can have all kinds.
 ///
 /// # Arguments
 ///

@@ -127,12 +127,6 @@ fn check_method(item: &TraitItemFn, method: &mut Method, report: &mut Report) {
             format_args!("`{}` has no receiver: write `fn {}(&self, ..)`", sig.ident.unraw(), sig.ident),
         ),
     }
-    if let (true, Some(blocking)) = (method.asynchronous, &method.blocking) {
-        check.at(
-            blocking,
-            "an `async` method keeps no worker while it waits: remove `blocking`, or `async` if the handler does block",
-        );
-    }
     check_arguments(sig, method, &mut check);
     check_result(method, &mut check);
     method.flawed = check.flawed;
