@@ -236,7 +236,7 @@ fn check_arguments(sig: &Signature, method: &Method, check: &mut Check<'_>) {
             Kind::OptRef(ty) => types::pointee(ty, refuse),
             Kind::Str | Kind::OptStr => {}
             Kind::Callback(client) => {
-                if method.oneway.is_some() {
+                if method.oneway {
                     refuse(
                         client.to_token_stream(),
                         "a one-way call is over before the handler could call back: remove `oneway`".into(),
@@ -248,7 +248,7 @@ fn check_arguments(sig: &Signature, method: &Method, check: &mut Check<'_>) {
                 if std::mem::replace(&mut input, true) {
                     let advice = "a method takes one stream: merge the two into one, of an enum of their items";
                     refuse(argument.ty.to_token_stream(), advice.into());
-                } else if method.oneway.is_some() {
+                } else if method.oneway {
                     let advice = "a one-way call ends with its request, so no stream can follow it: remove `oneway`";
                     refuse(argument.ty.to_token_stream(), advice.into());
                 }
@@ -283,7 +283,7 @@ fn check_pattern(argument: &PatType, check: &mut Check<'_>) {
 }
 
 fn check_result(method: &Method, check: &mut Check<'_>) {
-    if method.oneway.is_some() && !types::is_unit(&method.result.whole) {
+    if method.oneway && !types::is_unit(&method.result.whole) {
         check.at(
             &method.result.whole,
             "a one-way method returns nothing, because nobody waits for it: remove this or `oneway`",

@@ -309,7 +309,7 @@ pub(super) fn call(service: &Service, method: &Method, mode: Mode) -> TokenStrea
             _ => quote!(&#ident),
         });
     }
-    let base = match (method.oneway.is_some(), &result.stream, input, mode) {
+    let base = match (method.oneway, &result.stream, input, mode) {
         (true, ..) => "oneway",
         (_, Some(_), Some(_), _) => "exchange",
         (_, Some(_), None, _) => "open",
@@ -322,7 +322,7 @@ pub(super) fn call(service: &Service, method: &Method, mode: Mode) -> TokenStrea
     let (suffix, wait) = if asynchronous(method, mode) { ("_async", Some(quote!(.await))) } else { ("", None) };
     let function = format_ident!("{base}{fallible}{suffix}");
     let mut types = vec![method.request(p)];
-    if method.oneway.is_none() {
+    if !method.oneway {
         let value = match (&result.stream, &result.fallible) {
             (Some(item), _) => item,
             (None, Some((ok, _))) => ok,

@@ -268,7 +268,7 @@ pub(super) fn table(service: &Service) -> TokenStream {
             Some(quote!(#p::ParamDesc { name: #name, desc: #desc }))
         });
         let result = result.desc(p);
-        let (oneway, long) = (method.oneway.is_some(), method.long());
+        let (oneway, long) = (method.oneway, method.long());
         quote! {
             #(#gates)*
             #p::MethodDesc {

@@ -5,7 +5,7 @@ use proc_macro2::{Ident, Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::{
-    Attribute, FnArg, GenericArgument, ItemTrait, Pat, Path, PathArguments, ReturnType, TraitItem, TraitItemFn, Type,
+    Attribute, FnArg, GenericArgument, ItemTrait, Pat, PathArguments, ReturnType, TraitItem, TraitItemFn, Type,
     TypeReference,
 };
 
@@ -39,10 +39,10 @@ pub(super) struct Method {
     pub(super) result: Outcome,
     /// Whether it is an `async fn`.
     pub(super) asynchronous: bool,
-    /// Where `#[rpc(oneway)]` is written.
-    pub(super) oneway: Option<Path>,
-    /// Where `#[rpc(blocking)]` is written.
-    pub(super) blocking: Option<Path>,
+    /// Callers wait for no reply.
+    pub(super) oneway: bool,
+    /// The handler waits for long.
+    pub(super) blocking: bool,
     /// Set by the check stage: the expansion would not compile.
     pub(super) flawed: bool,
 }
@@ -131,8 +131,8 @@ fn build_method(item: usize, method: &TraitItemFn, said: MethodAttrs) -> Method 
         params: params.collect(),
         result: outcome(&method.sig.output),
         asynchronous: method.sig.asyncness.is_some(),
-        oneway: said.oneway,
-        blocking: said.blocking,
+        oneway: said.oneway.is_some(),
+        blocking: said.blocking.is_some(),
         flawed: false,
     }
 }
@@ -262,7 +262,7 @@ impl Method {
 
     /// Whether the handler may wait for something that another thread of the server has to do.
     pub(super) fn long(&self) -> bool {
-        self.blocking.is_some() || self.input().is_some() || self.callbacks().next().is_some()
+        self.blocking || self.input().is_some() || self.callbacks().next().is_some()
     }
 
     /// Whether items travel for it.
@@ -272,7 +272,7 @@ impl Method {
 
     /// Whether there is one reply, which can be waited for later or read in place.
     pub(super) fn replies(&self) -> bool {
-        self.oneway.is_none() && !self.streams()
+        !self.oneway && !self.streams()
     }
 }
 
