@@ -580,6 +580,18 @@ impl<P> CallHandle<'_, P> {
     pub fn watch(&self) -> CallWatch<P> {
         CallWatch::new(self.channel, self.block)
     }
+
+    /// As [`Call::deadline`].
+    pub fn deadline(&self) -> Option<u64> {
+        let head = self.channel.segment.block(self.block)?;
+        Some(head.deadline.load(Ordering::Relaxed)).filter(|deadline| *deadline != 0)
+    }
+
+    /// Has the caller given this call up, or is it gone?
+    pub fn is_given_up(&self) -> bool {
+        let head = self.channel.segment.block(self.block);
+        self.channel.is_gone() || head.is_none_or(|head| head.word.load(Ordering::Relaxed) & word::CANCELLED != 0)
+    }
 }
 
 /// Whether the caller still wants a call, asked from anywhere at any time; it keeps nothing of the channel alive.

@@ -83,8 +83,7 @@ impl Context {
     /// assert!(!ipc_rpc::Context::default().is_cancelled());
     /// ```
     pub fn is_cancelled(&self) -> bool {
-        let given_up = self.0.watch.as_ref().is_some_and(|watch| watch.is_cancelled() || watch.is_gone());
-        given_up || self.deadline_nanos().is_some_and(|deadline| clock::now() >= deadline)
+        self.is_given_up() || self.deadline_nanos().is_some_and(|deadline| clock::now() >= deadline)
     }
 
     /// The process that calls.
@@ -149,8 +148,18 @@ impl Context {
         f()
     }
 
+    /// Has the caller given the call up, or is it gone?
+    fn is_given_up(&self) -> bool {
+        self.0.watch.as_ref().is_some_and(|watch| watch.is_cancelled() || watch.is_gone())
+    }
+
+    /// What ends the calls that are part of this one.
+    pub(crate) fn end(&self) -> End {
+        End { deadline: self.deadline_nanos(), is_given_up: self.is_given_up() }
+    }
+
     /// The deadline in nanoseconds of `CLOCK_MONOTONIC`.
-    pub(crate) fn deadline_nanos(&self) -> Option<u64> {
+    fn deadline_nanos(&self) -> Option<u64> {
         self.0.watch.as_ref()?.deadline()
     }
 
@@ -198,6 +207,30 @@ const ENTERED: *const Handling<'static> = ptr::dangling();
 #[inline(always)]
 pub(crate) fn is_current() -> bool {
     !HERE.get().is_null()
+}
+
+/// Has the handler that runs on this thread a context of its own? Else its caller has said nothing besides the arguments.
+pub(crate) fn is_entered() -> bool {
+    HERE.get() == ENTERED
+}
+
+/// What ends a call, and those that are part of it.
+pub(crate) struct End {
+    /// In nanoseconds of `CLOCK_MONOTONIC`.
+    pub(crate) deadline: Option<u64>,
+    /// Nobody waits for it any more.
+    pub(crate) is_given_up: bool,
+}
+
+/// What ends the call whose handler runs on this thread. As its context says it, but without making one.
+pub(crate) fn current_end() -> Option<End> {
+    let here = HERE.get();
+    if here == ENTERED {
+        return Context::current().map(|context| context.end());
+    }
+    // SAFETY: as in `Context::current`.
+    let call = &unsafe { here.as_ref() }?.0;
+    Some(End { deadline: call.deadline(), is_given_up: call.is_given_up() })
 }
 
 /// A call whose handler runs on this thread.

@@ -13,7 +13,7 @@ use ipc_core::clock;
 
 use crate::batch::Batch;
 use crate::call_error::CallError;
-use crate::context::{self, Context, Metadata, TraceId};
+use crate::context::{self, Context, End, Metadata, TraceId};
 use crate::stub::Stub;
 
 /// How long calls of a stub may take.
@@ -129,8 +129,10 @@ impl Stub {
 
     #[inline(never)]
     fn inherit(&self, method: u16, mut terms: Terms) -> Result<Terms, CallError> {
-        let Some(context) = self.context() else { return Ok(terms) };
-        if let Some(deadline) = context.deadline_nanos() {
+        let given = self.special.as_ref().and_then(|special| special.context.as_ref());
+        let end = given.map_or_else(context::current_end, |context| Some(context.end()));
+        let Some(End { deadline, is_given_up }) = end else { return Ok(terms) };
+        if let Some(deadline) = deadline {
             let now = clock::now();
             if deadline <= now {
                 let method = self.connection.name(method);
@@ -146,7 +148,7 @@ impl Stub {
                 terms.allowed = Duration::from_nanos(deadline - now);
             }
         }
-        if context.is_cancelled() {
+        if is_given_up {
             return Err(CallError::Cancelled { method: self.connection.name(method) });
         }
         Ok(terms)
@@ -170,16 +172,11 @@ impl Stub {
         }
     }
 
-    /// What calls of this stub are part of.
-    fn context(&self) -> Option<Context> {
-        let given = self.special.as_ref().and_then(|special| special.context.clone());
-        given.or_else(Context::current)
-    }
-
     /// What a call that begins now tells the server about its origin: trace and metadata, to be put on the wire by `send`.
     pub(crate) fn origin<T>(&self, send: impl FnOnce(Option<(u64, u64)>, &[(&str, &str)]) -> T) -> Option<T> {
-        let context = self.context();
         let own = self.special.as_deref();
+        let given = own.and_then(|own| own.context.clone());
+        let context = given.or_else(|| if context::is_entered() { Context::current() } else { None });
         let trace = own.and_then(|own| own.trace).or_else(|| context.as_ref().and_then(Context::trace_id));
         let mut entries: Vec<(&str, &str)> = own.into_iter().flat_map(|own| own.metadata.iter()).collect();
         if let Some(context) = &context {
