@@ -20,7 +20,7 @@ use crate::doorbell;
 use crate::extent::Extent;
 use crate::futex;
 use crate::handover;
-use crate::layout::{ABANDONED, BlockHead, EXTENT_START, INLINE, INLINE_ROOM, MAX_MESSAGE};
+use crate::layout::{ABANDONED, BlockHead, EXTENT_START, INLINE, INLINE_ROOM, MAX_MESSAGE, was_begun};
 use crate::queue::{Kind, Producer};
 use crate::segment::{Area, Segment};
 use crate::socket::{self, Credentials};
@@ -45,8 +45,8 @@ pub trait Handler: Send + Sync + 'static {
     fn greet(&self, hello: &[u8], descriptors: Vec<OwnedFd>, who: Credentials, channels: usize)
     -> Greeting<Self::Peer>;
 
-    /// Runs one call; gives its status and, after a reply was written to [`Call::reply_buffer`], the bytes of it.
-    /// Must not unwind.
+    /// Runs one call; gives its status and, after a reply was written to [`Call::reply_buffer`], the bytes of it. The call
+    /// has run by that, so it is not one that says the opposite ([`was_begun`]). Must not unwind.
     fn call(&self, peer: &Self::Peer, call: &mut Call<'_, Self::Peer>) -> (u16, usize);
 
     /// May a call of this method take long, because it waits for others? Somebody else is kept looking for requests then.
@@ -179,6 +179,16 @@ impl<P> Channel<P> {
         let extent = self.replies().remove(&block);
         if let Some(extent) = extent {
             self.arena.free(&self.segment, extent);
+        }
+    }
+
+    /// S2 for a request that is not run.
+    pub(crate) fn refuse(&self, head: &BlockHead, block: u32, status: u16) {
+        head.status.store(status, Ordering::Relaxed);
+        head.reply_len.store(0, Ordering::Relaxed);
+        match handover::finish(&head.word, false) {
+            Ok(tell) => self.tell(head, block, tell),
+            Err(corrupt) => self.condemn(corrupt),
         }
     }
 
@@ -521,7 +531,8 @@ impl<P> Deferred<P> {
         self.place.grow_reply(&self.channel, used, needed)
     }
 
-    /// Answers the call with a status and the first `len` bytes of the reply buffer.
+    /// Answers the call with a status and the first `len` bytes of the reply buffer. [`NOT_RUN`](crate::layout::NOT_RUN) is the
+    /// answer to a call of which nothing has run.
     pub fn finish(mut self, status: u16, len: usize) {
         self.answer(status, len);
     }
@@ -540,6 +551,14 @@ impl<P> Deferred<P> {
                 0
             }
         };
+        if !was_begun(status) {
+            // What was to run was never looked at: as if the request had not been taken.
+            let count = served.begun.load(Ordering::Relaxed).wrapping_sub(1);
+            served.begun.store(count, Ordering::Relaxed);
+            if let Some(taken) = channel.segment.taken(block) {
+                handover::take(taken, count);
+            }
+        }
         // Before S2, behind which the caller may lend the block again.
         served.state.store(state, Ordering::Relaxed);
         // Not watched: a promise to look at the word again is the role's, which this thread has nothing to do with.

@@ -39,7 +39,7 @@ use crate::gap::{Gap, Odds};
 use crate::given::{self, Given, Of, Zombie};
 use crate::handover;
 use crate::hot::{self, Kept};
-use crate::layout::{BlockHead, MAX_MESSAGE, NOT_RUN, RELEASE};
+use crate::layout::{BlockHead, MAX_MESSAGE, RELEASE, was_begun};
 use crate::pool::Pool;
 use crate::queue::{Kind, Producer};
 use crate::segment::{Area, Segment};
@@ -729,7 +729,7 @@ impl Caller {
     /// Counts an answered request as begun, unless its status says that it was not.
     #[inline(always)]
     fn count(&self, number: u32, status: u16) {
-        if status != NOT_RUN
+        if was_begun(status)
             && let Some(begun) = self.begun.get(number as usize)
         {
             begun.store(begun.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);

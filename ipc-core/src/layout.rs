@@ -35,6 +35,20 @@ pub const REPLIED: u16 = 0;
 pub const NOT_RUN: u16 = 1;
 /// L17: status of a request that ran and was given up by its handler without an answer.
 pub const ABANDONED: u16 = 2;
+/// L18: status of a request that was not run because the callee is stopping.
+pub const STOPPING: u16 = 3;
+
+/// Had the callee begun a request that it answers with this status?
+///
+/// ```
+/// use ipc_core::layout::{ABANDONED, NOT_RUN, REPLIED, STOPPING, was_begun};
+/// assert!(was_begun(REPLIED) && was_begun(ABANDONED) && was_begun(16));
+/// assert!(!was_begun(NOT_RUN) && !was_begun(STOPPING));
+/// ```
+#[inline(always)]
+pub const fn was_begun(status: u16) -> bool {
+    status & !(NOT_RUN ^ STOPPING) != NOT_RUN
+}
 
 /// L15: method number of a request that only gives the memory of the block's last reply back.
 pub const RELEASE: u16 = u16::MAX;

@@ -16,6 +16,7 @@
 //! `UnsafeCell` for the data of the role, and pointers to channels that the `serving` entries keep alive.
 #![allow(unsafe_code)]
 
+mod closing;
 mod listening;
 mod long;
 
@@ -296,8 +297,9 @@ impl<H: Handler> Callee<H> {
         self.shared.greet_later(socket)
     }
 
-    /// Makes every worker return once its handler has ended. Requests not begun stay unanswered: their callers learn from
-    /// the hang-up, when this value is dropped, that they did not start.
+    /// Makes every worker return once its handler has ended. As long as handlers run, a worker without one refuses what
+    /// arrives ([`STOPPING`](crate::layout::STOPPING)), so that no handler waits for a call that nobody will begin. Later requests
+    /// stay unanswered: their callers learn from the hang-up, when this value is dropped, that they did not start.
     pub fn stop(&self) {
         self.shared.stop();
     }
@@ -372,6 +374,7 @@ impl<H: Handler> Shared<H> {
         let mut ticked = false;
         loop {
             if self.stopping.load(Ordering::Relaxed) {
+                self.close_down();
                 self.stop.raise(); // One edge wakes one worker: pass it on.
                 return;
             }
@@ -749,10 +752,7 @@ impl<H: Handler> Shared<H> {
             refuse |= head.method.load(Ordering::Relaxed) == RELEASE;
         }
         if refuse {
-            head.status.store(NOT_RUN, Ordering::Relaxed);
-            head.reply_len.store(0, Ordering::Relaxed);
-            let tell = handover::finish(&head.word, false)?;
-            channel.tell(head, block, tell);
+            channel.refuse(head, block, NOT_RUN);
             return Ok(None);
         }
         served.state.store(BUSY, Ordering::Relaxed);

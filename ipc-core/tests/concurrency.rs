@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use ipc_core::callee::{Call, CallWatch, Deferred, Greeting, Handler};
 use ipc_core::caller::{Caller, Failure, Limit, Pending};
-use ipc_core::layout::{ABANDONED, Geometry, NOT_RUN};
+use ipc_core::layout::{ABANDONED, Geometry, NOT_RUN, STOPPING};
 use ipc_core::scanner::{Callee, CalleeUsage, Workers};
 use ipc_core::segment::Segment;
 use ipc_core::socket::{self, Credentials};
@@ -26,6 +26,10 @@ const WAIT_UNSAID: u16 = 3;
 const ABANDON: u16 = 4;
 /// Sleeps for a millisecond.
 const NAP: u16 = 5;
+/// Waits for the gate, then calls [`ECHO`] of the same callee; answers with the status of that.
+const NEST: u16 = 6;
+/// Defers, and says that nothing has run.
+const TURN_AWAY: u16 = 7;
 
 const WELL: u16 = 16;
 
@@ -62,6 +66,7 @@ struct Many {
     gate: Gate,
     ended: AtomicUsize,
     peers: AtomicU32,
+    nested: Mutex<Option<Arc<Caller>>>,
 }
 
 impl Handler for Many {
@@ -85,6 +90,12 @@ impl Handler for Many {
             }
             WAIT | WAIT_UNSAID => self.gate.wait(),
             ABANDON => drop(call.defer()),
+            TURN_AWAY => call.defer().finish(NOT_RUN, 0),
+            NEST => {
+                self.gate.wait();
+                let caller = self.nested.lock().unwrap().clone().unwrap();
+                return (end(begin(&caller, ECHO, b"")).unwrap().0, 0);
+            }
             NAP => std::thread::sleep(Duration::from_millis(1)),
             _ => {}
         }
@@ -409,6 +420,42 @@ fn stopping_waits_for_the_handlers_and_for_nothing_else() {
         let callee = std::mem::replace(&mut running.callee, other);
         drop(Arc::into_inner(callee).expect("nobody else holds it"));
         let late = end(late);
-        assert!(matches!(late, Err(Failure::NotStarted) | Ok((NOT_RUN, _))), "{late:?}");
+        assert!(matches!(late, Err(Failure::NotStarted) | Ok((STOPPING, _))), "{late:?}");
+    }
+}
+
+#[test]
+fn a_handler_that_calls_its_own_callee_does_not_hang_the_end() {
+    for _ in 0..20 {
+        let mut running = Running::new(Workers { base: 2, ..ONE });
+        let caller = running.connect();
+        *running.many().nested.lock().unwrap() = Some(running.connect());
+        let pending = begin(&caller, NEST, b"");
+        until("it waits", || running.many().gate.waiting.load(Ordering::SeqCst) == 1);
+        running.callee.stop();
+        running.many().gate.open();
+        assert_eq!(end(pending).unwrap().0, STOPPING, "the inner call was refused, the outer one answered");
+        running.end();
+        *running.many().nested.lock().unwrap() = None;
+    }
+}
+
+#[test]
+fn what_is_turned_away_has_not_begun() {
+    let running = Running::new(ONE);
+    let caller = running.connect();
+    for _ in 0..20 {
+        assert_eq!(call(&caller, TURN_AWAY, b"x"), (NOT_RUN, vec![]));
+        assert_eq!(call(&caller, ECHO, b"x").1, b"x");
+    }
+    // All blocks are lent, none is begun but the one that waits: after the end the counts of both sides tell.
+    let first = begin(&caller, WAIT, b"");
+    until("it waits", || running.many().gate.waiting.load(Ordering::SeqCst) == 1);
+    let others: Vec<_> = (0..7).map(|_| begin(&caller, ECHO, b"")).collect();
+    // As if the callee's process were gone.
+    socket::shut_down(caller.socket());
+    assert!(matches!(end(first), Err(Failure::MayHaveRun)));
+    for other in others {
+        assert!(matches!(end(other), Err(Failure::NotStarted)));
     }
 }

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use ipc_core::caller::{Answer, Failure, Holder};
-use ipc_core::layout::{ABANDONED, NOT_RUN};
+use ipc_core::layout::{ABANDONED, NOT_RUN, STOPPING};
 
 use crate::call_error::{CallError, MethodName};
 use crate::connect::Connection;
@@ -102,6 +102,7 @@ impl Connection {
         let (method, text) = (self.name(method), Box::<str>::from(text));
         match answer.status() {
             NOT_RUN => CallError::TimedOut { method, after: allowed, may_have_run: false },
+            STOPPING => CallError::NotStarted { method },
             ABANDONED => CallError::Abandoned { method },
             status::PANICKED => CallError::Panicked { method, message: text },
             status::RESULT => CallError::Result { method, reason: text },
