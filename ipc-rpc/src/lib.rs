@@ -432,6 +432,55 @@ pub use ipc_derive::Message;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
+/// A method with a stream, and one that calls back:
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::sync::atomic::{AtomicU64, Ordering};
+/// use ipc_rpc::{Streaming, service, testing};
+///
+/// #[service]
+/// pub trait Progress {
+///     fn done(&self, lines: u64);
+/// }
+/// #[service]
+/// pub trait Texts {
+///     /// The lines that contain `word`.
+///     fn search(&self, lines: Streaming<String>, word: &str) -> Streaming<String>;
+///     fn count(&self, text: &str, progress: &ProgressClient) -> u64;
+/// }
+///
+/// struct Plain;
+/// impl Texts for Plain {
+///     fn search(&self, lines: Streaming<String>, word: &str) -> Streaming<String> {
+///         let word = word.to_owned();
+///         // A line that does not come, because the client is gone, is the end.
+///         Streaming::from_iter(lines.map_while(Result::ok).filter(move |line| line.contains(&word)))
+///     }
+///     fn count(&self, text: &str, progress: &ProgressClient) -> u64 {
+///         text.lines().zip(1..).map(|(_, n)| progress.done(n).map_or(0, |()| 1)).sum()
+///     }
+/// }
+///
+/// #[derive(Default)]
+/// struct Bar(AtomicU64);
+/// impl Progress for Bar {
+///     fn done(&self, lines: u64) {
+///         self.0.store(lines, Ordering::Relaxed);
+///     }
+/// }
+///
+/// let (texts, _server) = testing::pair(TextsDispatcher::new(Plain))?;
+/// let lines = Streaming::from_iter(["a queue", "shared memory"].map(str::to_owned));
+/// let found = texts.search(lines, "memory")?.collect::<Result<Vec<_>, _>>()?;
+/// assert_eq!(found, ["shared memory"]);
+///
+/// let bar = Arc::new(Bar::default());
+/// assert_eq!(texts.count("one\ntwo\nthree", &ProgressDispatcher::from_arc(bar.clone()))?, 3);
+/// assert_eq!(bar.0.load(Ordering::Relaxed), 3);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Mocks
 ///
 /// `#[service(mock)]` also defines `CalcMock`, which implements the trait with closures, one for each method, that take what
