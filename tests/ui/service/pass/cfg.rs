@@ -25,6 +25,25 @@ trait Store {
     fn sum_new(&self);
 }
 
+/// What is absent does not make it a service with streams, nor one that calls back.
+#[service(mock)]
+trait Streams {
+    #[cfg(any())]
+    async fn gone(&self, items: Streaming<NoSuchType>, back: &NoSuchClient) -> NoSuchType;
+    #[cfg(all())]
+    #[cfg_attr(all(), cfg(any()))]
+    fn gone_as_well(&self) -> Streaming<NoSuchType>;
+    #[cfg(all())]
+    async fn present(&self) -> u8 {
+        1
+    }
+}
+
+#[service]
+trait Lends {
+    fn call(&self, streams: &StreamsClient);
+}
+
 #[service]
 #[cfg(any())]
 trait Absent {
@@ -61,5 +80,9 @@ fn main() {
     assert_eq!(names, ["first", "second", "either", "sum"]);
     let empty = EmptyDispatcher::new(Server);
     assert!(ipc_rpc::__private::Dispatch::service(&empty).methods.is_empty());
+    let streams = StreamsDispatcher::new(StreamsMock::new().on_present(|| 2));
+    let service = ipc_rpc::__private::Dispatch::service(&streams);
+    assert_eq!((service.methods.len(), service.callbacks.len()), (1, 0));
+    let _ = move |client: &LendsClient| client.call(&streams).is_ok();
     let _ = |client: &StoreClient| client.either().unwrap_or(0u16);
 }

@@ -20,4 +20,13 @@ fn main() {
     let dispatcher = LocalDispatcher::new(Server);
     assert_eq!(ipc_rpc::__private::Dispatch::service(&dispatcher).name, "Local");
     let _ = |client: &LocalClient| client.ping().is_ok();
+
+    #[service(mock)]
+    trait Mocked {
+        async fn call_back(&self, local: &LocalClient) -> u8 {
+            local.ping().unwrap_or_default()
+        }
+    }
+    let _ = MockedDispatcher::new(MockedMock::new());
+    let _ = |client: &MockedClient| client.start();
 }

@@ -8,9 +8,13 @@ mod called {
         fn second(&self) -> u8;
     }
 
-    #[ipc_rpc::service]
+    #[ipc_rpc::service(mock)]
     trait Neither {
         fn first(&self);
+        async fn second(&self, called: &CalledClient, ctx: &ipc_rpc::Context);
+        #[rpc(oneway)]
+        fn third(&self);
+        fn fourth(&self, items: ipc_rpc::Streaming<u8>) -> ipc_rpc::Streaming<u8>;
     }
 }
 

@@ -1,11 +1,15 @@
 //! Raw identifiers: without `r#` on the wire and in generated names, with it in Rust.
 #![allow(non_camel_case_types)]
 
-use ipc_rpc::service;
+use ipc_rpc::{Context, service};
 
-#[service]
+#[service(mock)]
 trait r#trait {
     fn r#type(&self, r#in: u8, r#match: &str) -> u8;
+    async fn r#async(&self, r#fn: &Context, r#in: &str) -> u64 {
+        let _ = r#fn;
+        r#in.len() as u64
+    }
     #[rpc(name = "fn")]
     fn call(&self) -> u8;
 }
@@ -32,6 +36,10 @@ fn main() {
     assert_eq!(described.name, "trait");
     assert_eq!(described.methods[0].name, "type");
     assert_eq!(described.methods[0].params[0].name, "in");
-    assert_eq!(described.methods[1].name, "fn");
+    assert_eq!(described.methods[1].name, "async");
+    assert_eq!(described.methods[1].params[0].name, "in");
+    assert_eq!(described.methods[2].name, "fn");
+    assert_eq!(r#trait::r#type(&traitMock::new().on_type(|a, _| a + 1), 1, ""), 2);
+    let _ = traitMock::new().on_async(|_, text| text.len() as u64);
     let _ = use_client;
 }

@@ -12,9 +12,14 @@ mod facade {
 #[allow(dead_code)]
 mod ipc_rpc {}
 
-#[rpc::service(crate = crate::facade::deep)]
+#[rpc::service(mock, crate = crate::facade::deep)]
 trait Facade {
     fn put(&self, value: &str, all: Option<&[u8]>) -> Result<u8, String>;
+    async fn run(&self, ctx: &rpc::Context, lines: rpc::Streaming<u8>) -> rpc::Streaming<u8> {
+        let _ = (ctx.is_cancelled(), self.put("a", None));
+        lines
+    }
+    async fn call_back(&self, client: &inner::RenamedClient);
 }
 
 mod inner {
@@ -26,5 +31,6 @@ mod inner {
 
 fn main() {
     let _ = |client: &FacadeClient| client.put("a", None).is_ok();
+    let _ = FacadeDispatcher::new(FacadeMock::new().on_call_back(|client| assert!(client.put(1).is_ok())));
     let _ = |client: &inner::RenamedClient| client.put(1).is_ok();
 }

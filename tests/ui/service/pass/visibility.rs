@@ -8,9 +8,15 @@ mod outer {
     }
 
     pub(crate) mod inner {
-        #[ipc_rpc::service]
+        #[ipc_rpc::service(mock)]
         pub(super) trait ToParent {
             fn ping(&self);
+            async fn ping_back(&self, own: &ToOuterClient, ctx: &ipc_rpc::Context) -> Option<u8> {
+                own.ping().ok().map(|()| ctx.is_cancelled().into())
+            }
+            fn stream(&self, items: ipc_rpc::Streaming<u8>) -> ipc_rpc::Streaming<u8> {
+                items
+            }
         }
 
         #[ipc_rpc::service]
