@@ -400,7 +400,7 @@ macro_rules! ways {
             $($async)? fn streams(client: &WaysClient) {
                 let all: Vec<u64> = (0..2000).collect();
                 assert_eq!(collect(client.count(2000) $($wait)* .unwrap()) $($wait)* .unwrap(), all);
-                assert_eq!(collect(client.count(0) $($wait)* .unwrap()) $($wait)* .unwrap(), []);
+                assert_eq!(collect(client.count(0) $($wait)* .unwrap()) $($wait)* .unwrap(), Vec::<u64>::new());
                 assert_eq!(collect(client.count_or_fail(3) $($wait)* .unwrap()) $($wait)* .unwrap(), [0, 1, 2]);
                 match client.count_or_fail(0) $($wait)* {
                     Err(CallError::Handler(error)) => assert_eq!(error.code, 5),
