@@ -303,3 +303,208 @@ impl Pool {
         lock(&self.queue).alive
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::poll_fn;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    /// Something that a task waits for, with the waker of the last poll.
+    #[derive(Default)]
+    struct Tokens {
+        count: AtomicUsize,
+        waker: Mutex<Option<Waker>>,
+    }
+
+    impl Tokens {
+        fn give(&self) {
+            self.count.fetch_add(1, Ordering::SeqCst);
+            let waker = lock(&self.waker).clone();
+            if let Some(waker) = waker {
+                waker.wake();
+            }
+        }
+
+        async fn wait(&self, wanted: usize) {
+            poll_fn(|cx| {
+                *lock(&self.waker) = Some(cx.waker().clone());
+                if self.count.load(Ordering::SeqCst) >= wanted { Poll::Ready(()) } else { Poll::Pending }
+            })
+            .await;
+        }
+    }
+
+    fn until(done: impl Fn() -> bool) {
+        while !done() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    #[test]
+    fn no_wake_up_is_lost() {
+        let pool = Pool::new(3);
+        let tokens: Vec<_> = (0..16).map(|_| Arc::<Tokens>::default()).collect();
+        let (ended, ends) = mpsc::channel();
+        for (n, tokens) in tokens.iter().cloned().enumerate() {
+            let ended = ended.clone();
+            let future = Box::pin(async move {
+                for wanted in 1..=2000 {
+                    tokens.wait(wanted).await;
+                }
+                ended.send(n).unwrap();
+            });
+            if n % 2 == 0 { pool.run(future) } else { pool.spawn(future) }
+        }
+        std::thread::scope(|scope| {
+            for part in 0..4 {
+                let tokens = &tokens;
+                scope.spawn(move || {
+                    for _ in 0..500 {
+                        for tokens in tokens.iter().cycle().skip(part).take(tokens.len()) {
+                            tokens.give();
+                        }
+                    }
+                });
+            }
+        });
+        for _ in &tokens {
+            ends.recv_timeout(Duration::from_secs(60)).unwrap();
+        }
+        pool.close(true);
+        assert_eq!(pool.threads(), 0);
+        // Their tasks are over: nothing of them is left but what the last wakers keep.
+        for tokens in tokens {
+            tokens.give();
+            *lock(&tokens.waker) = None;
+            assert_eq!(Arc::strong_count(&tokens), 1);
+        }
+    }
+
+    #[test]
+    fn a_pool_without_threads_is_polled_and_wakes_who_polls_it() {
+        let pool = Pool::new(0);
+        let (woken, wakes) = mpsc::channel();
+        struct Tell(mpsc::Sender<()>);
+        impl Wake for Tell {
+            fn wake(self: Arc<Self>) {
+                self.0.send(()).unwrap();
+            }
+        }
+        let waker = Waker::from(Arc::new(Tell(woken)));
+        let tokens = Arc::<Tokens>::default();
+        let (done, waited) = (Arc::<AtomicUsize>::default(), tokens.clone());
+        let count = done.clone();
+        pool.spawn(Box::pin(async move {
+            waited.wait(1).await;
+            count.fetch_add(1, Ordering::SeqCst);
+        }));
+        let poll = || pool.poll(&mut Context::from_waker(&waker));
+        poll();
+        assert!(wakes.try_recv().is_err(), "nothing is to be done");
+        tokens.give();
+        wakes.recv_timeout(Duration::from_secs(60)).unwrap();
+        poll();
+        assert_eq!(done.load(Ordering::SeqCst), 1);
+        // More than are polled at a time, of which each wakes itself once.
+        for _ in 0..100 {
+            let (count, mut gave) = (done.clone(), false);
+            pool.spawn(Box::pin(poll_fn(move |cx| {
+                if std::mem::replace(&mut gave, true) {
+                    count.fetch_add(1, Ordering::SeqCst);
+                    return Poll::Ready(());
+                }
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            })));
+        }
+        while done.load(Ordering::SeqCst) < 101 {
+            wakes.recv_timeout(Duration::from_secs(60)).unwrap();
+            poll();
+        }
+        pool.close(true);
+    }
+
+    struct OnDrop(Arc<AtomicUsize>);
+
+    impl Drop for OnDrop {
+        fn drop(&mut self) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    #[test]
+    fn a_closed_pool_drops_what_is_woken() {
+        for threads in [0, 2] {
+            let pool = Pool::new(threads);
+            let (dropped, tokens) = (Arc::<AtomicUsize>::default(), Arc::<Tokens>::default());
+            let (guard, waited) = (OnDrop(dropped.clone()), tokens.clone());
+            pool.run(Box::pin(async move {
+                let _guard = guard;
+                waited.wait(1).await;
+                unreachable!("polled after the end");
+            }));
+            // One that never ends by itself.
+            let guard = OnDrop(dropped.clone());
+            pool.spawn(Box::pin(poll_fn(move |cx| {
+                let _guard = &guard;
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            })));
+            pool.close(true);
+            assert_eq!(dropped.load(Ordering::SeqCst), 1);
+            tokens.give();
+            assert_eq!(dropped.load(Ordering::SeqCst), 2);
+            let guard = OnDrop(dropped.clone());
+            pool.spawn(Box::pin(async move { drop(guard) }));
+            assert_eq!(dropped.load(Ordering::SeqCst), 3);
+        }
+    }
+
+    #[test]
+    fn panics_end_their_task_and_nothing_else() {
+        let pool = Pool::new(1);
+        struct Bad;
+        impl Drop for Bad {
+            fn drop(&mut self) {
+                std::panic::resume_unwind(Box::new("dropped"));
+            }
+        }
+        for _ in 0..3 {
+            let bad = Bad;
+            pool.spawn(Box::pin(poll_fn(move |_| {
+                let _bad = &bad;
+                std::panic::resume_unwind(Box::new("polled"))
+            })));
+        }
+        let done = Arc::<AtomicUsize>::default();
+        let count = done.clone();
+        pool.spawn(Box::pin(async move {
+            count.fetch_add(1, Ordering::SeqCst);
+        }));
+        until(|| done.load(Ordering::SeqCst) == 1);
+        assert_eq!(pool.threads(), 1);
+        pool.close(true);
+    }
+
+    #[test]
+    fn a_leaked_waker_keeps_no_future() {
+        let pool = Pool::new(1);
+        let (dropped, tokens) = (Arc::<AtomicUsize>::default(), Arc::<Tokens>::default());
+        let (guard, waited) = (OnDrop(dropped.clone()), tokens.clone());
+        pool.run(Box::pin(async move {
+            let _guard = guard;
+            poll_fn(|cx| {
+                std::mem::forget(cx.waker().clone());
+                Poll::Ready(())
+            })
+            .await;
+            waited.wait(1).await;
+        }));
+        tokens.give();
+        until(|| dropped.load(Ordering::SeqCst) == 1);
+        pool.close(true);
+    }
+}

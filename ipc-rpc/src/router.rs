@@ -247,11 +247,13 @@ impl Router {
             let extra = call.extra();
             return self.dressed(route, client, call, Some(extra));
         }
-        match number {
+        // Users' code that runs in there is looked after in there. This is for what nobody has thought of.
+        let served = catch_unwind(AssertUnwindSafe(|| match number {
             stream::FIRST_METHOD..=stream::LAST_METHOD => stream::serve(client, call),
             callback::FIRST_METHOD..=callback::LAST_METHOD => callback::serve(client, call),
             _ => refuse(call, status::REJECTED, "the server has no method of this number"),
-        }
+        }));
+        served.unwrap_or_else(|panic| refuse(call, status::PANICKED, &message_of(panic)))
     }
 
     /// A call that needs more than its memory: a private copy of the request, or the context behind its arguments.

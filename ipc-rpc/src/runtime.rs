@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
-use std::task::{self, Waker};
+use std::task;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -175,7 +175,8 @@ impl Runtime {
 
     /// Sees to it that a future that nobody wakes any more is dropped one day.
     pub(crate) fn look_later(&self, job: &Arc<Job>) {
-        self.lookout.add(Look { age: FIRST_LOOK, what: Arc::downgrade(job) }, clock::now() + FIRST_LOOK);
+        let look = What::Look { age: FIRST_LOOK, job: Arc::downgrade(job) };
+        self.lookout.put(look, clock::now() + FIRST_LOOK);
     }
 
     /// For a server inside of a future: polls those of handlers that were woken.
@@ -207,9 +208,9 @@ impl Runtime {
         self.draining.store(true, Ordering::SeqCst);
     }
 
-    /// Wakes `waker` so much later.
-    pub(crate) fn wake_after(&self, waker: Waker, time: Duration) {
-        self.lookout.add_wake(waker, clock::after(time));
+    /// The same, so much later.
+    pub(crate) fn wake_poller_after(&self, time: Duration) {
+        self.lookout.put(What::Poller(self.pool.clone()), clock::after(time));
     }
 
     /// Has all futures dropped: each answers. Waits for the threads if `wait`, so for a poll that takes long. A runtime of
@@ -227,13 +228,6 @@ impl Runtime {
 
 /// Age of a call, in nanoseconds, at which it is looked at for the first time.
 const FIRST_LOOK: u64 = 10_000_000;
-
-/// A call to be looked at when it has this age.
-#[derive(Debug)]
-struct Look {
-    age: u64,
-    what: Weak<Job>,
-}
 
 /// Looks at calls whose futures nobody wakes.
 #[derive(Debug, Default)]
@@ -253,19 +247,13 @@ struct Looks {
 
 #[derive(Debug)]
 enum What {
-    Look(Look),
-    Wake(Waker),
+    /// Looks at a call, which has this age in nanoseconds then.
+    Look { age: u64, job: Weak<Job> },
+    /// Wakes whoever polls a pool.
+    Poller(Arc<Pool>),
 }
 
 impl Lookout {
-    fn add(self: &Arc<Self>, look: Look, at: u64) {
-        self.put(What::Look(look), at);
-    }
-
-    fn add_wake(self: &Arc<Self>, waker: Waker, at: u64) {
-        self.put(What::Wake(waker), at);
-    }
-
     fn put(self: &Arc<Self>, what: What, at: u64) {
         let mut state = lock(&self.state);
         if state.closed {
@@ -288,18 +276,15 @@ impl Lookout {
         loop {
             let Some(due) = self.next() else { return };
             match due {
-                What::Wake(waker) => waker.wake(),
-                What::Look(Look { age, what }) => {
-                    let Some(job) = what.upgrade() else { continue };
-                    if !job.look() {
-                        continue;
-                    }
+                What::Poller(pool) => pool.wake_poller(),
+                What::Look { age, job: weak } => {
+                    let Some(job) = weak.upgrade().filter(|job| job.look()) else { continue };
                     let now = clock::now();
                     // A millisecond more, so that the time is over for sure.
                     let over =
                         job.deadline().map(|deadline| deadline.saturating_add(1_000_000)).filter(|over| *over > now);
                     let at = now.saturating_add(age).min(over.unwrap_or(u64::MAX));
-                    self.add(Look { age: age.saturating_mul(2), what }, at);
+                    self.put(What::Look { age: age.saturating_mul(2), job: weak }, at);
                 }
             }
         }

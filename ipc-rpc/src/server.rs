@@ -459,18 +459,11 @@ impl Server {
         drop(self.endpoint);
         runtime.begin_drain();
         let until = Instant::now().checked_add(grace);
+        runtime.wake_poller_after(grace);
         poll_fn(|cx| {
             runtime.poll(cx);
-            if runtime.admitted() == 0 {
-                return Poll::Ready(());
-            }
-            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
-            match left {
-                Some(Duration::ZERO) => return Poll::Ready(()),
-                Some(left) => runtime.wake_after(cx.waker().clone(), left),
-                None => {}
-            }
-            Poll::Pending
+            let over = runtime.admitted() == 0 || until.is_some_and(|until| Instant::now() >= until);
+            if over { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
         Ok(())
