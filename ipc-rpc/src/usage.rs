@@ -47,6 +47,15 @@ pub struct ServerUsage {
 }
 
 impl ServerUsage {
+    /// Is nothing in use but what a server keeps for its next call: its clients, its threads, and the memory of last replies?
+    ///
+    /// ```
+    /// assert!(ipc_rpc::ServerUsage::default().is_idle());
+    /// ```
+    pub fn is_idle(&self) -> bool {
+        (self.retired, self.busy, self.tasks, self.streams, self.callbacks) == (0, 0, 0, 0, 0)
+    }
+
     pub(crate) fn of(callee: &Callees) -> Self {
         let core = callee.usage();
         let runtime = callee.handler().runtime();
@@ -105,6 +114,15 @@ pub struct ClientUsage {
 }
 
 impl ClientUsage {
+    /// Is nothing in use at all?
+    ///
+    /// ```
+    /// assert!(ipc_rpc::ClientUsage::default().is_idle());
+    /// ```
+    pub fn is_idle(&self) -> bool {
+        *self == ClientUsage::default()
+    }
+
     pub(crate) fn of(stub: &Stub) -> Self {
         let connection = stub.connection();
         let core = connection.caller.usage();

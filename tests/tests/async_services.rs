@@ -115,6 +115,15 @@ async fn run(script: Arc<Script>, what: &str, ctx: Context) -> String {
             std::future::pending::<()>().await;
             unreachable!()
         }
+        "leak" => {
+            poll_fn(|cx| {
+                std::mem::forget(cx.waker().clone());
+                script.polls.fetch_add(1, Ordering::SeqCst);
+                Poll::<()>::Pending
+            })
+            .await;
+            unreachable!()
+        }
         "long reply" => "x".repeat(100_000),
         "current" => {
             give_way().await;
@@ -272,17 +281,97 @@ fn what_nobody_waits_for_is_dropped_though_nothing_wakes_it() {
 }
 
 #[test]
-fn futures_of_a_client_that_is_gone_are_dropped() {
-    let _watchdog = Watchdog::start("futures_of_a_client_that_is_gone_are_dropped");
+fn a_leaked_waker_keeps_nothing() {
+    let _watchdog = Watchdog::start("a_leaked_waker_keeps_nothing");
     let (client, server, script) = pair();
-    let (other, _) = (server.connect(&Scripted(script.clone()), &ClientConfig::default()).unwrap(), ());
-    // A client whose thread is left behind in its call: the connection is dropped under it.
-    let socket = thread::spawn(move || other.run("never"));
+    for _ in 0..3 {
+        assert!(matches!(client.within(20).run("leak"), Err(CallError::TimedOut { .. })));
+    }
+    nothing_is_left(&script, &server);
+    assert_eq!(script.polls.load(Ordering::SeqCst), 3, "looking at a call polls nothing of a user's");
+}
+
+#[test]
+fn a_server_that_is_dropped_answers_its_callers() {
+    let _watchdog = Watchdog::start("a_server_that_is_dropped_answers_its_callers");
+    let (client, server, script) = pair();
+    let waiting = thread::spawn(move || client.run("never"));
     until(|| script.alive.load(Ordering::SeqCst) == 1);
-    assert_eq!(client.run("ready").unwrap(), "ready");
     drop(server);
-    assert!(matches!(socket.join().unwrap(), Err(CallError::Abandoned { .. })));
+    assert!(matches!(waiting.join().unwrap(), Err(CallError::Abandoned { .. })));
     until(|| script.alive.load(Ordering::SeqCst) == 0);
+}
+
+const NAME: &str = "IPC_RPC_TEST_SERVER";
+
+#[test]
+#[ignore = "a client for another test"]
+fn client_that_waits() {
+    let name = std::env::var(NAME).unwrap();
+    let client = Client(Stub::connect(&SERVICE, &name, &ClientConfig::default()).unwrap());
+    thread::scope(|scope| {
+        for what in ["never", "gate", "spin", "leak"] {
+            let client = &client;
+            scope.spawn(move || client.run(what));
+        }
+    });
+}
+
+/// A client in a process of its own, with four calls under way, killed on drop.
+struct Victim(std::process::Child);
+
+impl Victim {
+    fn start(name: &str) -> Self {
+        let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "--ignored", "client_that_waits"]).env(NAME, name);
+        Victim(command.stdout(std::process::Stdio::null()).spawn().unwrap())
+    }
+}
+
+impl Drop for Victim {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+#[test]
+fn futures_of_a_client_that_is_killed_are_dropped() {
+    let _watchdog = Watchdog::start("futures_of_a_client_that_is_killed_are_dropped");
+    let (_folder, name) = socket("killed.sock");
+    let script = Arc::<Script>::default();
+    let server = Server::builder().service(Scripted(script.clone())).bind(&name).unwrap();
+    let handle = server.handle();
+    let serving = thread::spawn(move || server.run());
+    let client = Client(Stub::connect(&SERVICE, &name, &ClientConfig::default()).unwrap());
+    for _ in 0..3 {
+        let victim = Victim::start(&name);
+        until(|| handle.usage().tasks == 4);
+        drop(victim);
+        until(|| script.alive.load(Ordering::SeqCst) == 0);
+        assert_eq!(client.run("ready").unwrap(), "ready");
+        until(|| handle.usage().clients == 1 && handle.usage().retired == 0);
+        assert_eq!((handle.usage().busy, handle.usage().tasks), (0, 0));
+    }
+    handle.shutdown();
+    serving.join().unwrap().unwrap();
+}
+
+#[test]
+fn futures_of_a_killed_client_are_dropped_in_a_runtime_of_the_users() {
+    let _watchdog = Watchdog::start("futures_of_a_killed_client_are_dropped_in_a_runtime_of_the_users");
+    let (_folder, name) = socket("killed.sock");
+    let script = Arc::<Script>::default();
+    let server = Server::bind(&name).unwrap();
+    let handle = server.handle();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let serving = runtime.spawn(server.serve_async(Scripted(script.clone())));
+    let victim = Victim::start(&name);
+    until(|| handle.usage().tasks == 4);
+    drop(victim);
+    until(|| script.alive.load(Ordering::SeqCst) == 0 && handle.usage().clients == 0);
+    handle.shutdown();
+    runtime.block_on(serving).unwrap().unwrap();
 }
 
 #[test]

@@ -241,3 +241,47 @@ fn a_context_that_outlives_its_call_says_nothing_about_the_next() {
     drop((client, server));
     assert_eq!(kept.remaining(), None);
 }
+
+#[test]
+fn a_context_that_is_none_is_refused() {
+    use ipc_core::caller::{Caller, Limit};
+    use ipc_rpc::Handle;
+
+    let _watchdog = Watchdog::start("a_context_that_is_none_is_refused");
+    for trust in [Trust::InPlace, Trust::Snapshot] {
+        let (client, server) = testing::pair_with(
+            Server::builder().trust(trust),
+            InnerDispatcher::new(Deep::default()),
+            &ClientConfig::default(),
+        )
+        .unwrap();
+        let caller: &Caller = client.stub().caller();
+        let (mut refused, mut seed) = (0, 1u64);
+        for round in 0..4000u64 {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(round | 1);
+            let mut draft = Caller::draft(caller, Limit::None).unwrap();
+            let (data, room) = draft.buffer();
+            let len = (seed >> 40) as usize % (room.min(96) + 1);
+            for at in 0..len {
+                let byte = if round % 3 == 0 { 0 } else { (seed >> (at % 56)) as u8 };
+                // SAFETY: `len` is at most the draft's room.
+                unsafe { data.as_ptr().add(at).write(byte) };
+            }
+            // Words and padding that fit now and then.
+            let extra = match round % 4 {
+                0 => (seed >> 20) as u16,
+                1 => (len as u16 / 8) << 4,
+                2 => 2 << 4 | (seed >> 20) as u16 & 15,
+                _ => 0,
+            };
+            draft.address((seed >> 3) as u16, extra);
+            // Those that neither wait nor make much of little, and some that are none.
+            let method = (1 << 15) | [0, 1, 4, 5, 99][(seed >> 8) as usize % 5];
+            let answer = draft.submit(method, len, Limit::None).wait(Limit::None).unwrap();
+            refused += u32::from(answer.status() != 0);
+        }
+        assert!(refused > 1000, "{refused}");
+        assert_eq!(client.with_metadata("a", "b").plain(1).unwrap().1, ["a=b"]);
+        until(|| server.usage().busy == 0);
+    }
+}
