@@ -41,6 +41,7 @@ use crate::handover;
 use crate::hot::{self, Kept};
 use crate::layout::{BlockHead, MAX_MESSAGE, RELEASE, was_begun};
 use crate::pool::Pool;
+use crate::prefetch;
 use crate::queue::{Kind, Producer};
 use crate::segment::{Area, Segment};
 use crate::socket;
@@ -137,6 +138,8 @@ pub struct Caller {
     /// Of each block, how many of its requests the callee has begun, as far as its answers tell; touched by the owner of
     /// the block only.
     begun: Box<[AtomicU32]>,
+    /// Of each block, the one whose answer was seen behind its own, the last time.
+    after: Box<[AtomicU32]>,
     /// Of each block, the extent of a request that did not fit; touched by the owner of the block only.
     extents: Box<[Mutex<Option<Extent>>]>,
     requests: Producer,
@@ -174,6 +177,7 @@ impl Caller {
             pool: Pool::new(geometry.blocks()),
             arena: Arena::new(geometry.caller_arena_at(), geometry.caller_arena()),
             begun: (0..geometry.blocks()).map(|_| AtomicU32::new(0)).collect(),
+            after: (0..geometry.blocks()).map(|_| AtomicU32::new(u32::MAX)).collect(),
             extents: (0..geometry.blocks()).map(|_| Mutex::new(None)).collect(),
             requests: Producer::new(),
             quiet: Quiet::new(),
@@ -267,7 +271,7 @@ impl Caller {
         if self.zombies.load(Ordering::Relaxed) != 0 {
             self.look_for_zombies();
         }
-        match hot::take(self.number).or_else(|| self.pool.pop()) {
+        match hot::take(self.number).or_else(|| hot::refill(self)) {
             Some(number) => Ok(number),
             None => self.look_everywhere(),
         }
@@ -287,7 +291,7 @@ impl Caller {
     }
 
     fn find_block(&self, limit: Limit) -> Result<u32, NoBlock> {
-        match self.pool.pop() {
+        match hot::refill(self) {
             Some(number) => Ok(number),
             None => self.wait_for_block(limit),
         }
@@ -303,26 +307,18 @@ impl Caller {
         self.this.clone()
     }
 
-    pub(crate) fn has_room_for_keepers(&self) -> bool {
-        self.kept.has_room()
+    pub(crate) fn pool(&self) -> &Pool {
+        &self.pool
     }
 
-    /// May one more thread keep a block, in `place`? Counts it if so.
-    pub(crate) fn may_keep(&self, place: &'static AtomicU32) -> bool {
-        self.kept.add(place)
+    pub(crate) fn kept(&self) -> &Kept {
+        &self.kept
     }
 
-    /// A thread that may keep a block in `place` ends, or turns to another caller.
-    pub(crate) fn keeps_no_longer(&self, place: &'static AtomicU32, block: Option<u32>) {
-        self.kept.remove(place);
-        if let Some(block) = block {
-            self.to_pool(block);
-        }
-    }
-
-    fn to_pool(&self, block: u32) {
-        if self.pool.push(block) {
-            self.wake_one();
+    /// Blocks come home to the pool: each wakes one that waits.
+    pub(crate) fn to_pool(&self, blocks: &[u32]) {
+        if self.pool.push_all(blocks) {
+            blocks.iter().for_each(|_| self.wake_one());
         }
     }
 
@@ -771,16 +767,23 @@ impl Caller {
             return;
         }
         if self.pool.has_waiters() || !hot::keep(self.number, block.number) {
-            self.bring_to_pool(block.number);
+            hot::bring_home(self, block.number);
+        }
+    }
+
+    /// The answer in `block` was there at the first look: asks for the line of the next but one.
+    #[inline(always)]
+    pub(crate) fn look_ahead(&self, block: u32) {
+        if self.kept.is_of_many() {
+            self.ask_for_next(block);
         }
     }
 
     #[inline(never)]
-    fn bring_to_pool(&self, number: u32) {
-        if !self.pool.has_waiters() && hot::adopt(self) && hot::keep(self.number, number) {
-            return;
+    fn ask_for_next(&self, block: u32) {
+        if let Some(head) = hot::ahead(self.number, block, &self.after).and_then(|block| self.head(block)) {
+            prefetch::for_write(head);
         }
-        self.to_pool(number);
     }
 
     /// What has to be undone before a block can be used again. `false`: its announcement has not come yet, it goes home then.

@@ -1,97 +1,230 @@
-//! The block a thread used last, kept for its next call.
+//! The blocks a thread used last, kept for its next calls.
 //!
 //! A blocking caller returns a block only to take it again. Passing it through the pool would cost two locked operations a
-//! call and could hand it to another thread, away from the core where its line is. At most an eighth of the blocks of a
-//! channel are kept this way, each by one thread for one channel, so threads that wait for a block are never without
-//! others that come home; a thread that knows of a waiter keeps nothing.
+//! call and could hand it to another thread, away from the core where its line is. A thread with many calls in flight keeps
+//! some more behind that one, and exchanges half of them with the pool at once. At most an eighth of the blocks of a
+//! channel are kept, each by one thread for one channel, so threads that wait for a block are never without others that
+//! come home; a thread that knows of a waiter keeps nothing.
+//!
+//! A thread with many calls in flight looks at their answers in an order that repeats itself. What follows an answer is
+//! remembered, so that the line of the answer after next can be asked for ([`ahead`]).
 
 use std::cell::{Cell, RefCell};
 use std::sync::Weak;
 
 use crate::caller::Caller;
-use crate::sync::{AtomicU32, Mutex, Ordering, lock};
+use crate::sync::{AtomicBool, AtomicU32, Mutex, Ordering, lock};
 
+/// Blocks a thread keeps at most, behind the one for its next call.
+const MOST: usize = 16;
 const NONE: u32 = u32::MAX;
 
+/// What one thread keeps: written by that thread only, but read by who counts.
+#[derive(Debug)]
+pub(crate) struct Place {
+    /// The block for its next call.
+    next: AtomicU32,
+    /// How many it keeps besides.
+    more: AtomicU32,
+}
+
+impl Place {
+    const fn new() -> Self {
+        Place { next: AtomicU32::new(NONE), more: AtomicU32::new(0) }
+    }
+}
+
 /// What a thread that keeps nothing has for a place.
-static NOWHERE: AtomicU32 = AtomicU32::new(NONE);
+static NOWHERE: Place = Place::new();
 /// Places of threads that have ended. They are never freed, but used again: there are as many as there were threads at once.
-static PLACES: Mutex<Vec<&'static AtomicU32>> = Mutex::new(Vec::new());
+static PLACES: Mutex<Vec<&'static Place>> = Mutex::new(Vec::new());
 
 struct Hot {
-    /// The caller it is of; 0: none.
+    /// The caller they are of; 0: none.
     caller: Cell<u64>,
-    /// Where the block is noted: written by this thread only, but read by who counts.
-    place: Cell<&'static AtomicU32>,
+    place: Cell<&'static Place>,
+    /// How many more it may keep besides the one for the next call.
+    room: Cell<u32>,
+    /// As many as `place` says; the one used last on top.
+    blocks: [Cell<u32>; MOST],
+    /// The block whose answer was seen last.
+    last: Cell<u32>,
     home: RefCell<Weak<Caller>>,
 }
 
 thread_local! {
     static HOT: Hot = const {
-        Hot { caller: Cell::new(0), place: Cell::new(&NOWHERE), home: RefCell::new(Weak::new()) }
+        Hot {
+            caller: Cell::new(0),
+            place: Cell::new(&NOWHERE),
+            room: Cell::new(0),
+            blocks: [const { Cell::new(0) }; MOST],
+            last: Cell::new(NONE),
+            home: RefCell::new(Weak::new()),
+        }
     };
 }
 
-/// The block that this thread keeps of the caller with number `caller`.
+/// The block that this thread used last of those of the caller with number `caller`, if it keeps it.
 #[inline(always)]
 pub(crate) fn take(caller: u64) -> Option<u32> {
     HOT.try_with(|hot| if hot.caller.get() == caller { hot.take() } else { None }).ok().flatten()
 }
 
-/// Keeps a block, if this thread keeps blocks of that caller and has none.
+/// Keeps a block for the next call, if this thread keeps blocks of that caller and has none.
 #[inline(always)]
 pub(crate) fn keep(caller: u64, block: u32) -> bool {
     HOT.try_with(|hot| {
-        let room = hot.caller.get() == caller && hot.place.get().load(Ordering::Relaxed) == NONE;
+        let next = &hot.place.get().next;
+        let room = hot.caller.get() == caller && next.load(Ordering::Relaxed) == NONE;
         if room {
-            hot.place.get().store(block, Ordering::Relaxed);
+            next.store(block, Ordering::Relaxed);
         }
         room
     })
     .unwrap_or(false)
 }
 
-/// Makes this thread one that keeps blocks of `caller`; what it kept before goes home.
-#[cold]
-pub(crate) fn adopt(caller: &Caller) -> bool {
-    HOT.try_with(|hot| {
+/// A block for a thread for which [`take`] has none: one that it keeps besides, or one from the pool and some more for the
+/// calls after this one.
+#[inline(never)]
+pub(crate) fn refill(caller: &Caller) -> Option<u32> {
+    let own =
+        HOT.try_with(|hot| if hot.caller.get() == caller.number() { hot.pop().ok_or(hot.room.get()) } else { Err(0) });
+    let wanted = match own {
+        Ok(Ok(block)) => return Some(block),
+        Ok(Err(room)) if room > 1 && !caller.pool().has_waiters() => room as usize / 2,
+        _ => return caller.pool().pop(),
+    };
+    let mut blocks = [0; MOST / 2];
+    let got = blocks.get_mut(..wanted).map_or(0, |blocks| caller.pool().pop_some(blocks));
+    let (first, others) = blocks.get(..got)?.split_first()?;
+    // The uppermost of the pool, which was used last, is taken; the next one is to be on top of the others.
+    for block in others.iter().rev() {
+        if !HOT.try_with(|hot| hot.push(*block)).unwrap_or(false) {
+            caller.to_pool(&[*block]);
+        }
+    }
+    Some(*first)
+}
+
+/// Brings a block home for which [`keep`] has no room: the thread may keep it besides, or come to keep blocks of `caller`;
+/// else it goes to the pool, with half of what is kept besides.
+#[inline(never)]
+pub(crate) fn bring_home(caller: &Caller, block: u32) {
+    let free = !caller.pool().has_waiters();
+    if free && HOT.try_with(|hot| hot.keep_besides(caller, block)).unwrap_or(false) {
+        return;
+    }
+    let mut blocks = [block; MOST / 2 + 1];
+    let mut count = 1;
+    let _ = HOT.try_with(|hot| {
         if hot.caller.get() == caller.number() {
-            return false;
+            count += hot.take_oldest(blocks.get_mut(1..).unwrap_or_default());
         }
-        if std::ptr::eq(hot.place.get(), &raw const NOWHERE) {
-            let place = lock(&PLACES).pop();
-            hot.place.set(place.unwrap_or_else(|| Box::leak(Box::new(AtomicU32::new(NONE)))));
-        }
-        // The old caller's count would be that of the new one's block.
-        if !caller.has_room_for_keepers() {
-            return false;
-        }
-        hot.go_home();
-        if !caller.may_keep(hot.place.get()) {
-            return false;
-        }
-        hot.caller.set(caller.number());
-        *hot.home.borrow_mut() = caller.weak();
-        true
-    })
-    .unwrap_or(false)
+    });
+    caller.to_pool(blocks.get(..count).unwrap_or(&[block]));
+}
+
+/// The answer in `block` was there at the first look, so the one after next will be too: gives the block in which it was
+/// when this one was seen before. `after` is what followed each block then.
+#[inline]
+pub(crate) fn ahead(caller: u64, block: u32, after: &[AtomicU32]) -> Option<u32> {
+    let next = after.get(block as usize)?.load(Ordering::Relaxed);
+    let last = HOT.try_with(|hot| if hot.caller.get() == caller { hot.last.replace(block) } else { NONE }).ok()?;
+    if let Some(after) = after.get(last as usize) {
+        after.store(block, Ordering::Relaxed);
+    }
+    Some(after.get(next as usize)?.load(Ordering::Relaxed))
 }
 
 impl Hot {
     #[inline(always)]
     fn take(&self) -> Option<u32> {
-        let place = self.place.get();
-        let block = place.load(Ordering::Relaxed);
-        place.store(NONE, Ordering::Relaxed);
+        let next = &self.place.get().next;
+        let block = next.load(Ordering::Relaxed);
+        next.store(NONE, Ordering::Relaxed);
         (block != NONE).then_some(block)
+    }
+
+    fn pop(&self) -> Option<u32> {
+        let more = &self.place.get().more;
+        let left = more.load(Ordering::Relaxed).checked_sub(1)?;
+        more.store(left, Ordering::Relaxed);
+        self.blocks.get(left as usize).map(Cell::get)
+    }
+
+    fn push(&self, block: u32) -> bool {
+        let more = &self.place.get().more;
+        let had = more.load(Ordering::Relaxed);
+        let Some(top) = self.blocks.get(had as usize).filter(|_| had < self.room.get()) else { return false };
+        top.set(block);
+        more.store(had + 1, Ordering::Relaxed);
+        true
+    }
+
+    /// Takes the lower half away; gives how many that were.
+    fn take_oldest(&self, into: &mut [u32]) -> usize {
+        let more = &self.place.get().more;
+        let had = more.load(Ordering::Relaxed) as usize;
+        let taken = had.div_ceil(2).min(into.len());
+        for (from, to) in self.blocks.iter().zip(into).take(taken) {
+            *to = from.get();
+        }
+        for (from, to) in self.blocks.iter().take(had).skip(taken).zip(&self.blocks) {
+            to.set(from.get());
+        }
+        more.store((had - taken) as u32, Ordering::Relaxed);
+        taken
+    }
+
+    fn keep_besides(&self, caller: &Caller, block: u32) -> bool {
+        if self.caller.get() != caller.number() {
+            return self.adopt(caller) && keep(caller.number(), block);
+        }
+        if self.push(block) {
+            return true;
+        }
+        let grown = (self.room.get() as usize) < MOST && caller.kept().grow();
+        if grown {
+            self.room.set(self.room.get() + 1);
+        }
+        grown && self.push(block)
+    }
+
+    /// Makes this thread one that keeps blocks of `caller`; what it kept before goes home.
+    fn adopt(&self, caller: &Caller) -> bool {
+        if !caller.kept().has_room() {
+            return false;
+        }
+        if std::ptr::eq(self.place.get(), &raw const NOWHERE) {
+            let place = lock(&PLACES).pop();
+            self.place.set(place.unwrap_or_else(|| Box::leak(Box::new(Place::new()))));
+        }
+        self.go_home();
+        if !caller.kept().add(self.place.get()) {
+            return false;
+        }
+        self.caller.set(caller.number());
+        *self.home.borrow_mut() = caller.weak();
+        true
     }
 
     fn go_home(&self) {
         let home = self.home.take();
-        let block = self.take();
+        let room = self.room.replace(0);
         self.caller.set(0);
+        self.last.set(NONE);
+        let mut blocks = [0; MOST + 1];
+        let mut count = 0;
+        let kept = self.take().into_iter().chain(std::iter::from_fn(|| self.pop()));
+        for (place, block) in blocks.iter_mut().zip(kept) {
+            *place = block;
+            count += 1;
+        }
         if let Some(caller) = home.upgrade() {
-            caller.keeps_no_longer(self.place.get(), block);
+            caller.kept().remove(self.place.get(), room + 1);
+            caller.to_pool(blocks.get(..count).unwrap_or_default());
         }
     }
 }
@@ -105,39 +238,65 @@ impl Drop for Hot {
     }
 }
 
-/// The threads that may keep a block of one caller.
+/// The threads that may keep blocks of one caller.
 #[derive(Debug)]
 pub(crate) struct Kept {
-    places: Mutex<Vec<&'static AtomicU32>>,
-    /// How many of them there may be, minus how many there are.
+    places: Mutex<Vec<&'static Place>>,
+    /// How many blocks more may be kept.
     room: AtomicU32,
+    /// So much room is left for threads that keep none yet.
+    reserve: u32,
+    /// Some thread has had many calls in flight.
+    many: AtomicBool,
 }
 
 impl Kept {
+    /// Room for so many blocks.
     pub(crate) fn new(most: u32) -> Self {
-        Kept { places: Mutex::new(Vec::new()), room: AtomicU32::new(most) }
+        let (places, many) = (Mutex::new(Vec::new()), AtomicBool::new(false));
+        Kept { places, room: AtomicU32::new(most), reserve: most / 2, many }
     }
 
-    pub(crate) fn has_room(&self) -> bool {
+    fn has_room(&self) -> bool {
         self.room.load(Ordering::Relaxed) != 0
     }
 
-    pub(crate) fn add(&self, place: &'static AtomicU32) -> bool {
-        let one_less = |room: u32| room.checked_sub(1);
-        let room = self.room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_ok();
+    fn take(&self, reserve: u32) -> bool {
+        let one_less = |room: u32| room.checked_sub(1).filter(|_| room > reserve);
+        self.room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_ok()
+    }
+
+    /// One more thread.
+    fn add(&self, place: &'static Place) -> bool {
+        let room = self.take(0);
         if room {
             lock(&self.places).push(place);
         }
         room
     }
 
-    pub(crate) fn remove(&self, place: &'static AtomicU32) {
-        lock(&self.places).retain(|p| !std::ptr::eq(*p, place));
-        self.room.fetch_add(1, Ordering::Relaxed);
+    /// One more block of a thread that keeps some.
+    fn grow(&self) -> bool {
+        self.many.store(true, Ordering::Relaxed);
+        self.room.load(Ordering::Relaxed) > self.reserve && self.take(self.reserve)
     }
 
-    /// How many of them keep a block now.
+    /// One thread, with room for so many blocks, less.
+    fn remove(&self, place: &'static Place, room: u32) {
+        lock(&self.places).retain(|p| !std::ptr::eq(*p, place));
+        self.room.fetch_add(room, Ordering::Relaxed);
+    }
+
+    /// Has any thread had many calls in flight? Then it is worth to look [`ahead`].
+    #[inline(always)]
+    pub(crate) fn is_of_many(&self) -> bool {
+        self.many.load(Ordering::Relaxed)
+    }
+
+    /// How many blocks are kept now.
     pub(crate) fn count(&self) -> u32 {
-        lock(&self.places).iter().filter(|place| place.load(Ordering::Relaxed) != NONE).count() as u32
+        let kept =
+            |place: &&Place| u32::from(place.next.load(Ordering::Relaxed) != NONE) + place.more.load(Ordering::Relaxed);
+        lock(&self.places).iter().map(kept).sum()
     }
 }

@@ -312,6 +312,9 @@ impl<C: Holder> Pending<C> {
             }
             looks += 1;
         }
+        if looks == 0 {
+            self.slot.caller.look_ahead(self.slot.block.number);
+        }
         match self.slot.caller.reply_of(self.slot.block) {
             Ok(reply) => answered(Answer { slot: ManuallyDrop::new(self.into_slot()), reply }),
             Err(corrupt) => {

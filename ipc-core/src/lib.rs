@@ -24,6 +24,7 @@ pub mod handover;
 pub mod idle;
 pub mod layout;
 pub mod pool;
+mod prefetch;
 pub mod queue;
 pub mod role;
 pub mod sync;

@@ -48,14 +48,51 @@ impl Pool {
         }
     }
 
+    /// Takes blocks, as many as there are but no more than `into` has places; the one that came home last first.
+    #[inline]
+    pub fn pop_some(&self, into: &mut [u32]) -> usize {
+        let mut head = self.head.load(Ordering::Acquire);
+        loop {
+            let (mut next, mut count) = (head as u32, 0);
+            for place in &mut *into {
+                let Some(block) = next.checked_sub(1) else { break };
+                // Any of these links may be of an older life of its block: then the tag has changed and the exchange fails.
+                let Some(link) = self.next.get(block as usize) else { break };
+                *place = block;
+                next = link.load(Ordering::Relaxed);
+                count += 1;
+            }
+            if count == 0 {
+                return 0;
+            }
+            let new = (head & !(TAG - 1)).wrapping_add(TAG) | u64::from(next);
+            match self.head.compare_exchange_weak(head, new, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => return count,
+                Err(now) => head = now,
+            }
+        }
+    }
+
     /// Brings a block home. `true`: somebody waits for one and must be woken.
     #[inline]
     pub fn push(&self, block: u32) -> bool {
-        let Some(link) = self.next.get(block as usize) else { return false };
+        self.push_all(&[block])
+    }
+
+    /// Brings blocks home, the first to the top. `true`: somebody waits for one and must be woken.
+    #[inline]
+    pub fn push_all(&self, blocks: &[u32]) -> bool {
+        for (block, below) in blocks.iter().zip(blocks.iter().skip(1)) {
+            if let Some(link) = self.next.get(*block as usize) {
+                link.store(below + 1, Ordering::Relaxed);
+            }
+        }
+        let (Some(first), Some(last)) = (blocks.first(), blocks.last()) else { return false };
+        let Some(link) = self.next.get(*last as usize) else { return false };
         let mut head = self.head.load(Ordering::Relaxed);
         loop {
             link.store(head as u32, Ordering::Relaxed);
-            let new = (head & !(TAG - 1)).wrapping_add(TAG) | u64::from(block + 1);
+            let new = (head & !(TAG - 1)).wrapping_add(TAG) | u64::from(first + 1);
             // [P13] pairs with `begin_wait`, and release with the acquire of `pop`.
             match self.head.compare_exchange_weak(head, new, Ordering::AcqRel, Ordering::Relaxed) {
                 Ok(_) => return self.waiters.load(Ordering::Relaxed) != 0,
@@ -123,6 +160,10 @@ mod tests {
         assert!(pool.push(2), "a waiter must be woken");
         pool.end_wait();
         assert_eq!([pool.pop(), pool.pop(), pool.pop()], [Some(2), Some(1), None]);
+        assert!(!pool.push_all(&[0, 2, 1]));
+        let mut some = [9; 2];
+        assert_eq!((pool.pop_some(&mut some), some, pool.len()), (2, [0, 2], 1));
+        assert_eq!((pool.pop_some(&mut some), some, pool.pop_some(&mut some)), (1, [1, 2], 0));
     }
 
     #[test]
@@ -133,11 +174,15 @@ mod tests {
             for _ in 0..4 {
                 s.spawn(|| {
                     for _ in 0..50_000 {
-                        if let Some(b) = pool.pop() {
-                            assert_eq!(held[b as usize].fetch_add(1, Ordering::Relaxed), 0);
-                            held[b as usize].fetch_sub(1, Ordering::Relaxed);
-                            pool.push(b);
+                        let mut some = [0; 2];
+                        let count = pool.pop_some(&mut some);
+                        for b in &some[..count] {
+                            assert_eq!(held[*b as usize].fetch_add(1, Ordering::Relaxed), 0);
                         }
+                        for b in &some[..count] {
+                            held[*b as usize].fetch_sub(1, Ordering::Relaxed);
+                        }
+                        pool.push_all(&some[..count]);
                     }
                 });
             }

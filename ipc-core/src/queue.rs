@@ -18,8 +18,11 @@
 //! # Trust
 //! A cell with a tag of another lap is [`Corrupt`]: the consumer never catches up by guessing.
 
+use crate::prefetch;
 use crate::sync::{AtomicU64, Ordering};
 use crate::word::{self, Cell, Corrupt};
+
+const CELLS_OF_A_LINE: u64 = 8;
 
 /// What the offset in a cell is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +64,12 @@ impl Producer {
         if let Some(cell) = cells.get(index as usize) {
             // [P3] release: pairs with `Consumer::pop`.
             cell.store(word::cell(position, capacity, kind as u8, offset), Ordering::Release);
+        }
+        // The next line of cells was last read by the consumer. It is asked for before it is needed.
+        if index % CELLS_OF_A_LINE == 0
+            && let Some(cell) = cells.get((index.wrapping_add(CELLS_OF_A_LINE) & capacity.wrapping_sub(1)) as usize)
+        {
+            prefetch::for_write(cell);
         }
     }
 }

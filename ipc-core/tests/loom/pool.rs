@@ -1,7 +1,7 @@
 //! P13: a block that comes home and a thread that waits for one; the stack of free blocks itself.
 
 use crate::harness::{
-    By::{Loss, Words},
+    By::{Loss, Race, Words},
     explore,
 };
 use crate::parts::Plain;
@@ -118,6 +118,33 @@ impl Stack {
         }
     }
 
+    /// Takes both blocks at once, if both are there.
+    fn pop_both(&self) -> [Option<u32>; 2] {
+        match self {
+            Stack::Right(pool) => {
+                let mut some = [0; 2];
+                let count = pool.pop_some(&mut some);
+                [(count > 0).then_some(some[0]), (count > 1).then_some(some[1])]
+            }
+            Stack::Untagged { head, next } => loop {
+                let top = head.load(Acquire);
+                let Some(first) = (top as u32).checked_sub(1) else { break [None; 2] };
+                let second = next[first as usize].load(Relaxed).checked_sub(1);
+                let below = second.map_or(0, |block| next[block as usize].load(Relaxed));
+                if head.compare_exchange(top, below.into(), AcqRel, Relaxed).is_ok() {
+                    break [Some(first), second];
+                }
+            },
+        }
+    }
+
+    fn push_both(&self, blocks: [u32; 2]) {
+        match self {
+            Stack::Right(pool) => drop(pool.push_all(&blocks)),
+            Stack::Untagged { .. } => blocks.into_iter().rev().for_each(|block| self.push(block)),
+        }
+    }
+
     fn push(&self, block: u32) {
         match self {
             Stack::Right(pool) => drop(pool.push(block)),
@@ -169,6 +196,47 @@ fn blocks_belong_to_one_thread(wrong: &'static str) {
     if let Some(block) = second {
         blocks[block as usize].write(3);
         stack.push(block);
+    }
+    other.join().unwrap();
+    let mut home = [stack.pop(), stack.pop(), stack.pop()];
+    home.sort();
+    assert_eq!(home, [None, Some(0), Some(1)], "a block is lost or doubled");
+}
+
+#[test]
+fn p13_several_blocks_at_once() {
+    explore(
+        "pool::p13_several_blocks_at_once",
+        Some(6),
+        &[("no tag in the head", Race)],
+        several_blocks_at_once,
+    );
+}
+
+/// One thread takes both blocks at once and brings them home at once, while a second thread takes one after the other and
+/// brings them home in the other order.
+fn several_blocks_at_once(wrong: &'static str) {
+    let shared = Arc::new((Stack::new(wrong), [Plain::new(0), Plain::new(0)]));
+    let other = {
+        let shared = shared.clone();
+        thread::spawn(move || {
+            let (stack, blocks) = &*shared;
+            let both = [stack.pop(), stack.pop()];
+            for block in both.into_iter().flatten() {
+                blocks[block as usize].write(1);
+                stack.push(block);
+            }
+        })
+    };
+    let (stack, blocks) = &*shared;
+    let both = stack.pop_both();
+    for block in both.into_iter().flatten() {
+        blocks[block as usize].write(2);
+    }
+    match both {
+        [Some(first), Some(second)] => stack.push_both([first, second]),
+        [Some(only), None] => stack.push(only),
+        _ => {}
     }
     other.join().unwrap();
     let mut home = [stack.pop(), stack.pop(), stack.pop()];
