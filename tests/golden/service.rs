@@ -30,8 +30,8 @@ impl<M> CalcClient<M> {
             mode: ::ipc_rpc::__private::core::marker::PhantomData,
         }
     }
-    /// A client of the same connection whose calls belong to the one that `context` is of: they have its
-    /// deadline, metadata and trace, and end with it.
+    /// A client of the same connection whose calls are part of what `context` belongs to: they end when its time
+    /// is over, and carry its metadata and its trace. In a handler they are without this.
     #[must_use]
     pub fn with_context(&self, context: &::ipc_rpc::__private::Context) -> Self {
         Self {
@@ -82,7 +82,8 @@ impl CalcClient<::ipc_rpc::__private::Owned> {
             mode: ::ipc_rpc::__private::core::marker::PhantomData,
         }
     }
-    /// Starts the calls that `calls` makes, and notifies the server once, when it returns.
+    /// Runs `calls` with a client as [`start`](Self::start) gives it, and tells the server of all its calls at once:
+    /// at the end, or when something is waited for.
     pub fn batch<R>(
         &self,
         calls: impl ::ipc_rpc::__private::core::ops::FnOnce(
@@ -99,7 +100,7 @@ impl CalcClient<::ipc_rpc::__private::Owned> {
             ),
         )
     }
-    /// Waits until the server has run all one-way calls that were made on this connection.
+    /// Waits until the server has dealt with all one-way calls that were made on this connection before.
     ///
     /// # Errors
     ///

@@ -61,8 +61,8 @@ pub(super) fn declare(service: &Service) -> TokenStream {
                 Self { stub: #p::Stub::with_timeout(&self.stub, timeout), mode: #p::core::marker::PhantomData }
             }
 
-            /// A client of the same connection whose calls belong to the one that `context` is of: they have its
-            /// deadline, metadata and trace, and end with it.
+            /// A client of the same connection whose calls are part of what `context` belongs to: they end when its time
+            /// is over, and carry its metadata and its trace. In a handler they are without this.
             #[must_use]
             #vis fn with_context(&self, context: &#p::Context) -> Self {
                 Self { stub: #p::Stub::with_context(&self.stub, context), mode: #p::core::marker::PhantomData }
@@ -100,12 +100,13 @@ pub(super) fn declare(service: &Service) -> TokenStream {
                 #client { stub: #p::core::clone::Clone::clone(&self.stub), mode: #p::core::marker::PhantomData }
             }
 
-            /// Starts the calls that `calls` makes, and notifies the server once, when it returns.
+            /// Runs `calls` with a client as [`start`](Self::start) gives it, and tells the server of all its calls at once:
+            /// at the end, or when something is waited for.
             #vis fn batch<R>(&self, calls: impl #p::core::ops::FnOnce(&#client<#p::Starting>) -> R) -> R {
                 #p::Stub::batch(&self.stub, |stub| calls(&#client { stub, mode: #p::core::marker::PhantomData }))
             }
 
-            /// Waits until the server has run all one-way calls that were made on this connection.
+            /// Waits until the server has dealt with all one-way calls that were made on this connection before.
             ///
             /// # Errors
             ///

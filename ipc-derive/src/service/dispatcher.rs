@@ -172,7 +172,6 @@ fn handle(
     let (call, args, value) = (local("__call"), local("__args"), local("__value"));
     let mut reads = Vec::new();
     let mut passed = Vec::new();
-    let mut context = None;
     let mut field = 0;
     for (number, Param { kind, .. }) in method.params.iter().enumerate() {
         let name = local(&format!("__{number}"));
@@ -208,7 +207,6 @@ fn handle(
             }
             Kind::Context(ty) => {
                 field -= 1;
-                context = Some(name.clone());
                 // What the user wrote is asked to be the context, so that rustc says where it is another type.
                 (quote!(#carrier::context(&#call)), quote!(#p::as_context::<#ty>(&#name)))
             }
@@ -218,11 +216,7 @@ fn handle(
     }
     let read = (field > 0).then(|| quote!(let #args =));
     let run = quote!(<#implementor as #trait_name>::#ident(&*#implementation #(, #passed)*));
-    let run = match (method.asynchronous, context) {
-        (true, _) => quote!(#run.await),
-        (false, Some(context)) => quote!(#p::Context::scope(&#context, || #run)),
-        (false, None) => run,
-    };
+    let wait = method.asynchronous.then(|| quote!(.await));
     let whole = &method.result.whole;
     let reply = match (&method.result.stream, &method.result.fallible) {
         (None, _) => quote!(#carrier::reply::<#whole>(#by_ref #call, &#value)),
@@ -234,7 +228,7 @@ fn handle(
     quote! {
         #read #carrier::args::<#request>(&#call)?;
         #(#reads)*
-        let #value = #run;
+        let #value = #run #wait;
         #reply
     }
 }
