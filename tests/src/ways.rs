@@ -124,7 +124,6 @@ macro_rules! ways {
                 /// Who calls.
                 $($async)? fn who(&self, ctx: &Context) -> Who;
                 /// Returns when nobody waits for it any more.
-                #[rpc(blocking)]
                 $($async)? fn outlast(&self, ctx: &Context) -> u64;
                 /// How many of these have ended.
                 $($async)? fn outlasted(&self) -> u64;
@@ -400,7 +399,7 @@ macro_rules! ways {
             $($async)? fn streams(client: &WaysClient) {
                 let all: Vec<u64> = (0..2000).collect();
                 assert_eq!(collect(client.count(2000) $($wait)* .unwrap()) $($wait)* .unwrap(), all);
-                assert_eq!(collect(client.count(0) $($wait)* .unwrap()) $($wait)* .unwrap(), Vec::<u64>::new());
+                assert_eq!(collect(client.count(0) $($wait)* .unwrap()) $($wait)* .unwrap(), [0u64; 0]);
                 assert_eq!(collect(client.count_or_fail(3) $($wait)* .unwrap()) $($wait)* .unwrap(), [0, 1, 2]);
                 match client.count_or_fail(0) $($wait)* {
                     Err(CallError::Handler(error)) => assert_eq!(error.code, 5),
