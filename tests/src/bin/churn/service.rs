@@ -110,7 +110,7 @@ fn conclude(end: End) -> Result<(), WorkError> {
 }
 
 /// Sends lists until it is told to stop.
-fn send(sink: &Sink<Vec<u8>>, count: u64, len: u64, end: End) {
+fn send(sink: Sink<Vec<u8>>, count: u64, len: u64, end: End) {
     for number in 0..count {
         if number == count / 2 && end != End::Well {
             match end {
@@ -173,7 +173,7 @@ impl Churn for Bench {
             return Err(failure());
         }
         let (sink, lists) = Streaming::channel();
-        thread::spawn(move || send(&sink, count, len, end));
+        thread::spawn(move || send(sink, count, len, end));
         Ok(lists)
     }
 
