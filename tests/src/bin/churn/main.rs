@@ -174,7 +174,13 @@ fn rush(place: &Place, peer: &mut Peer, ops: u64, seed: u64) -> BTreeMap<(&'stat
             }
         }
         for worker in workers {
-            for (key, count) in worker.join().expect("a worker without mistakes") {
+            let Ok(share) = worker.join() else {
+                eprintln!("churn: went wrong after {} operations", done.load(Ordering::Relaxed));
+                clients.iter().for_each(|client| eprintln!("client: {:?}", testing::client_usage(client)));
+                eprintln!("server: {}", peer.usage());
+                std::process::exit(1);
+            };
+            for (key, count) in share {
                 *counts.entry(key).or_default() += count;
             }
         }

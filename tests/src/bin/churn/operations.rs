@@ -334,8 +334,10 @@ impl Worker {
             match item {
                 Some(Ok(item)) => check(item == list(number, len), || format!("item {number} is another one")),
                 Some(Err(error)) => {
+                    let text = error.to_string();
                     let how = ended::<(), _>(Err(error), |()| {});
-                    check(end != End::Well || how != "stream failed", || "a stream failed for no reason".into());
+                    let intended = end != End::Well || how != "stream failed";
+                    check(intended, || format!("item {number} of {count} failed for no reason: {text}"));
                     return how;
                 }
                 None => {
@@ -473,8 +475,11 @@ impl Worker {
             match item {
                 Ok(item) => check(item == list(number, len), || format!("item {number} is another one")),
                 Err(error) => {
-                    check(end != End::Well, || format!("a stream failed for no reason: {error}"));
-                    return "stream failed";
+                    let text = error.to_string();
+                    let how = ended::<(), _>(Err(error), |()| {});
+                    let intended = end != End::Well || how != "stream failed";
+                    check(intended, || format!("item {number} of {count} failed for no reason: {text}"));
+                    return how;
                 }
             }
             read += 1;
