@@ -6,6 +6,7 @@
 use std::process::ExitCode;
 
 use ipc_rpc::{Limits, Server};
+use ipc_rpc_tests::flows::{FlowsDispatcher, Source};
 use ipc_rpc_tests::helper;
 use ipc_rpc_tests::services::{Adder, CalcDispatcher, WorkDispatcher, Worker};
 use ipc_rpc_tests::zoo::{BorrowedDispatcher, Keeper, ZooDispatcher};
@@ -35,7 +36,8 @@ fn main() -> ExitCode {
         .service(CalcDispatcher::new(Adder))
         .service(WorkDispatcher::new(Worker::default()))
         .service(ZooDispatcher::new(Keeper))
-        .service(BorrowedDispatcher::new(Keeper));
+        .service(BorrowedDispatcher::new(Keeper))
+        .service(FlowsDispatcher::new(Source::default()));
     let server = match server.bind(&name) {
         Ok(server) => server,
         Err(error) => {
