@@ -154,7 +154,7 @@ fn errors_reach_the_handler() {
     }
     let mut doubled = client.double(failing()).unwrap();
     assert_eq!(doubled.next().unwrap().unwrap(), 2);
-    assert_eq!(reason(doubled.next()), "broken");
+    assert!(reason(doubled.next()).ends_with("broken"));
     // The iterator of the client panics: in the caller's thread, or in the one that sends.
     let panics = || Streaming::from_iter((0..).inspect(|n| assert!(*n < 3, "on purpose")));
     let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| client.judge(panics())));
