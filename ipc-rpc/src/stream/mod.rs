@@ -13,6 +13,7 @@
 
 mod channel;
 mod feeder;
+mod gate;
 mod inlet;
 mod input;
 mod load;

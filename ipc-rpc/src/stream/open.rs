@@ -11,7 +11,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use ipc_core::caller::{Answer, Caller, Draft, Limit, NoBlock, Pending};
 use ipc_core::clock;
@@ -28,9 +27,6 @@ use crate::call_error::CallError;
 use crate::message::{Argument, Message};
 use crate::stub::{Shared, Stub};
 use crate::terms::{Terms, Timeout};
-
-/// How long the second block of an input stream is waited for before the first is given back, for whom that helps.
-const SECOND_BLOCK: Duration = Duration::from_millis(5);
 
 /// A call with streams that has not been answered.
 struct Opening<'a> {
@@ -108,49 +104,33 @@ impl<'a> Opening<'a> {
         Streaming::over(Source::Output(Box::new(Reader::new(ticket, method, span, input))))
     }
 
-    /// Two blocks: for the call, and for the items. Whoever has one and waits for another gives it back now and then, so
-    /// that calls with an input cannot keep each other from getting their second one.
+    /// Two blocks: for the call, and for the items. One call after the other, so that none has the block that another one
+    /// waits for with the first in its hand.
     fn two_blocks(&self) -> Result<(Draft<Shared>, Draft<Shared>), CallError> {
-        self.ticket.connection.streams.has_two_blocks().map_err(|why| self.not_sent(why))?;
-        loop {
-            let first = Caller::draft(self.ticket.holder(), self.terms.limit).map_err(|why| self.not_sent(why))?;
-            match Caller::draft(self.ticket.holder(), self.second_limit()) {
-                Ok(second) => return Ok((first, second)),
-                Err(why) => self.may_go_on(why)?,
-            }
-            drop(first);
-        }
+        let streams = &self.ticket.connection.streams;
+        streams.has_two_blocks().map_err(|why| self.not_sent(why))?;
+        let limit = self.fixed_limit();
+        let _turn = streams.gate.enter(limit).ok_or_else(|| self.not_sent(NoBlock::Busy))?;
+        let first = Caller::draft(self.ticket.holder(), limit).map_err(|why| self.not_sent(why))?;
+        let second = Caller::draft(self.ticket.holder(), limit).map_err(|why| self.not_sent(why))?;
+        Ok((first, second))
     }
 
     async fn two_blocks_async(&self) -> Result<(Draft<Shared>, Draft<Shared>), CallError> {
-        self.ticket.connection.streams.has_two_blocks().map_err(|why| self.not_sent(why))?;
-        loop {
-            let first = Caller::draft_async(self.ticket.holder(), self.terms.limit).await;
-            let first = first.map_err(|why| self.not_sent(why))?;
-            match Caller::draft_async(self.ticket.holder(), self.second_limit()).await {
-                Ok(second) => return Ok((first, second)),
-                Err(why) => self.may_go_on(why)?,
-            }
-            drop(first);
-        }
+        let streams = &self.ticket.connection.streams;
+        streams.has_two_blocks().map_err(|why| self.not_sent(why))?;
+        let limit = self.fixed_limit();
+        let _turn = poll_fn(|cx| streams.gate.poll_enter(cx)).await;
+        let first = Caller::draft_async(self.ticket.holder(), limit).await.map_err(|why| self.not_sent(why))?;
+        let second = Caller::draft_async(self.ticket.holder(), limit).await.map_err(|why| self.not_sent(why))?;
+        Ok((first, second))
     }
 
-    fn second_limit(&self) -> Limit {
-        // Not the same for all, so that two of them do not go on giving way to each other.
-        let patience = SECOND_BLOCK + Duration::from_micros(u64::from(self.ticket.number % 16) * 500);
-        let until = clock::after(patience);
+    /// The limit from now on.
+    fn fixed_limit(&self) -> Limit {
         match self.terms.limit {
-            Limit::Until(deadline) => Limit::Until(deadline.min(until)),
-            _ => Limit::Until(until),
-        }
-    }
-
-    /// There was no second block in time.
-    fn may_go_on(&self, why: NoBlock) -> Result<(), CallError> {
-        match (why, self.terms.limit) {
-            (NoBlock::Busy, Limit::Until(deadline)) if clock::now() >= deadline => Err(self.not_sent(NoBlock::Busy)),
-            (NoBlock::Busy, _) => Ok(()),
-            (why, _) => Err(self.not_sent(why)),
+            Limit::Lazy(timeout) => Limit::Until(clock::after(timeout)),
+            other => other,
         }
     }
 

@@ -9,54 +9,48 @@ use super::produce::Items;
 use super::streaming::{Source, Streaming, reason_of};
 use super::wire::CLOSE_OUTPUT;
 use crate::admitted::Admitted;
-use crate::call_error::MethodName;
 use crate::context::Context;
 use crate::message::Message;
 use crate::router::Client;
-#[cfg(feature = "futures")]
 use crate::runtime::Runtime;
 use crate::service::{Incoming, Refused, Replied};
 use crate::status;
 use crate::trust::Reading;
-
-/// What an input stream is called in errors: its method is not known where it is read.
-const INPUT: MethodName = MethodName { service: "Client", method: "input" };
 
 #[cold]
 fn rejected(reason: &str) -> Refused {
     Refused { status: status::REJECTED, reason: reason.into() }
 }
 
-/// What a call's streams need to know of its client.
+/// What a call's streams need to know of it and of its client.
 struct Site {
     streams: Table,
     reading: Reading,
-    #[cfg(feature = "futures")]
     runtime: Arc<Runtime>,
+    target: u16,
+    method: u16,
 }
 
 impl Site {
-    fn of(client: &Client) -> Self {
-        Site {
-            streams: client.streams.clone(),
-            reading: client.reading,
-            #[cfg(feature = "futures")]
-            runtime: client.runtime.clone(),
-        }
+    fn of(client: &Client, target: u16, method: u16) -> Self {
+        let (streams, runtime) = (client.streams.clone(), client.runtime.clone());
+        Site { streams, reading: client.reading, runtime, target, method }
     }
 }
 
 /// The input stream that was announced for a call.
-fn claim<I: Message>(site: &Site, target: u16) -> Result<Streaming<I>, Refused> {
+fn claim<I: Message>(site: &Site) -> Result<Streaming<I>, Refused> {
+    let target = site.target;
     let Some(inlet) = site.streams.claim_inlet(target) else {
         return Err(rejected("the request comes without its input stream"));
     };
-    let input = Input::new(inlet, site.streams.home(target), site.reading, INPUT);
+    let input = Input::new(inlet, site.streams.home(target), site.reading, site.runtime.method(site.method).0);
     Ok(Streaming::over(Source::Input(Box::new(input))))
 }
 
 /// Lets a client read what a handler has returned. The reply is written already.
-fn attach<T: Message>(site: &Site, target: u16, context: &Context, stream: Streaming<T>) -> Result<(), Refused> {
+fn attach<T: Message>(site: &Site, context: &Context, stream: Streaming<T>) -> Result<(), Refused> {
+    let target = site.target;
     let home = site.streams.home(target);
     let add = |outlet: &Arc<_>| site.streams.add_outlet(target, outlet).map_err(rejected);
     match stream.into_source() {
@@ -77,8 +71,10 @@ fn attach<T: Message>(site: &Site, target: u16, context: &Context, stream: Strea
         }
         source => {
             // An iterator that may read the input waits for others as a matter of course, and so does one that reads a
-            // stream of somebody else's.
-            let waits = site.streams.inlet(target).is_some() || !matches!(source, Source::Items(_));
+            // stream of somebody else's, or whose method is declared to wait.
+            let waits = site.streams.inlet(target).is_some()
+                || !matches!(source, Source::Items(_))
+                || site.runtime.method(site.method).1;
             let items = match source {
                 Source::Items(items) => items,
                 other => Box::new(Streaming::over(other).map(|item| item.map_err(reason_of))),
@@ -102,7 +98,7 @@ impl Incoming<'_> {
     /// # Errors
     /// The request comes without one.
     pub fn input<I: Message>(&self) -> Result<Streaming<I>, Refused> {
-        claim(&Site::of(self.client()), self.target())
+        claim(&Site::of(self.client(), self.target(), self.method()))
     }
 
     /// Replies with a stream.
@@ -110,9 +106,9 @@ impl Incoming<'_> {
     /// # Errors
     /// The request names no stream.
     pub fn reply_stream<T: Message>(self, stream: Streaming<T>) -> Result<Replied, Refused> {
-        let (site, target, context) = (Site::of(self.client()), self.target(), self.context());
+        let (site, context) = (Site::of(self.client(), self.target(), self.method()), self.context());
         let replied = self.reply::<()>(&())?;
-        attach(&site, target, &context, stream)?;
+        attach(&site, &context, stream)?;
         Ok(replied)
     }
 
@@ -126,9 +122,9 @@ impl Incoming<'_> {
     ) -> Result<Replied, Refused> {
         match result {
             Ok(stream) => {
-                let (site, target, context) = (Site::of(self.client()), self.target(), self.context());
+                let (site, context) = (Site::of(self.client(), self.target(), self.method()), self.context());
                 let replied = self.reply::<Result<(), E>>(&Ok(()))?;
-                attach(&site, target, &context, stream)?;
+                attach(&site, &context, stream)?;
                 Ok(replied)
             }
             Err(error) => self.reply::<Result<(), E>>(&Err(error)),
@@ -138,7 +134,8 @@ impl Incoming<'_> {
 
 impl Admitted {
     fn site(&self) -> Result<Site, Refused> {
-        self.client(Site::of).ok_or_else(|| rejected("the call is answered"))
+        let (target, method) = (self.target(), self.method());
+        self.client(|client| Site::of(client, target, method)).ok_or_else(|| rejected("the call is answered"))
     }
 
     /// The stream that comes with the arguments.
@@ -146,7 +143,7 @@ impl Admitted {
     /// # Errors
     /// The request comes without one.
     pub fn input<I: Message>(&self) -> Result<Streaming<I>, Refused> {
-        claim(&self.site()?, self.target())
+        claim(&self.site()?)
     }
 
     /// Replies with a stream.
@@ -155,7 +152,7 @@ impl Admitted {
     /// The request names no stream.
     pub fn reply_stream<T: Message>(&self, stream: Streaming<T>) -> Result<Replied, Refused> {
         let replied = self.reply::<()>(&())?;
-        attach(&self.site()?, self.target(), &self.context(), stream)?;
+        attach(&self.site()?, &self.context(), stream)?;
         Ok(replied)
     }
 
@@ -170,7 +167,7 @@ impl Admitted {
         match result {
             Ok(stream) => {
                 let replied = self.reply::<Result<(), E>>(&Ok(()))?;
-                attach(&self.site()?, self.target(), &self.context(), stream)?;
+                attach(&self.site()?, &self.context(), stream)?;
                 Ok(replied)
             }
             Err(error) => self.reply::<Result<(), E>>(&Err(error)),

@@ -14,6 +14,7 @@ use std::time::Duration;
 use ipc_core::caller::{Caller, Draft, Limit, NoBlock};
 use ipc_core::clock;
 
+use super::gate::Gate;
 use super::wire::{self, CLOSE, END};
 use crate::connect::Connection;
 use crate::stub::Shared;
@@ -29,6 +30,8 @@ const MAX_STREAMS: usize = super::table::MAX_STREAMS;
 #[derive(Debug)]
 pub(crate) struct Streams {
     numbers: Mutex<Numbers>,
+    /// For those who take two blocks.
+    pub(crate) gate: Gate,
     blocks: u32,
     /// Blocks that all streams together may keep lent ahead of their readers.
     spare: u32,
@@ -50,7 +53,13 @@ impl Streams {
     /// Of a connection with so many blocks.
     pub(crate) fn new(blocks: u32) -> Self {
         let spare = blocks / PART;
-        Streams { numbers: Mutex::default(), blocks, spare, share: AtomicU32::new(spare.min(MOST)) }
+        Streams {
+            numbers: Mutex::default(),
+            gate: Gate::default(),
+            blocks,
+            spare,
+            share: AtomicU32::new(spare.min(MOST)),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Numbers> {
