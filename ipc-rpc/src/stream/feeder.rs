@@ -207,7 +207,7 @@ impl Feeder {
         let len = match wire::write(item, &mut draft) {
             Ok(len) => len,
             Err(error) => {
-                drop(draft);
+                work.draft = Some(draft);
                 self.end(work, Some(format!("an item cannot be sent: {error}")));
                 return Err(Closed::cannot(error));
             }
@@ -225,10 +225,43 @@ impl Feeder {
     fn end(&self, work: &mut Work, reason: Option<String>) {
         self.over.store(true, Ordering::Relaxed);
         work.items.drain(..).for_each(Pending::detach);
-        // Its own block is what the last word goes with.
-        work.draft = None;
         work.drafting = None;
-        self.ticket.end_input(work.number, reason);
+        self.ticket.end_input(work.draft.take(), work.number, reason);
+    }
+
+    /// The block for what is sent next, as soon as there may be one more and there is one.
+    fn next_block(&self, work: &mut Work) -> Result<Draft<Shared>, Closed> {
+        loop {
+            self.collect(work);
+            if self.is_over() {
+                return Err(Closed::unread());
+            }
+            if self.has_room(work) {
+                match work.take_draft(&self.ticket) {
+                    Ok(draft) => return Ok(draft),
+                    Err(NoBlock::Busy) => {}
+                    Err(_) => self.over.store(true, Ordering::Relaxed),
+                }
+            }
+            if let Some(first) = work.items.pop_front() {
+                let answer = first.wait(self.span.limit);
+                self.note(work, answer);
+            } else if !self.is_over() {
+                match Caller::draft(self.ticket.holder(), self.span.limit) {
+                    Ok(draft) => work.draft = Some(draft),
+                    Err(_) => self.over.store(true, Ordering::Relaxed),
+                }
+            }
+        }
+    }
+
+    /// Ends the stream; waits for a block to say so.
+    pub(crate) fn finish_now(&self, reason: Option<String>) {
+        let mut turn = self.turn();
+        if let Ok(draft) = self.next_block(&mut turn) {
+            turn.draft = Some(draft);
+            self.end(&mut turn, reason);
+        }
     }
 
     /// Gives up what is left of a stream that is over.
@@ -269,28 +302,8 @@ impl Work {
 impl<T: Message> Transport<T> for Feeder {
     fn send(&self, item: &T) -> Result<(), Closed> {
         let mut turn = self.turn();
-        loop {
-            self.collect(&mut turn);
-            if self.is_over() {
-                return Err(Closed::unread());
-            }
-            if self.has_room(&mut turn) {
-                match turn.take_draft(&self.ticket) {
-                    Ok(draft) => return self.lend(&mut turn, draft, item),
-                    Err(NoBlock::Busy) => {}
-                    Err(_) => self.over.store(true, Ordering::Relaxed),
-                }
-            }
-            if let Some(first) = turn.items.pop_front() {
-                let answer = first.wait(self.span.limit);
-                self.note(&mut turn, answer);
-            } else if !self.is_over() {
-                match Caller::draft(self.ticket.holder(), self.span.limit) {
-                    Ok(draft) => turn.draft = Some(draft),
-                    Err(_) => self.over.store(true, Ordering::Relaxed),
-                }
-            }
-        }
+        let draft = self.next_block(&mut turn)?;
+        self.lend(&mut turn, draft, item)
     }
 
     fn try_send(&self, item: &T) -> Result<(), NotSent> {

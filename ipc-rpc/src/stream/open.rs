@@ -11,6 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use ipc_core::caller::{Answer, Caller, Draft, Limit, NoBlock, Pending};
 use ipc_core::clock;
@@ -27,6 +28,9 @@ use crate::call_error::CallError;
 use crate::message::{Argument, Message};
 use crate::stub::{Shared, Stub};
 use crate::terms::{Terms, Timeout};
+
+/// How long the second block of a call with an input is waited for before the first goes back.
+const GIVE_WAY: Duration = Duration::from_millis(5);
 
 /// A call with streams that has not been answered.
 struct Opening<'a> {
@@ -105,15 +109,22 @@ impl<'a> Opening<'a> {
     }
 
     /// Two blocks: for the call, and for the items. One call after the other, so that none has the block that another one
-    /// waits for with the first in its hand.
+    /// waits for with the first in its hand; and the first goes back now and then, for whoever waits for just one.
     fn two_blocks(&self) -> Result<(Draft<Shared>, Draft<Shared>), CallError> {
         let streams = &self.ticket.connection.streams;
         streams.has_two_blocks().map_err(|why| self.not_sent(why))?;
         let limit = self.fixed_limit();
         let _turn = streams.gate.enter(limit).ok_or_else(|| self.not_sent(NoBlock::Busy))?;
-        let first = Caller::draft(self.ticket.holder(), limit).map_err(|why| self.not_sent(why))?;
-        let second = Caller::draft(self.ticket.holder(), limit).map_err(|why| self.not_sent(why))?;
-        Ok((first, second))
+        loop {
+            let first = Caller::draft(self.ticket.holder(), limit).map_err(|why| self.not_sent(why))?;
+            match Caller::draft(self.ticket.holder(), for_a_while(limit)) {
+                Ok(second) => return Ok((first, second)),
+                Err(NoBlock::Busy) => {}
+                Err(why) => return Err(self.not_sent(why)),
+            }
+            drop(first);
+            self.is_in_time(limit)?;
+        }
     }
 
     async fn two_blocks_async(&self) -> Result<(Draft<Shared>, Draft<Shared>), CallError> {
@@ -121,9 +132,23 @@ impl<'a> Opening<'a> {
         streams.has_two_blocks().map_err(|why| self.not_sent(why))?;
         let limit = self.fixed_limit();
         let _turn = poll_fn(|cx| streams.gate.poll_enter(cx)).await;
-        let first = Caller::draft_async(self.ticket.holder(), limit).await.map_err(|why| self.not_sent(why))?;
-        let second = Caller::draft_async(self.ticket.holder(), limit).await.map_err(|why| self.not_sent(why))?;
-        Ok((first, second))
+        loop {
+            let first = Caller::draft_async(self.ticket.holder(), limit).await.map_err(|why| self.not_sent(why))?;
+            match Caller::draft_async(self.ticket.holder(), for_a_while(limit)).await {
+                Ok(second) => return Ok((first, second)),
+                Err(NoBlock::Busy) => {}
+                Err(why) => return Err(self.not_sent(why)),
+            }
+            drop(first);
+            self.is_in_time(limit)?;
+        }
+    }
+
+    fn is_in_time(&self, limit: Limit) -> Result<(), CallError> {
+        match limit {
+            Limit::Until(deadline) if clock::now() >= deadline => Err(self.not_sent(NoBlock::Busy)),
+            _ => Ok(()),
+        }
     }
 
     /// The limit from now on.
@@ -169,6 +194,11 @@ impl<'a> Opening<'a> {
     }
 }
 
+fn for_a_while(limit: Limit) -> Limit {
+    let soon = clock::after(GIVE_WAY);
+    Limit::Until(if let Limit::Until(deadline) = limit { deadline.min(soon) } else { soon })
+}
+
 impl Drop for Opening<'_> {
     fn drop(&mut self) {
         if self.closes != 0 {
@@ -198,8 +228,8 @@ fn pump<T: Message>(input: Streaming<T>, feeder: &Arc<Feeder>) {
                         return;
                     }
                 }
-                Some(Err(reason)) => return to.finish(Some(reason)),
-                None => return to.finish(None),
+                Some(Err(reason)) => return feeder.finish_now(Some(reason)),
+                None => return feeder.finish_now(None),
             }
         },
         source => {
@@ -214,8 +244,8 @@ fn pump<T: Message>(input: Streaming<T>, feeder: &Arc<Feeder>) {
                             return;
                         }
                     }
-                    Some(Err(error)) => return to.finish(Some(reason_of(error))),
-                    None => return to.finish(None),
+                    Some(Err(error)) => return feeder.finish_now(Some(reason_of(error))),
+                    None => return feeder.finish_now(None),
                 }
             }
         }
@@ -239,8 +269,11 @@ async fn pump_async<T: Message>(input: Streaming<T>, feeder: &Arc<Feeder>) {
                     return;
                 }
             }
-            Some(Err(error)) => return to.finish(Some(reason_of(error))),
-            None => return to.finish(None),
+            other => {
+                // With a block for the last word.
+                let _ = poll_fn(|cx| to.poll_ready(cx)).await;
+                return to.finish(other.and_then(Result::err).map(reason_of));
+            }
         }
     }
 }

@@ -133,19 +133,19 @@ impl Ticket {
 
     /// Tells the server that this side has no more use for `what` of the stream. Does not wait.
     pub(crate) fn close(self: &Arc<Self>, what: u16) {
-        self.tell(Word { ticket: Arc::clone(self), method: CLOSE, extra: what, text: None });
+        self.tell(None, Word { ticket: Arc::clone(self), method: CLOSE, extra: what, text: None });
     }
 
-    /// Tells the server that the input ends with number `number`. Does not wait.
-    pub(crate) fn end_input(self: &Arc<Self>, number: u16, reason: Option<String>) {
-        self.tell(Word { ticket: Arc::clone(self), method: END, extra: number, text: reason });
+    /// Tells the server that the input ends with number `number`, in the block of `draft` if there is one. Does not wait.
+    pub(crate) fn end_input(self: &Arc<Self>, draft: Option<Draft<Shared>>, number: u16, reason: Option<String>) {
+        self.tell(draft, Word { ticket: Arc::clone(self), method: END, extra: number, text: reason });
     }
 
-    fn tell(&self, word: Word) {
+    fn tell(&self, draft: Option<Draft<Shared>>, word: Word) {
         if self.connection.caller.has_ended() {
             return;
         }
-        match Caller::try_draft(self.holder()) {
+        match draft.map_or_else(|| Caller::try_draft(self.holder()), Ok) {
             Ok(draft) => word.send(draft),
             Err(_) => send_later(&self.connection, word),
         }
