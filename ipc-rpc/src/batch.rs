@@ -70,6 +70,7 @@ impl Stub {
             return Ok(());
         }
         let terms = self.terms(method)?;
+        self.connection.note_oneway();
         self.begin_on(&*self.connection.caller, method, args, &terms)?.detach();
         Ok(())
     }
@@ -80,6 +81,7 @@ impl Stub {
     /// [`CallError`]: it was not handed over.
     pub async fn oneway_async<A: Message>(&self, method: u16, args: &impl Argument<A>) -> Result<(), CallError> {
         let terms = self.terms(method)?;
+        self.connection.note_oneway();
         self.begin_async(&*self.connection.caller, method, args, &terms).await?.detach();
         Ok(())
     }

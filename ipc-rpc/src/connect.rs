@@ -358,6 +358,13 @@ impl Connection {
         Ok(services.iter().copied().map(connection).collect())
     }
 
+    /// A request is on its way that nobody waits for.
+    pub(crate) fn note_oneway(&self) {
+        if let Some(object) = &self.object {
+            object.note_oneway();
+        }
+    }
+
     /// The same connection, to call one object of the other side.
     pub(crate) fn to(&self, object: Object) -> Self {
         Connection {

@@ -4,6 +4,7 @@
 //! them when the thread that started them is gone, so no helper outlives its test.
 #![deny(unsafe_code)]
 
+pub mod callbacks;
 pub mod flows;
 pub mod helper;
 pub mod proc;

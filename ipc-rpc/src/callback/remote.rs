@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use ipc_core::caller::{Caller, Failure, Limit, NoBlock};
+use ipc_core::caller::{Caller, Draft, Failure, Holder, Limit, NoBlock};
 use ipc_core::clock;
 use ipc_core::layout::REPLIED;
 use ipc_core::socket::{self, Credentials};
@@ -142,13 +142,16 @@ pub(crate) struct Object {
     caller: Arc<Caller>,
     number: u32,
     kept: AtomicBool,
+    /// One-way requests went to it: those that are not answered have to arrive before it is taken back.
+    oneway: AtomicBool,
     handles: Arc<AtomicUsize>,
 }
 
 impl Object {
     fn new(caller: Arc<Caller>, number: u32, handles: &Arc<AtomicUsize>) -> Self {
         handles.fetch_add(1, Ordering::Relaxed);
-        Object { caller, number, kept: AtomicBool::new(false), handles: handles.clone() }
+        let (kept, oneway) = (AtomicBool::new(false), AtomicBool::new(false));
+        Object { caller, number, kept, oneway, handles: handles.clone() }
     }
 
     /// What its requests are addressed to.
@@ -156,15 +159,23 @@ impl Object {
         self.number as u16
     }
 
-    fn generation(&self) -> u16 {
-        (self.number >> 16) as u16
+    /// A request is on its way to it that nobody waits for.
+    pub(crate) fn note_oneway(&self) {
+        self.oneway.store(true, Ordering::Relaxed);
+    }
+
+    /// The handle goes with the call that lent the object.
+    fn settle(&self) {
+        if self.oneway.load(Ordering::Relaxed) {
+            let _ = self.caller.flush(Limit::Until(clock::after(PATIENCE)));
+        }
     }
 
     /// The handle stays when the call that lent the object has been answered; the client has to know first.
     fn keep(&self) {
         let limit = Limit::Until(clock::after(PATIENCE));
         let Ok(mut draft) = Caller::draft(&*self.caller, limit) else { return };
-        draft.address(self.target(), self.generation());
+        address(&mut draft, self.number);
         let kept = match draft.submit(KEEP, 0, limit).wait(limit) {
             Ok(answer) => answer.status() == REPLIED,
             // It may have heard, or hear it later: releasing what was not kept does no harm.
@@ -179,25 +190,40 @@ impl Drop for Object {
     fn drop(&mut self) {
         self.handles.fetch_sub(1, Ordering::Relaxed);
         if *self.kept.get_mut() {
-            release(&self.caller, self.number);
+            release(&self.caller, self.number, *self.oneway.get_mut());
         }
     }
 }
 
+/// A request about the object of this number.
+fn address<C: Holder>(draft: &mut Draft<C>, number: u32) {
+    draft.address(number as u16, (number >> 16) as u16);
+}
+
 /// Tells the client that it can forget an object. Waits for nothing: handles are dropped anywhere.
-fn release(caller: &Arc<Caller>, number: u32) {
-    let send = move |draft: Result<ipc_core::caller::Draft<Arc<Caller>>, NoBlock>| {
-        let mut draft = draft?;
-        draft.address(number as u16, (number >> 16) as u16);
+fn release(caller: &Arc<Caller>, number: u32, oneway: bool) {
+    let send = move |mut draft: Draft<Arc<Caller>>| {
+        address(&mut draft, number);
         draft.submit(RELEASED, 0, Limit::None).detach();
-        Ok::<(), NoBlock>(())
     };
-    if let Err(NoBlock::Busy) = send(Caller::try_draft(caller.clone())) {
-        // All blocks are out: somebody else waits for one. It ends with the connection at the latest.
-        let waits = caller.clone();
-        let waits = move || drop(send(Caller::draft(waits, Limit::None)));
-        let _ = std::thread::Builder::new().name("ipc-rpc release".into()).spawn(waits);
+    if !(oneway && caller.usage().detached > 0) {
+        match Caller::try_draft(caller.clone()) {
+            Ok(draft) => return send(draft),
+            Err(NoBlock::Busy) => {}
+            Err(_) => return,
+        }
     }
+    // All blocks are out, or requests to the object are on their way: somebody else waits for that. It ends with the
+    // connection at the latest.
+    let caller = caller.clone();
+    let waits = move || {
+        if caller.flush(Limit::None).is_ok()
+            && let Ok(draft) = Caller::draft(caller, Limit::None)
+        {
+            send(draft);
+        }
+    };
+    let _ = std::thread::Builder::new().name("ipc-rpc release".into()).spawn(waits);
 }
 
 /// The handle that a handler is given. It goes when the handler has ended, before the call is answered: if there are clones
@@ -221,10 +247,10 @@ impl Drop for First {
     fn drop(&mut self) {
         let Some(connection) = self.0.take() else { return };
         // One is ours, one is that of the stub we are part of. Whoever else has one can clone it, so the answer `no` is final.
-        if Arc::strong_count(&connection) > 2
-            && let Some(object) = &connection.object
-        {
-            object.keep();
+        match &connection.object {
+            Some(object) if Arc::strong_count(&connection) > 2 => object.keep(),
+            Some(object) => object.settle(),
+            None => {}
         }
     }
 }

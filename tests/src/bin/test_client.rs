@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use ipc_rpc::ClientConfig;
+use ipc_rpc_tests::callbacks::{Bar, JobsClient, ProgressDispatcher};
 use ipc_rpc_tests::helper;
 use ipc_rpc_tests::services::{CalcClient, WorkClient, bytes, checksum};
 use ipc_rpc_tests::zoo::BorrowedClient;
@@ -45,6 +46,22 @@ fn run(what: &str, name: &str, number: Option<&str>) -> Outcome {
                 }
             });
             Ok(format!("{}", held.len()))
+        }
+        // An object that the server keeps, and then nothing.
+        "lend" => {
+            let jobs = JobsClient::connect(name)?;
+            let object = ProgressDispatcher::new(Bar::default());
+            (0..count()).try_for_each(|_| jobs.keep(&object))?;
+            println!("lent");
+            loop {
+                std::thread::park();
+            }
+        }
+        // An object that stays in a call of the server's.
+        "pass" => {
+            let jobs = JobsClient::connect(name)?;
+            let object = ProgressDispatcher::new(Bar::default());
+            Ok(format!("{:?}", jobs.pass(number.unwrap_or_default(), &object).map_err(|e| e.to_string())))
         }
         // Whether the handler reads text of this process where it lies.
         "in_place" => {

@@ -6,6 +6,7 @@
 use std::process::ExitCode;
 
 use ipc_rpc::{Limits, Server};
+use ipc_rpc_tests::callbacks::{Desk, DownDispatcher, JobsDispatcher};
 use ipc_rpc_tests::flows::{FlowsDispatcher, Source};
 use ipc_rpc_tests::helper;
 use ipc_rpc_tests::services::{Adder, CalcDispatcher, WorkDispatcher, Worker};
@@ -37,6 +38,8 @@ fn main() -> ExitCode {
         .service(WorkDispatcher::new(Worker::default()))
         .service(ZooDispatcher::new(Keeper))
         .service(BorrowedDispatcher::new(Keeper))
+        .service(JobsDispatcher::new(Desk::default()))
+        .service(DownDispatcher::new(Desk::default()))
         .service(FlowsDispatcher::new(Source::default()));
     let server = match server.bind(&name) {
         Ok(server) => server,
