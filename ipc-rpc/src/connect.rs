@@ -221,6 +221,8 @@ const SWEEP_NANOSECONDS: u64 = 100_000_000;
 /// An open connection: the channel, and what was agreed about one service that is called over it.
 #[derive(Debug)]
 pub(crate) struct Connection {
+    /// What the other side can call here. Dropped first: objects are taken back before anybody hears of the end.
+    pub(crate) lending: Option<Arc<Lending>>,
     pub(crate) caller: Arc<Caller>,
     pub(crate) service: &'static ServiceDesc,
     /// For each method of the service its number on this connection, or [`handshake::NO_METHOD`].
@@ -234,8 +236,6 @@ pub(crate) struct Connection {
     pub(crate) streams: Arc<Streams>,
     /// When the socket file of a server that is gone was last looked for.
     swept_at: AtomicU64,
-    /// What the other side can call here.
-    pub(crate) lending: Option<Arc<Lending>>,
     /// The object at the other side that is called, if it is one of those that a call has lent.
     pub(crate) object: Option<Object>,
 }

@@ -282,12 +282,14 @@ impl Lending {
 
 impl Drop for Lending {
     fn drop(&mut self) {
+        // Before the callee hears of the end, so that it has none of them to drop.
+        let objects = self.table.clear();
         let served = self.served.get_mut().unwrap_or_else(PoisonError::into_inner);
         if let Served::By(running) = std::mem::replace(served, Served::Failed(String::new())) {
             // This may be one of its threads: a handler that drops the last client.
             running.detach();
         }
-        drop(self.table.clear());
+        drop(objects);
     }
 }
 
