@@ -25,6 +25,13 @@ fn is_free(bar: &Arc<Bar>) -> bool {
     Arc::strong_count(bar) == 2
 }
 
+/// The descriptors of this process once no callback can run in it any more: the threads for them end by themselves.
+fn own_descriptors() -> Vec<String> {
+    let mine = std::process::id();
+    until(|| !proc::threads(mine).iter().any(|t| t.name.starts_with("ipc-rpc worker")));
+    proc::descriptors(mine)
+}
+
 struct Scene {
     place: Place,
     server: Helper,
@@ -149,6 +156,8 @@ fn calls_back_and_forth_need_one_thread_on_each_side() {
     for depth in [0, 1, 2, 3, 8, 20] {
         assert_eq!(down.down(depth, &UpDispatcher::new(Climber(down.clone()))).unwrap(), 2 * depth);
     }
+    drop(down);
+    scene.end();
     // As a pair in one process, and from several threads at once.
     let (down, _server) = testing::pair(DownDispatcher::new(Desk::default())).unwrap();
     std::thread::scope(|scope| {
@@ -160,7 +169,6 @@ fn calls_back_and_forth_need_one_thread_on_each_side() {
             });
         }
     });
-    scene.end();
 }
 
 #[test]
@@ -293,8 +301,7 @@ impl Progress for Suicide {
 #[test]
 fn a_client_may_go_on_a_thread_of_its_own_callbacks() {
     let scene = Scene::set("a_client_may_go_on_a_thread_of_its_own_callbacks", &["workers=1"]);
-    let mine = std::process::id();
-    let before = proc::descriptors(mine);
+    let before = own_descriptors();
     for _ in 0..20 {
         let jobs = scene.jobs();
         let object = Arc::new(Suicide(Mutex::new(None)));
@@ -309,16 +316,14 @@ fn a_client_may_go_on_a_thread_of_its_own_callbacks() {
         drop(other);
         until(|| Arc::strong_count(&object) == 1);
     }
-    let threads = || proc::threads(mine).into_iter().filter(|t| t.name.starts_with("ipc-rpc worker")).count();
-    until(|| threads() == 0 && proc::descriptors(mine) == before);
+    assert_eq!(own_descriptors(), before);
     scene.end();
 }
 
 #[test]
 fn a_client_that_is_dropped_takes_its_objects_along() {
     let scene = Scene::set("a_client_that_is_dropped_takes_its_objects_along", &[]);
-    let mine = std::process::id();
-    let before = proc::descriptors(mine);
+    let before = own_descriptors();
     let (bar, object) = object();
     let jobs = scene.jobs();
     jobs.keep(&object).unwrap();
@@ -331,8 +336,7 @@ fn a_client_that_is_dropped_takes_its_objects_along() {
     });
     jobs.forget().unwrap();
     drop(jobs);
-    let threads = || proc::threads(mine).into_iter().filter(|t| t.name.starts_with("ipc-rpc worker")).count();
-    until(|| threads() == 0 && proc::descriptors(mine) == before);
+    assert_eq!(own_descriptors(), before);
     scene.end();
 }
 
