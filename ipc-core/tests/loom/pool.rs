@@ -205,12 +205,7 @@ fn blocks_belong_to_one_thread(wrong: &'static str) {
 
 #[test]
 fn p13_several_blocks_at_once() {
-    explore(
-        "pool::p13_several_blocks_at_once",
-        Some(6),
-        &[("no tag in the head", Race)],
-        several_blocks_at_once,
-    );
+    explore("pool::p13_several_blocks_at_once", Some(6), &[("no tag in the head", Race)], several_blocks_at_once);
 }
 
 /// One thread takes both blocks at once and brings them home at once, while a second thread takes one after the other and

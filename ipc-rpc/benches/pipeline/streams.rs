@@ -9,6 +9,9 @@ use ipc_rpc::{CallError, Streaming};
 use crate::CalcClient;
 use crate::process::{Again, Folder};
 
+/// What memory may grow by, in KiB, after the first tenth of a stream. All of it would be 8 and 640 MiB.
+const FLAT: u64 = 2048;
+
 /// A kind of stream.
 #[derive(Clone, Copy)]
 struct Kind {
@@ -98,7 +101,7 @@ fn read<T>(
         count += 1;
         spin(pause);
         // In the first tenth everything is touched for the first time.
-        if count % (all / 100) == 0 && count > all / 10 {
+        if count.is_multiple_of(all / 100) && count > all / 10 {
             ours.add(Memory::of(std::process::id()));
             theirs.add(Memory::of(server));
         }
@@ -131,7 +134,7 @@ fn to_server(client: &CalcClient, server: &Again, kind: Kind) {
         let nanos = pause.as_nanos() as u64;
         let (samples, sampled) = mpsc::channel();
         let look = move |n: u64| {
-            if n % (kind.items / 100) == 0 && n > kind.items / 10 {
+            if n.is_multiple_of(kind.items / 100) && n > kind.items / 10 {
                 let _ = samples.send((Memory::of(std::process::id()), Memory::of(pid)));
             }
         };
@@ -157,8 +160,10 @@ fn to_server(client: &CalcClient, server: &Again, kind: Kind) {
 fn report(way: &str, kind: Kind, fast: &Read, slow: &Read) {
     let each = |read: &Read| read.time.as_nanos() as f64 / kind.items as f64;
     let ((own, shared), (server_own, server_shared)) = (slow.ours.grown(), slow.theirs.grown());
+    let grown = [own, shared, server_own, server_shared].into_iter().max().unwrap_or(0);
+    let verdict = if grown <= FLAT { "flat" } else { "grown" };
     println!(
-        "{way}   {:9} x {:8}   {:9.0} ns   {:9.0} ns   {shared:6} {own:6} KiB   {server_shared:6} {server_own:6} KiB   {:8} KiB",
+        "{way}   {:9} x {:8}   {:9.0} ns   {:9.0} ns   {shared:6} {own:6} KiB   {server_shared:6} {server_own:6} KiB   {:8} KiB, {verdict}",
         kind.items,
         kind.name,
         each(fast),

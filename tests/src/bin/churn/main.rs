@@ -23,7 +23,7 @@ use service::{Bench, ChurnClient, ChurnDispatcher};
 
 const THREADS: u64 = 4;
 /// Far longer than the counters take to go back.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
