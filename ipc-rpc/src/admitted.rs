@@ -23,7 +23,7 @@ use std::thread;
 use ipc_core::arena::NoExtent;
 use ipc_core::callee::Deferred;
 use ipc_core::clock;
-use ipc_core::layout::{ABANDONED, NOT_RUN, REPLIED};
+use ipc_core::layout::{ABANDONED, NOT_RUN, REPLIED, STOPPING};
 
 use crate::context::{Context, Entered};
 use crate::executor::{BoxFuture, drop_quietly, lock};
@@ -101,6 +101,16 @@ impl Job {
     fn answer_early(&self) {
         let (status, reason) = lock(&self.state).ending.clone();
         self.answer(Err(Refused { status, reason }));
+    }
+
+    /// The handler has not been polled, and will not.
+    fn end_unrun(&self) {
+        let stopping = lock(&self.state).call.as_ref().is_some_and(|call| call.peer().runtime.is_stopping());
+        match stopping {
+            true => self.end_with(STOPPING, String::new()),
+            false if self.is_over() || self.is_late() => self.end_with(NOT_RUN, String::new()),
+            false => self.end_with(status::BUSY, "its runtime has dropped the call".into()),
+        }
     }
 
     fn end_with(&self, status: u16, reason: String) {
@@ -269,6 +279,9 @@ impl Serving {
     /// Drops the handler's future, and answers if it has not.
     fn end(&mut self) {
         if let Some(future) = self.future.take() {
+            if !self.begun {
+                self.job.end_unrun();
+            }
             let _scope = Entered::new(self.job.context.clone());
             drop_quietly(future);
         }
@@ -288,9 +301,6 @@ impl Future for Serving {
         // Before the look: who finds a reason to drop the future afterwards wakes it.
         this.job.tie.polled_by(cx.waker());
         if this.job.is_over() || !this.begun && this.job.is_late() {
-            if !this.begun {
-                this.job.end_with(NOT_RUN, String::new());
-            }
             this.end();
             return Poll::Ready(());
         }

@@ -225,6 +225,52 @@
 //! process, as everywhere, and most of the threads have Rust's default stack, 2 MiB. [`Server::builder`] has the rest:
 //! several services under one name, the number of workers, the socket's mode, other users, limits, trust.
 //!
+//! **`async` handlers** are futures. A worker polls such a future once, where it found the request; if it is not ready then, the
+//! worker goes on and the future is polled when it has been woken, by one of as many threads as there are cores, which are
+//! started when they are needed. So what waits occupies no thread, and what computes for long belongs into a method that is not
+//! `async`. [`ServerBuilder::spawn_with`] hands the futures to a runtime instead, and [`Server::serve_async`] is itself a
+//! future, in which they are polled: then handlers can use what the runtime offers. A future is dropped before its next poll
+//! when nobody waits for its result any more, and looked after if nothing wakes it; its caller gets [`CallError::Abandoned`]
+//! if it is still there. [`Limits`] says how many calls may be under way.
+//!
+//! ```
+//! use std::time::Duration;
+//! use ipc_rpc::{Server, service};
+//!
+//! #[service]
+//! pub trait Naps {
+//!     async fn nap(&self, milliseconds: u64) -> u64;
+//!     fn add(&self, a: u64, b: u64) -> u64; // runs on a thread of the server's
+//! }
+//! struct Bed;
+//! impl Naps for Bed {
+//!     async fn nap(&self, milliseconds: u64) -> u64 {
+//!         tokio::time::sleep(Duration::from_millis(milliseconds)).await;
+//!         milliseconds
+//!     }
+//!     fn add(&self, a: u64, b: u64) -> u64 { a + b }
+//! }
+//!
+//! # let folder = std::env::temp_dir().join(format!("ipc-rpc-doc-async-{}", std::process::id()));
+//! # std::fs::create_dir_all(&folder)?;
+//! # let name = folder.join("naps.sock").display().to_string();
+//! let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+//! runtime.block_on(async {
+//!     let server = Server::bind(&name)?;
+//!     let handle = server.handle();
+//!     let serving = tokio::spawn(server.serve_async(NapsDispatcher::new(Bed)));
+//!     let connecting = tokio::task::spawn_blocking(move || NapsClient::connect(&name));
+//!     let naps = connecting.await??;
+//!     let (one, two) = tokio::join!(naps.nap(20), naps.nap(20)); // at the same time
+//!     assert_eq!((one?, two?), (20, 20));
+//!     handle.shutdown();
+//!     serving.await??;
+//!     Ok::<(), Box<dyn std::error::Error>>(())
+//! })?;
+//! # std::fs::remove_dir_all(&folder)?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! Signals are the program's business: one that is ended by SIGTERM or Ctrl-C without a [`ServerHandle::shutdown`] has been
 //! killed as far as clients can see.
 //!

@@ -6,5 +6,5 @@ pub(crate) const PANICKED: u16 = 16;
 pub(crate) const REJECTED: u16 = 17;
 /// The handler ran, its result cannot be sent; the reply says why.
 pub(crate) const RESULT: u16 = 18;
-/// The server works on as many calls as it may, the handler has not run; the reply says which limit.
+/// The server does not take the call on, the handler has not run; the reply says which limit it has reached.
 pub(crate) const BUSY: u16 = 19;

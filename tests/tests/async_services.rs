@@ -549,7 +549,19 @@ fn a_future_is_dropped_before_it_is_polled_for_nobody() {
     // Polled once more, and dropped: nothing happens.
     assert!(pin!(&mut future).poll(&mut cx).is_ready());
     drop(future);
-    assert!(matches!(client.within(20).run("ready"), Err(CallError::TimedOut { .. })));
-    futures.lock().unwrap().clear();
-    until(|| server.usage().busy == 0);
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| client.run("ready"));
+        until(|| server.usage().tasks == 1);
+        futures.lock().unwrap().clear();
+        let error = waiting.join().unwrap().unwrap_err();
+        assert!(matches!(error, CallError::Busy { .. }) && !error.may_have_run(), "{error:?}");
+        assert_eq!(script.alive.load(Ordering::SeqCst), 0);
+        // One that the server has to wait for, when it ends before that was polled.
+        let waiting = scope.spawn(|| client.run("ready"));
+        until(|| server.usage().tasks == 1);
+        drop(server);
+        futures.lock().unwrap().clear();
+        let error = waiting.join().unwrap().unwrap_err();
+        assert!(matches!(error, CallError::NotStarted { .. } | CallError::MayHaveRun { .. }), "{error:?}");
+    });
 }
