@@ -464,13 +464,13 @@ impl Caller {
         let mut given = self.lock();
         self.take_home(&mut given, u32::MAX, &mut wakers);
         let mark = *mark.get_or_insert_with(|| given.detached.mark());
-        let mut first = false;
+        // Before the look: what turns out to be answered already goes home, and that may have been the last one.
+        let first = !given.detached.is_flushed(mark) && self.ask_to_be_told(&mut given, &mut wakers);
         let result = if given.detached.is_flushed(mark) {
             Ok(None)
         } else if self.has_ended() {
             Err(NotFlushed::Ended)
         } else {
-            first = self.ask_to_be_told(&mut given, &mut wakers);
             if let Some((turn, waker)) = turn {
                 let number = *turn.get_or_insert_with(|| given.number());
                 dropped = given.for_flush.insert(number, given::Turn { waker, deadline });
