@@ -2,17 +2,18 @@
 #![cfg(not(loom))]
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use ipc_core::callee::{Call, CallWatch, Deferred, Greeting, Handler};
 use ipc_core::caller::{Caller, Failure, Limit, Pending};
-use ipc_core::layout::{ABANDONED, Geometry, NOT_RUN, STOPPING};
+use ipc_core::layout::{ABANDONED, Geometry, INLINE, NOT_RUN, STOPPING};
+use ipc_core::queue::{Kind, Producer};
 use ipc_core::scanner::{Callee, CalleeUsage, Workers};
 use ipc_core::segment::Segment;
 use ipc_core::socket::{self, Credentials};
-use ipc_core::word::Corrupt;
+use ipc_core::word::{self, Corrupt};
 
 /// Echoes.
 const ECHO: u16 = 0;
@@ -32,6 +33,9 @@ const NEST: u16 = 6;
 const TURN_AWAY: u16 = 7;
 
 const WELL: u16 = 16;
+
+/// What the spares are called, too.
+const WORKER: &str = "ipc-rpc worker";
 
 fn geometry() -> Geometry {
     Geometry::new(8, 1 << 20, 1 << 20).unwrap()
@@ -65,6 +69,7 @@ struct Many {
     watches: Mutex<Vec<CallWatch<u32>>>,
     gate: Gate,
     ended: AtomicUsize,
+    corrupt: AtomicUsize,
     peers: AtomicU32,
     nested: Mutex<Option<Arc<Caller>>>,
 }
@@ -113,8 +118,9 @@ impl Handler for Many {
         method == WAIT
     }
 
-    fn ended(&self, _: &u32, _: Option<Corrupt>) {
+    fn ended(&self, _: &u32, why: Option<Corrupt>) {
         self.ended.fetch_add(1, Ordering::SeqCst);
+        self.corrupt.fetch_add(usize::from(why.is_some()), Ordering::SeqCst);
     }
 }
 
@@ -129,7 +135,7 @@ impl Running {
         let callee = Arc::new(Callee::new(Many::default(), None, workers).unwrap());
         let start = |me| {
             let callee = callee.clone();
-            std::thread::spawn(move || callee.work(me))
+            std::thread::Builder::new().name(WORKER.into()).spawn(move || callee.work(me)).unwrap()
         };
         let threads = (0..workers.base).map(start).collect();
         Running { callee, threads }
@@ -140,13 +146,18 @@ impl Running {
     }
 
     fn connect(&self) -> Arc<Caller> {
+        let (segment, ours) = self.shake_hands();
+        Caller::new(segment, ours).unwrap()
+    }
+
+    fn shake_hands(&self) -> (Segment, OwnedFd) {
         let (ours, theirs) = socket::pair().unwrap();
         self.callee.adopt(theirs).unwrap();
         let segment = Segment::create(geometry()).unwrap();
         socket::send(ours.as_fd(), b"hello", Some(segment.descriptor())).unwrap();
         assert!(socket::wait_readable(ours.as_fd(), ipc_core::clock::after(Duration::from_secs(10))).unwrap());
         assert_eq!(socket::receive(ours.as_fd(), &mut [0; 16]).unwrap().0, 7);
-        Caller::new(segment, ours).unwrap()
+        (segment, ours)
     }
 
     fn usage(&self) -> CalleeUsage {
@@ -458,4 +469,147 @@ fn what_is_turned_away_has_not_begun() {
     for other in others {
         assert!(matches!(end(other), Err(Failure::NotStarted)));
     }
+}
+
+#[test]
+fn a_second_request_in_a_deferred_block_is_caught() {
+    let running = Running::new(ONE);
+    for answered_first in [false, true] {
+        let (segment, socket) = running.shake_hands();
+        let requests = Producer::new();
+        let lend = || {
+            let (head, at) = (segment.block(0).unwrap(), segment.geometry().block_at(0));
+            head.method.store(DEFER, Ordering::Relaxed);
+            head.request_at.store(at + INLINE, Ordering::Relaxed);
+            head.room.store(8, Ordering::Relaxed);
+            head.word.store(word::REQUEST, Ordering::Release);
+            requests.push(segment.request_cells(), Kind::Request, at);
+            socket::ring(socket.as_fd());
+        };
+        lend();
+        until("it is deferred", || running.many().deferred.lock().unwrap().len() == 1);
+        let deferred = running.many().deferred.lock().unwrap().pop().unwrap();
+        let before = (running.many().ended.load(Ordering::SeqCst), running.many().corrupt.load(Ordering::SeqCst));
+        if !answered_first {
+            lend();
+            until("the peer is cut off", || running.many().corrupt.load(Ordering::SeqCst) == before.1 + 1);
+            assert!(deferred.is_gone());
+            deferred.finish(WELL, 8);
+        } else {
+            // The word is nonsense when the answer comes.
+            segment.block(0).unwrap().word.store(word::FREE, Ordering::Relaxed);
+            deferred.finish(WELL, 8);
+            until("the peer is cut off", || running.many().corrupt.load(Ordering::SeqCst) == before.1 + 1);
+        }
+        assert_eq!(running.many().ended.load(Ordering::SeqCst), before.0 + 1);
+        until("nothing is left", || {
+            let CalleeUsage { channels, busy, retired, reply_bytes, .. } = running.usage();
+            (channels, busy, retired, reply_bytes) == (0, 0, 0, 0)
+        });
+    }
+    assert_eq!(call(&running.connect(), ECHO, b"others").1, b"others");
+}
+
+/// How often the workers of this process were given a core.
+fn schedulings() -> u64 {
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap().map(|task| task.unwrap().path());
+    let workers = tasks.filter(|task| std::fs::read_to_string(task.join("comm")).is_ok_and(|c| c.trim() == WORKER));
+    let switches = |task: std::path::PathBuf| {
+        let status = std::fs::read_to_string(task.join("status")).unwrap_or_default();
+        let count = |line: &str| line.split_whitespace().nth(1).and_then(|n| n.parse::<u64>().ok());
+        status.lines().filter(|l| l.contains("ctxt_switches")).filter_map(count).sum::<u64>()
+    };
+    workers.map(switches).sum()
+}
+
+/// Nextest gives each test a process of its own; with other tests beside it this one would count their workers too.
+#[test]
+fn workers_without_work_sleep_also_while_others_wait() {
+    if std::env::var_os("NEXTEST").is_none() {
+        return;
+    }
+    let running = Running::new(Workers { base: 2, spare: 4, grow: true });
+    let (waiting, caller) = (running.connect(), running.connect());
+    let mut pending = Vec::new();
+    for n in 1..=3 {
+        pending.push(begin(&waiting, if n % 2 == 0 { WAIT } else { WAIT_UNSAID }, b""));
+        until("it waits", || running.many().gate.waiting.load(Ordering::SeqCst) == n);
+        assert_eq!(call(&caller, ECHO, b"x").1, b"x");
+    }
+    let quiet = || {
+        let before = schedulings();
+        std::thread::sleep(Duration::from_millis(300));
+        schedulings() == before
+    };
+    until("the workers sleep", quiet);
+    running.many().gate.open();
+    pending.into_iter().for_each(|pending| assert_eq!(end(pending).unwrap().0, WELL));
+    until("the workers sleep again", quiet);
+}
+
+/// Everything at once, at random; nothing is left over.
+#[test]
+fn churn() {
+    let running = Running::new(Workers { base: 2, spare: 4, grow: true });
+    running.many().gate.open();
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|s| {
+        for _ in 0..2 {
+            s.spawn(|| {
+                while !stop.load(Ordering::SeqCst) {
+                    let some = std::mem::take(&mut *running.many().deferred.lock().unwrap());
+                    running.many().watches.lock().unwrap().drain(..).for_each(|w| _ = (w.is_cancelled(), w.deadline()));
+                    for (n, deferred) in some.into_iter().enumerate() {
+                        if n % 7 == 3 {
+                            drop(deferred);
+                        } else {
+                            echo(deferred);
+                        }
+                    }
+                    std::thread::yield_now();
+                }
+            });
+        }
+        let callers: Vec<_> = (0..6u64)
+            .map(|seed| {
+                let running = &running;
+                s.spawn(move || {
+                    let mut random = seed * 7919 + 1;
+                    let mut next = |below: u64| {
+                        random = random.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+                        (random >> 33) % below
+                    };
+                    for _ in 0..20 {
+                        let caller = running.connect();
+                        let mut under_way = Vec::new();
+                        for _ in 0..200 {
+                            let method =
+                                [ECHO, DEFER, WAIT, ABANDON, NAP, TURN_AWAY, WAIT_UNSAID, DEFER][next(8) as usize];
+                            let most = if next(4) == 0 { 3000 } else { 100 };
+                            let request = vec![seed as u8; next(most) as usize];
+                            under_way.push((begin(&caller, method, &request), request));
+                            if under_way.len() == 7 || next(3) == 0 {
+                                let (pending, request) = under_way.swap_remove(next(under_way.len() as u64) as usize);
+                                if next(4) != 0 {
+                                    let (status, reply) = end(pending).unwrap();
+                                    assert!(status != WELL || reply == request);
+                                }
+                            }
+                        }
+                        if next(2) == 0 {
+                            under_way.into_iter().for_each(|(pending, _)| assert!(end(pending).is_ok()));
+                        }
+                    }
+                })
+            })
+            .collect();
+        callers.into_iter().for_each(|caller| caller.join().unwrap());
+        until("nothing is left", || {
+            let CalleeUsage { channels, busy, reply_extents, reply_bytes, retired, .. } = running.usage();
+            (channels, busy, reply_extents, reply_bytes, retired) == (0, 0, 0, 0, 0)
+        });
+        stop.store(true, Ordering::SeqCst);
+    });
+    assert_eq!(running.many().ended.load(Ordering::SeqCst), 120);
+    assert_eq!(running.many().corrupt.load(Ordering::SeqCst), 0, "nobody broke the protocol");
 }
