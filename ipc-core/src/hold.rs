@@ -71,6 +71,8 @@ pub(crate) struct Scanned<P> {
     requests: Consumer,
     /// The cells of its queue, which `channel` keeps mapped.
     cells: *const [AtomicU64],
+    /// The blocks that came by the queue last.
+    last: [u32; WATCHES_PER_CHANNEL],
     pub(crate) hung_up: bool,
     /// How often it may still be found unfinished after that: a peer that only pretends to be gone must not go on for ever.
     patience: u32,
@@ -146,7 +148,14 @@ impl<P> Hold<P> {
     /// Scans `channel` from now on.
     pub(crate) fn add(&mut self, channel: Arc<Channel<P>>) {
         let cells = ptr::from_ref(channel.segment.request_cells());
-        let scanned = Scanned { channel, requests: Consumer::new(), cells, hung_up: false, patience: 0 };
+        let scanned = Scanned {
+            channel,
+            requests: Consumer::new(),
+            cells,
+            last: [u32::MAX; WATCHES_PER_CHANNEL],
+            hung_up: false,
+            patience: 0,
+        };
         match self.channels.iter_mut().find(|c| c.is_none()) {
             Some(place) => *place = Some(scanned),
             None => self.channels.push(Some(scanned)),
@@ -163,9 +172,10 @@ impl<P> Hold<P> {
         None
     }
 
-    /// The next request, if there is one in what it is the turn of.
+    /// The next request, if there is one in what it is the turn of. The queues are looked at only if `queues` says so, or if
+    /// it is long their turn.
     #[inline(always)]
-    pub(crate) fn next(&mut self) -> Option<Found<P>> {
+    pub(crate) fn next(&mut self, queues: bool) -> Option<Found<P>> {
         if self.burst != 0 {
             self.burst -= 1;
             if let Some(found) = self.look_at_queue(self.queue) {
@@ -180,7 +190,7 @@ impl<P> Hold<P> {
             self.streak += 1;
             return Some(found);
         }
-        self.look_at_queues()
+        if queues { self.look_at_queues() } else { None }
     }
 
     #[inline(never)]
@@ -266,6 +276,12 @@ impl<P> Hold<P> {
             scanned.channel.condemn(Corrupt(u64::from(entry.offset)));
             return None;
         };
+        // A caller with one call at a time uses the same few blocks again and again, one with many under way does not.
+        let again = scanned.last.contains(&block);
+        if !again {
+            let [a, b, c, _] = scanned.last;
+            scanned.last = [block, a, b, c];
+        }
         // Of a block, so inside of the segment.
         let head = segment.pointer(entry.offset).cast().as_ptr();
         if entry.kind != Kind::Request || self.is_watched(head) {
@@ -273,7 +289,7 @@ impl<P> Hold<P> {
             unsafe { &*channel }.condemn(Corrupt(u64::from(entry.offset)));
             return None;
         }
-        let watch = !more && self.is_worth_watching(channel);
+        let watch = again && !more && self.is_worth_watching(channel);
         Some(Found { channel, at, block, head, watch })
     }
 

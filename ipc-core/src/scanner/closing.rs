@@ -25,7 +25,7 @@ impl<H: Handler> Shared<H> {
         let hold = unsafe { &mut *self.hold.get() };
         while self.runs_handlers() {
             self.attend(hold);
-            if let Some(found) = hold.next().or_else(|| hold.unwatch_all()) {
+            if let Some(found) = hold.next(true).or_else(|| hold.unwatch_all()) {
                 self.refuse(&found);
             } else if !self.prepare_to_wait(hold) {
                 self.listen(None);
