@@ -153,8 +153,16 @@ impl Peer {
     /// # Panics
     /// The server does not let it in.
     pub fn attach(path: &str, hello: &[u8]) -> Self {
+        Peer::attach_with(path, hello, &[])
+    }
+
+    /// The same with further descriptors.
+    ///
+    /// # Panics
+    /// The server does not let it in.
+    pub fn attach_with(path: &str, hello: &[u8], further: &[BorrowedFd<'_>]) -> Self {
         let segment = Segment::create(geometry(hello)).expect("memory");
-        let (socket, answer) = greet(path, hello, &[segment.descriptor()]);
+        let (socket, answer) = greet(path, hello, &[&[segment.descriptor()], further].concat());
         let answer = answer.expect("an answer");
         assert_eq!(
             (&answer[..8], answer[12]),
