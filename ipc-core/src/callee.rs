@@ -20,12 +20,12 @@ use crate::doorbell;
 use crate::extent::Extent;
 use crate::futex;
 use crate::handover;
-use crate::layout::{ABANDONED, BlockHead, EXTENT_START, INLINE, INLINE_ROOM, MAX_MESSAGE, was_begun};
+use crate::layout::{ABANDONED, BlockHead, EXTENT_START, INLINE, INLINE_ROOM, MAX_MESSAGE, RELEASE, was_begun};
 use crate::queue::{Kind, Producer};
 use crate::segment::{Area, Segment};
 use crate::socket::{self, Credentials};
 use crate::sync::{AtomicU8, AtomicU32, Ordering};
-use crate::word::{self, Corrupt, Tell};
+use crate::word::{self, Corrupt, Seen, Tell};
 
 /// What a handshake has to say about a new connection.
 #[derive(Debug)]
@@ -157,6 +157,26 @@ impl<P> Channel<P> {
     /// Has the peer hung up, or broken the protocol?
     pub(crate) fn is_gone(&self) -> bool {
         self.fate.load(Ordering::Relaxed) & (BROKEN | GONE) != 0
+    }
+
+    /// The arena is full: gives back the replies of blocks that were lent again for nothing else, though nobody has looked at
+    /// those requests yet: they may be found later than the one that needs the memory. `true`: there was one.
+    #[cold]
+    fn reclaim_replies(&self) -> bool {
+        let mut replies = self.replies();
+        let is_lent_for_release = |block: u32| {
+            let Some(head) = self.segment.block(block) else { return false };
+            // [P1] acquire: the caller has read the reply before it lent the block. A caller that writes `RELEASE` while
+            // its reply is still being given spoils its own replies only: an extent is taken out of the map once.
+            matches!(word::seen(head.word.load(Ordering::Acquire)), Ok(Seen::Run | Seen::Refuse))
+                && head.method.load(Ordering::Relaxed) == RELEASE
+        };
+        let lent: Vec<u32> = replies.keys().copied().filter(|block| is_lent_for_release(*block)).collect();
+        let free: Vec<Extent> = lent.iter().filter_map(|block| replies.remove(block)).collect();
+        drop(replies);
+        let any = !free.is_empty();
+        free.into_iter().for_each(|extent| self.arena.free(&self.segment, extent));
+        any
     }
 
     fn replies(&self) -> MutexGuard<'_, HashMap<u32, Extent>> {
@@ -296,7 +316,14 @@ impl Place {
         let (from, room) = self.reply_buffer(channel);
         // SAFETY: the first `room` bytes at `from` are this call's until it is finished: the rest of the memory the caller
         // lent (in the caller's arena or its block), or our own extent.
-        unsafe { channel.arena.grow(&channel.segment, &mut self.extent, from, used.min(room), needed)? };
+        let grown = unsafe { channel.arena.grow(&channel.segment, &mut self.extent, from, used.min(room), needed) };
+        if let Err(full) = grown {
+            if !channel.reclaim_replies() {
+                return Err(full);
+            }
+            // SAFETY: as above; a failed try has changed nothing.
+            unsafe { channel.arena.grow(&channel.segment, &mut self.extent, from, used.min(room), needed)? };
+        }
         if let Some(extent) = &self.extent {
             self.end = End::Extent;
             self.reply_at = extent.offset() + EXTENT_START;
