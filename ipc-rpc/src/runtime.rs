@@ -226,6 +226,14 @@ impl Runtime {
     }
 }
 
+impl Drop for Runtime {
+    /// For a server that was never stopped: nothing of its clients is left, but threads may be.
+    fn drop(&mut self) {
+        self.pool.close(false);
+        self.lookout.close(false);
+    }
+}
+
 /// Age of a call, in nanoseconds, at which it is looked at for the first time.
 const FIRST_LOOK: u64 = 10_000_000;
 

@@ -426,6 +426,20 @@ fn futures_run_in_a_runtime_of_the_users() {
     nothing_is_left(&script, &server);
 }
 
+#[test]
+fn a_runtime_that_takes_nothing_is_told_to_the_caller() {
+    let _watchdog = Watchdog::start("a_runtime_that_takes_nothing_is_told_to_the_caller");
+    let script = Arc::<Script>::default();
+    // As `tokio::spawn` does outside of its runtime.
+    let builder = Server::builder().spawn_with(|_| panic!("there is no reactor running"));
+    let (client, server) = testing::pair_with(builder, Scripted(script.clone()), &ClientConfig::default()).unwrap();
+    for _ in 0..3 {
+        let error = client.run("ready").unwrap_err();
+        assert!(matches!(error, CallError::Busy { .. }) && !error.may_have_run(), "{error:?}");
+    }
+    nothing_is_left(&script, &server);
+}
+
 fn socket(name: &str) -> (tempfile::TempDir, String) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(name).display().to_string();
