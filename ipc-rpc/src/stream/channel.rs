@@ -89,9 +89,8 @@ impl<T> Channel<T> {
             if state.dropped {
                 return Err(Closed::unread());
             }
-            state.waiting.threads += 1;
+            state.waiting.sleeps();
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-            state.waiting.threads -= 1;
         }
     }
 
@@ -156,10 +155,8 @@ impl Local {
     }
 
     fn wait<'a>(&'a self, mut state: MutexGuard<'a, LocalState>) -> MutexGuard<'a, LocalState> {
-        state.waiting.threads += 1;
-        let mut state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-        state.waiting.threads -= 1;
-        state
+        state.waiting.sleeps();
+        self.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
     }
 
     fn change(&self, mut state: MutexGuard<'_, LocalState>) {

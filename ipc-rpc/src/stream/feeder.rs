@@ -243,8 +243,8 @@ impl Feeder {
                     Err(_) => self.over.store(true, Ordering::Relaxed),
                 }
             }
-            if let Some(first) = work.items.pop_front() {
-                let answer = first.wait(self.span.limit);
+            if let Some(item) = work.items.remove(work.awaited()) {
+                let answer = item.wait(self.span.limit);
                 self.note(work, answer);
             } else if !self.is_over() {
                 match Caller::draft(self.ticket.holder(), self.span.limit) {
@@ -280,16 +280,23 @@ impl Feeder {
         self.wake();
     }
 
-    /// Ready when the oldest item is answered.
-    fn poll_first(&self, work: &mut Work, cx: &mut Context<'_>) -> Poll<()> {
-        match work.items.front_mut() {
-            Some(first) => first.poll_ready(cx, self.span.limit),
+    /// Ready when the item that is worth waiting for is answered.
+    fn poll_item(&self, work: &mut Work, cx: &mut Context<'_>) -> Poll<()> {
+        let at = work.awaited();
+        match work.items.get_mut(at) {
+            Some(item) => item.poll_ready(cx, self.span.limit),
             None => Poll::Ready(()),
         }
     }
 }
 
 impl Work {
+    /// The place of the item whose answer a full window waits for. Not the first: items are read in order, and whoever sleeps
+    /// does so for a number of them.
+    fn awaited(&self) -> usize {
+        self.items.len().saturating_sub(1) / 2
+    }
+
     /// The block of an item that is sent now.
     fn take_draft(&mut self, ticket: &Ticket) -> Result<Draft<Shared>, NoBlock> {
         match self.draft.take() {
@@ -333,7 +340,7 @@ impl<T: Message> Transport<T> for Feeder {
                 return Poll::Ready(Err(Closed::unread()));
             }
             if !self.has_room(&mut turn) {
-                ready!(self.poll_first(&mut turn, &mut cx));
+                ready!(self.poll_item(&mut turn, &mut cx));
                 continue;
             }
             if turn.draft.is_some() {

@@ -42,10 +42,9 @@ impl Gate {
             if left == 0 {
                 return None;
             }
-            state.waiting.threads += 1;
+            state.waiting.sleeps();
             let wait = self.free.wait_timeout(state, Duration::from_nanos(left));
             state = wait.unwrap_or_else(PoisonError::into_inner).0;
-            state.waiting.threads -= 1;
         }
         state.taken = true;
         Some(Turn(self))

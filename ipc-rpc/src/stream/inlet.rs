@@ -115,9 +115,8 @@ impl<H: Held> Inlet<H> {
     pub(crate) fn wait(&self, ready: &mut VecDeque<Arrival<H>>) -> Result<(), &'static str> {
         let mut state = self.lock();
         while !self.take(&mut state, ready)? {
-            state.waiting.threads += 1;
+            state.waiting.sleeps();
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-            state.waiting.threads -= 1;
         }
         Ok(())
     }

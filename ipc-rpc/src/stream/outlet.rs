@@ -244,9 +244,8 @@ impl<H: Held> Outlet<H> {
                     state.producer = Some(producer);
                     return;
                 }
-                state.waiting.threads += 1;
+                state.waiting.sleeps();
                 state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-                state.waiting.threads -= 1;
                 continue;
             };
             drop(state);
@@ -306,9 +305,8 @@ impl<H: Held> Outlet<H> {
                     None => return Err(()),
                 }
             }
-            state.waiting.threads += 1;
+            state.waiting.sleeps();
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-            state.waiting.threads -= 1;
         }
     }
 

@@ -12,6 +12,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use ipc_core::caller::{Answer, Caller, Draft, Drafting, Failure, Limit, NoBlock, Pending};
+use ipc_core::clock;
 use ipc_core::layout::REPLIED;
 
 use super::shares::{MOST, Ticket};
@@ -205,6 +206,10 @@ impl Reader {
             FAILED => {
                 let reason = wire::read_text_of(&answer);
                 (Some(Err(failed(connection.name(self.method), reason))), false)
+            }
+            // The server looks at the clock as well, and may be the first to see that the time is over.
+            CLOSED if matches!(self.span.limit, Limit::Until(deadline) if clock::now() >= deadline) => {
+                return Some(Err(self.lost(Failure::TimedOut)));
             }
             CLOSED => {
                 let reason = String::from("the server has closed it");

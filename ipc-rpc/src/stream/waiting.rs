@@ -6,8 +6,8 @@ use std::task::{Wake, Waker};
 /// Kept under the lock of the state, woken without it.
 #[derive(Debug, Default)]
 pub(crate) struct Waiting {
-    /// Threads asleep; each counts itself out again.
-    pub(crate) threads: usize,
+    /// Threads sleep that nobody has woken yet.
+    threads: bool,
     tasks: Vec<Waker>,
 }
 
@@ -21,16 +21,21 @@ impl Waiting {
         None
     }
 
-    /// Takes those that are to be woken. Threads stay counted: they count themselves out.
+    /// A thread is about to sleep until the next change.
+    pub(crate) fn sleeps(&mut self) {
+        self.threads = true;
+    }
+
+    /// Takes those that are to be woken.
     #[inline]
     pub(crate) fn take(&mut self) -> Waiting {
-        Waiting { threads: self.threads, tasks: std::mem::take(&mut self.tasks) }
+        std::mem::take(self)
     }
 
     /// Wakes them; the lock is not held.
     #[inline]
     pub(crate) fn wake(self, changed: &Condvar) {
-        if self.threads > 0 {
+        if self.threads {
             changed.notify_all();
         }
         for waker in self.tasks {
