@@ -217,6 +217,68 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! # Callbacks
+//!
+//! A method can take an object of its client: where the trait has `progress: &ProgressClient`, the client passes the dispatcher of
+//! a value that implements `Progress`, and the handler calls that value as it would call any service, while the call that lent it
+//! goes on or, with a clone of its handle, afterwards. An object that no handler has cloned is free again when the call
+//! returns; one that was cloned stays until the server has dropped the last clone, or one of the two sides is gone.
+//!
+//! ```
+//! use std::sync::{Arc, Mutex};
+//! use ipc_rpc::{service, testing};
+//!
+//! #[service]
+//! pub trait Progress { fn done(&self, part: u32) -> bool; }
+//!
+//! #[service]
+//! pub trait Jobs {
+//!     fn run(&self, parts: u32, progress: &ProgressClient) -> u32;
+//!     fn subscribe(&self, progress: &ProgressClient);
+//! }
+//!
+//! // In the server:
+//! #[derive(Default)]
+//! struct Worker { listeners: Mutex<Vec<ProgressClient>> }
+//! impl Jobs for Worker {
+//!     fn run(&self, parts: u32, progress: &ProgressClient) -> u32 {
+//!         self.listeners.lock().unwrap().retain(|listener| listener.done(0).is_ok()); // forgets those that are gone
+//!         (1..=parts).take_while(|part| progress.done(*part).unwrap_or(false)).count() as u32
+//!     }
+//!     fn subscribe(&self, progress: &ProgressClient) {
+//!         self.listeners.lock().unwrap().push(progress.clone());
+//!     }
+//! }
+//!
+//! // In the client:
+//! struct Bar { seen: Mutex<Vec<u32>> }
+//! impl Progress for Bar {
+//!     fn done(&self, part: u32) -> bool {
+//!         self.seen.lock().unwrap().push(part);
+//!         part < 3 // enough
+//!     }
+//! }
+//!
+//! let (jobs, _server) = testing::pair(JobsDispatcher::new(Worker::default()))?;
+//! let bar = Arc::new(Bar { seen: Mutex::default() });
+//! assert_eq!(jobs.run(10, &ProgressDispatcher::from_arc(bar.clone()))?, 2);
+//! assert_eq!(*bar.seen.lock().unwrap(), [1, 2, 3]);
+//! assert_eq!(Arc::strong_count(&bar), 1); // the server has let go of it
+//!
+//! jobs.subscribe(&ProgressDispatcher::from_arc(bar.clone()))?;
+//! assert_eq!(Arc::strong_count(&bar), 2); // the server has kept it
+//! jobs.run(0, &ProgressDispatcher::from_arc(bar.clone()))?;
+//! assert_eq!(bar.seen.lock().unwrap().last(), Some(&0));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! The two may call each other as deep as they like: threads are started when all others wait, up to 64 on the client's side.
+//! Objects are called on threads of the client that start with the first object and end with the connection; their methods
+//! can be `async`, take contexts, and lend objects themselves, but have no streams. A call over a handle whose client is gone
+//! fails at once with [`CallError::NotStarted`] or [`CallError::MayHaveRun`]. If the call that lent an object fails at the
+//! client, because it timed out for example, the object is taken back, and what the server calls of it is refused: nobody is
+//! there to be told about.
+//!
 //! # Serving
 //!
 //! `SearchDispatcher::new(value)` wraps a value that implements the trait; [`Server::bind`] takes the name and

@@ -39,6 +39,16 @@ pub(crate) const RELEASED: u16 = 0x7f11;
 pub(crate) const LAST_METHOD: u16 = 0x7f1f;
 
 /// A generated client that can be an argument: what a server calls an object of its client by.
+///
+/// ```
+/// use ipc_rpc::{Handle, service};
+///
+/// #[service]
+/// pub trait Progress { fn done(&self, part: u32); }
+///
+/// fn name<C: Handle>() -> &'static str { std::any::type_name::<C>() }
+/// assert!(name::<ProgressClient>().contains("ProgressClient"));
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not the client of a service",
     label = "an argument `&XClient` is what the handler calls back by",
@@ -56,7 +66,37 @@ pub trait Handle: 'static {
     fn stub(&self) -> &Stub;
 }
 
-/// What can be passed where a method takes a `&C`: the dispatcher `XDispatcher` of an object, where `C` is `XClient`.
+/// What can be passed where a method takes a `&C`: the dispatcher `XDispatcher` of an object, where `C` is `XClient`. See
+/// [Callbacks](crate#callbacks).
+///
+/// ```
+/// use ipc_rpc::{Callback, service, testing};
+///
+/// #[service]
+/// pub trait Ask { fn is_fine(&self, question: &str) -> bool; }
+/// #[service]
+/// pub trait Tidy { fn tidy(&self, folder: &str, ask: &AskClient) -> u32; }
+///
+/// struct Broom;
+/// impl Tidy for Broom {
+///     fn tidy(&self, folder: &str, ask: &AskClient) -> u32 {
+///         u32::from(ask.is_fine(&format!("empty {folder}?")).unwrap_or(false))
+///     }
+/// }
+/// struct Careful;
+/// impl Ask for Careful {
+///     fn is_fine(&self, question: &str) -> bool { question.contains("/tmp") }
+/// }
+///
+/// /// Goes on with whatever can be asked.
+/// fn tidy_all(tidy: &TidyClient, ask: &impl Callback<AskClient>) -> Result<u32, ipc_rpc::CallError> {
+///     ["/home", "/tmp"].into_iter().map(|folder| tidy.tidy(folder, ask)).sum()
+/// }
+///
+/// let (tidy, _server) = testing::pair(TidyDispatcher::new(Broom))?;
+/// assert_eq!(tidy_all(&tidy, &AskDispatcher::new(Careful))?, 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no object that the server can call as a `{C}`",
     label = "pass the dispatcher of an object: `&XDispatcher::new(object)` where the trait has `&XClient`"

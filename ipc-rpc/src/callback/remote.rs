@@ -142,6 +142,8 @@ pub(crate) struct Object {
     caller: Arc<Caller>,
     number: u32,
     kept: AtomicBool,
+    /// The client has taken it back before it could be kept. Its target may be another object's some day.
+    gone: AtomicBool,
     /// One-way requests went to it: those that are not answered have to arrive before it is taken back.
     oneway: AtomicBool,
     handles: Arc<AtomicUsize>,
@@ -150,8 +152,8 @@ pub(crate) struct Object {
 impl Object {
     fn new(caller: Arc<Caller>, number: u32, handles: &Arc<AtomicUsize>) -> Self {
         handles.fetch_add(1, Ordering::Relaxed);
-        let (kept, oneway) = (AtomicBool::new(false), AtomicBool::new(false));
-        Object { caller, number, kept, oneway, handles: handles.clone() }
+        let no = || AtomicBool::new(false);
+        Object { caller, number, kept: no(), gone: no(), oneway: no(), handles: handles.clone() }
     }
 
     /// What its requests are addressed to.
@@ -174,15 +176,26 @@ impl Object {
     /// The handle stays when the call that lent the object has been answered; the client has to know first.
     fn keep(&self) {
         let limit = Limit::Until(clock::after(PATIENCE));
-        let Ok(mut draft) = Caller::draft(&*self.caller, limit) else { return };
-        address(&mut draft, self.number);
-        let kept = match draft.submit(KEEP, 0, limit).wait(limit) {
-            Ok(answer) => answer.status() == REPLIED,
-            // It may have heard, or hear it later: releasing what was not kept does no harm.
-            Err(Failure::TimedOut) => true,
-            Err(_) => false,
+        let mut draft = match Caller::draft(&*self.caller, limit) {
+            Ok(draft) => draft,
+            // All blocks are out, and the call ends without a word of the handle.
+            Err(NoBlock::Busy) => return self.gone.store(true, Ordering::Relaxed),
+            Err(_) => return,
         };
-        self.kept.store(kept, Ordering::Relaxed);
+        address(&mut draft, self.number);
+        match draft.submit(KEEP, 0, limit).wait(limit) {
+            Ok(answer) if answer.status() == REPLIED => self.kept.store(true, Ordering::Relaxed),
+            Ok(_) => self.gone.store(true, Ordering::Relaxed),
+            // It may have heard, or hear it later: releasing what was not kept does no harm.
+            Err(Failure::TimedOut) => self.kept.store(true, Ordering::Relaxed),
+            // The connection is over, and says so to every call.
+            Err(_) => {}
+        }
+    }
+
+    /// Is there no point in calling it, since the client has taken it back?
+    pub(crate) fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Relaxed)
     }
 }
 
