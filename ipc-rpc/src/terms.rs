@@ -13,6 +13,7 @@ use ipc_core::clock;
 
 use crate::batch::Batch;
 use crate::call_error::CallError;
+use crate::callback::{Object, TAKEN_BACK};
 use crate::context::{self, Context, End, Metadata, TraceId};
 use crate::stub::Stub;
 
@@ -123,6 +124,9 @@ impl Stub {
     /// [`CallError`]: there is no point in beginning it, since the call that it would be part of is over.
     #[inline]
     pub fn terms(&self, method: u16) -> Result<Terms, CallError> {
+        if self.connection.object.as_ref().is_some_and(Object::is_gone) {
+            return Err(CallError::Rejected { method: self.connection.name(method), reason: TAKEN_BACK.into() });
+        }
         let terms = Terms { limit: self.limit(), allowed: self.allowed(), target: self.connection.target };
         if self.says() { self.inherit(method, terms) } else { Ok(terms) }
     }

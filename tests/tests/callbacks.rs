@@ -384,7 +384,7 @@ fn a_clone_that_is_dropped_elsewhere_releases() {
             let up = up.clone();
             let later = std::thread::spawn(move || (0..depth).map(|n| up.up(n).unwrap()).sum());
             // Both ways: gone before the answer, and gone after it.
-            if depth % 2 == 0 { Ok(later.join().unwrap()) } else { Ok(0) }
+            if depth.is_multiple_of(2) { Ok(later.join().unwrap()) } else { Ok(0) }
         }
     }
     let (down, _server) = testing::pair(DownDispatcher::new(Thrower)).unwrap();
@@ -397,7 +397,7 @@ fn a_clone_that_is_dropped_elsewhere_releases() {
     let object = Arc::new(Echo);
     for depth in 0..40 {
         let sum = down.down(depth, &UpDispatcher::from_arc(object.clone())).unwrap();
-        assert_eq!(sum, if depth % 2 == 0 { (0..depth).sum() } else { 0 });
+        assert_eq!(sum, if depth.is_multiple_of(2) { (0..depth).sum() } else { 0 });
     }
     until(|| Arc::strong_count(&object) == 1);
 }

@@ -12,7 +12,7 @@ use ipc_core::callee::Call;
 use ipc_core::layout::REPLIED;
 use ipc_core::socket::{self, Credentials};
 
-use super::{KEEP, RELEASED, services_of};
+use super::{KEEP, RELEASED, TAKEN_BACK, services_of};
 use crate::router::{Admission, Client};
 use crate::server::{Limits, Running, ServerBuilder};
 use crate::service::{Dispatch, Incoming, Refused, Replied, ServiceDesc};
@@ -179,7 +179,7 @@ impl Dispatch for Finder {
         match self.table.get(call.target()) {
             Some(object) if ptr::eq(object.service(), self.service) => object.dispatch(method, call),
             Some(_) => Err(refused("the object is of another service")),
-            None => Err(refused("the object is not lent any more: the call that lent it has ended")),
+            None => Err(refused(TAKEN_BACK)),
         }
     }
 }

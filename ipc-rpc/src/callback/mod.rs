@@ -35,6 +35,8 @@ pub(crate) const FIRST_METHOD: u16 = 0x7f10;
 pub(crate) const KEEP: u16 = 0x7f10;
 /// The server has dropped the last clone of a handle that it kept.
 pub(crate) const RELEASED: u16 = 0x7f11;
+/// What is said of an object whose call has ended.
+pub(crate) const TAKEN_BACK: &str = "the object is not lent any more: the call that lent it has ended";
 /// Last of those method numbers.
 pub(crate) const LAST_METHOD: u16 = 0x7f1f;
 
