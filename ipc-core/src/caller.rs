@@ -413,7 +413,7 @@ impl Caller {
         let mut next = None;
         if own.is_some() {
             self.pool.end_wait();
-        } else if !taken && self.pool.len() != 0 {
+        } else if !taken && !self.pool.is_empty() {
             next = self.next_waiter(&mut given);
         }
         drop(given);

@@ -66,7 +66,7 @@ impl Producer {
             cell.store(word::cell(position, capacity, kind as u8, offset), Ordering::Release);
         }
         // The next line of cells was last read by the consumer. It is asked for before it is needed.
-        if index % CELLS_OF_A_LINE == 0
+        if index.is_multiple_of(CELLS_OF_A_LINE)
             && let Some(cell) = cells.get((index.wrapping_add(CELLS_OF_A_LINE) & capacity.wrapping_sub(1)) as usize)
         {
             prefetch::for_write(cell);

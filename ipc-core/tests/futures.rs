@@ -4,7 +4,6 @@
 mod side;
 
 use std::future::poll_fn;
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
@@ -88,10 +87,10 @@ fn a_polled_call_can_be_dropped_waited_for_or_detached() {
     let side = Side::start(1);
     let count = Arc::new(Count::default());
     let waker = Waker::from(count.clone());
-    let mut cx = Context::from_waker(&waker);
+    let cx = Context::from_waker(&waker);
     for round in 0..60u32 {
         let mut pending = lend(&side.caller, SLEEP, 2);
-        let polled = pending.poll_ready(&mut cx, Limit::None);
+        let polled = pending.poll_ready(&cx, Limit::None);
         if round % 4 == 0 {
             std::thread::sleep(Duration::from_millis(5));
         }
@@ -151,8 +150,7 @@ fn those_who_wait_for_a_block_get_one_in_turn() {
     }
     // Woken for a block, but dropped: the wake-up is handed on.
     drop(first);
-    let mut second = pin!(second);
-    while let Poll::Pending = second.as_mut().poll(&mut cx) {
+    while second.as_mut().poll(&mut cx).is_pending() {
         answers += 1;
         assert!(start.elapsed() < SOON, "{answers}");
         std::thread::yield_now();
@@ -268,7 +266,7 @@ fn churn(caller: &Arc<Caller>, mut seed: u64, rounds: u32) {
             6 => drop(Caller::try_draft(caller.clone())),
             7..10 => {
                 for (pending, _, limit) in &mut flying {
-                    let _ = pending.poll_ready(&mut cx, *limit);
+                    let _ = pending.poll_ready(&cx, *limit);
                 }
             }
             10 if dice & 64 == 0 => {
