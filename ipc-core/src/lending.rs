@@ -23,6 +23,7 @@ use crate::clock;
 use crate::futex;
 use crate::handover;
 use crate::layout::{BlockHead, EXTENT_START, INLINE, INLINE_ROOM};
+use crate::prefetch;
 use crate::sync::{Ordering, fence, spin_hint};
 use crate::word::{self, Corrupt, Lent};
 
@@ -211,6 +212,12 @@ impl<C: Holder> Pending<C> {
     #[inline]
     pub fn holder(&self) -> &C {
         &self.slot.caller
+    }
+
+    /// Says that this call is the next but one to be waited for: its answer is on the way here meanwhile.
+    #[inline]
+    pub fn prefetch(&self) {
+        prefetch::for_write(self.slot.head());
     }
 
     /// Would [`Pending::wait`] return at once? It would if there is a reply, or the peer is gone, or the deadline that
