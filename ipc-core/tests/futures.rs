@@ -173,7 +173,7 @@ fn a_flush_waits_for_what_was_detached() {
         }
         assert_eq!(side.runs(), (round + 1) * 100);
     }
-    lend(&side.caller, SLEEP, 80).detach();
+    lend(&side.caller, SLEEP, 250).detach();
     assert_eq!(side.caller.flush(Limit::Lazy(Duration::from_millis(10))), Err(NotFlushed::TimedOut));
     let flushing = Caller::flush_async(side.caller.clone(), Limit::Lazy(Duration::from_millis(10)));
     assert_eq!(block_on(flushing), Err(NotFlushed::TimedOut));
