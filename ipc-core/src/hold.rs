@@ -16,6 +16,7 @@ use std::sync::Arc;
 use crate::callee::{Channel, GONE, RETIRED};
 use crate::handover;
 use crate::layout::BlockHead;
+use crate::prefetch;
 use crate::queue::{Consumer, Kind};
 use crate::segment::Segment;
 use crate::sync::{AtomicU64, Ordering};
@@ -51,18 +52,12 @@ impl<P> Watch<P> {
     }
 }
 
-/// Asks for the line of the block at `offset`, if there is one, to be written to: it is on its way while something else is
-/// done.
+/// Asks for the line of the block at `offset`, if there is one: it is on its way while something else is done.
 #[inline(always)]
 fn fetch(segment: &Segment, offset: u32) {
-    #[cfg(all(target_arch = "x86_64", not(miri)))]
-    if segment.geometry().block_index(offset).is_some() {
-        let line = segment.pointer(offset).as_ptr();
-        // SAFETY: a hint, which faults on no address, and does nothing on a 64-bit processor that lacks it.
-        unsafe { std::arch::asm!("prefetchw [{}]", in(reg) line, options(nostack, preserves_flags, readonly)) };
+    if let Some(head) = segment.geometry().block_index(offset).and_then(|block| segment.block(block)) {
+        prefetch::for_write(head);
     }
-    #[cfg(not(all(target_arch = "x86_64", not(miri))))]
-    let _ = (segment, offset);
 }
 
 /// A channel as the scanner sees it.

@@ -48,7 +48,7 @@ use long::Methods;
 const FIRST_PASSES: u32 = 40;
 /// Empty passes over the watched words for one over the queues. Each look at a cell takes its line away from a caller that is
 /// just writing to it; a caller that is looked at seldom gets many requests out before they are found, all in a row.
-const PASSES_PER_QUEUE: u32 = 8;
+const PASSES_PER_QUEUE: u32 = 32;
 /// Empty passes between two readings of the clock.
 const PASSES_PER_READING: u32 = 16;
 /// Requests served, or readings of the clock made, between two looks at the epoll set.
