@@ -99,7 +99,13 @@ impl Job {
 
     /// Answers as [`State::ending`] says, unless that was done.
     fn answer_early(&self) {
-        let (status, reason) = lock(&self.state).ending.clone();
+        let (status, reason) = {
+            let mut state = lock(&self.state);
+            if state.call.is_none() {
+                return;
+            }
+            std::mem::take(&mut state.ending)
+        };
         self.answer(Err(Refused { status, reason }));
     }
 
@@ -256,7 +262,7 @@ where
     let state = Mutex::new(State { call: Some(call.defer()), place, ending, orphaned: false });
     let job = Arc::new(Job { state, tie, args_len, copy, context, target, method });
     let admitted = Admitted { job: job.clone() };
-    let mut serving = Serving { future: None, job, begun: false };
+    let mut serving = Serving { future: None, job, begun: false, tied: false };
     match catch_unwind(AssertUnwindSafe(|| f(admitted))) {
         Ok(future) => serving.future = Some(Box::pin(future)),
         Err(panic) => serving.job.end_with(status::PANICKED, router::message_of(panic)),
@@ -273,6 +279,8 @@ pub(crate) struct Serving {
     future: Option<BoxFuture<'static>>,
     job: Arc<Job>,
     begun: bool,
+    /// The [`Tie`] knows a waker.
+    tied: bool,
 }
 
 impl Serving {
@@ -288,7 +296,9 @@ impl Serving {
         if lock(&self.job.state).orphaned {
             self.job.answer_early();
         }
-        self.job.tie.clear();
+        if std::mem::take(&mut self.tied) {
+            self.job.tie.clear();
+        }
     }
 }
 
@@ -298,23 +308,25 @@ impl Future for Serving {
     fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<()> {
         let this = self.get_mut();
         let Some(future) = &mut this.future else { return Poll::Ready(()) };
-        // Before the look: who finds a reason to drop the future afterwards wakes it.
-        this.job.tie.polled_by(cx.waker());
         if this.job.is_over() || !this.begun && this.job.is_late() {
             this.end();
             return Poll::Ready(());
         }
-        let first = !std::mem::replace(&mut this.begun, true);
+        this.begun = true;
         let polled = {
             let _scope = Entered::new(this.job.context.clone());
             catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx)))
         };
         match polled {
             Ok(Poll::Pending) => {
-                if first {
+                this.job.tie.polled_by(cx.waker());
+                if !std::mem::replace(&mut this.tied, true) {
                     this.job.look_later();
                 }
-                return Poll::Pending;
+                // Who found a reason to drop the future before that has woken nobody, or an earlier waker.
+                if !this.job.is_over() {
+                    return Poll::Pending;
+                }
             }
             Ok(Poll::Ready(())) => {}
             Err(panic) => this.job.end_with(status::PANICKED, router::message_of(panic)),
