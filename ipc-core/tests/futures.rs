@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use ipc_core::caller::{Caller, CallerUsage, Failure, Limit, NoBlock, NotFlushed, Pending};
 use ipc_core::clock;
-use side::{BLOCKS, ECHO, SLEEP, Side, block_on, draft, reply};
+use side::{BLOCKS, ECHO, SLEEP, STALL, Side, block_on, draft, reply};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -112,14 +112,15 @@ fn a_polled_call_can_be_dropped_waited_for_or_detached() {
 fn a_future_times_out_and_its_block_comes_home() {
     let side = Side::start(1);
     for lazy in [true, false] {
+        side.release(false);
         let (start, short) = (clock::now(), Duration::from_millis(20));
         let limit = if lazy { Limit::Lazy(short) } else { Limit::Until(clock::after(short)) };
-        let pending = draft(side.caller.clone(), 250).submit(SLEEP, 1, limit);
+        let pending = draft(side.caller.clone(), 1).submit(STALL, 1, limit);
         // A worker that comes late refuses it.
         let end = block_on(answer(pending, limit));
         assert!(matches!(&end, Err(Failure::TimedOut)) || end.as_ref().is_ok_and(Vec::is_empty), "{end:?}");
-        let took = Duration::from_nanos(clock::now() - start);
-        assert!(took >= Duration::from_millis(19) && took < Duration::from_millis(245), "{took:?}");
+        assert!(end.is_ok() || clock::now() - start >= clock::nanoseconds(short));
+        side.release(true);
         nothing_is_left(&side.caller);
     }
 }
@@ -173,10 +174,11 @@ fn a_flush_waits_for_what_was_detached() {
         }
         assert_eq!(side.runs(), (round + 1) * 100);
     }
-    lend(&side.caller, SLEEP, 250).detach();
+    lend(&side.caller, STALL, 1).detach();
     assert_eq!(side.caller.flush(Limit::Lazy(Duration::from_millis(10))), Err(NotFlushed::TimedOut));
     let flushing = Caller::flush_async(side.caller.clone(), Limit::Lazy(Duration::from_millis(10)));
     assert_eq!(block_on(flushing), Err(NotFlushed::TimedOut));
+    side.release(true);
     nothing_is_left(&side.caller);
 }
 

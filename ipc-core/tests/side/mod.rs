@@ -4,7 +4,7 @@ use std::future::Future;
 use std::os::fd::{AsFd, OwnedFd};
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{JoinHandle, Thread};
 use std::time::Duration;
@@ -20,6 +20,8 @@ pub const BLOCKS: u32 = 8;
 pub const ECHO: u16 = 0;
 /// Sleeps for as many milliseconds as the first byte says, then echoes.
 pub const SLEEP: u16 = 1;
+/// Waits for [`Side::release`], then echoes.
+pub const STALL: u16 = 2;
 pub const STATUS: u16 = 16;
 
 fn geometry() -> Geometry {
@@ -29,6 +31,7 @@ fn geometry() -> Geometry {
 #[derive(Default)]
 pub struct Echo {
     runs: AtomicU32,
+    released: AtomicBool,
 }
 
 impl Handler for Echo {
@@ -45,6 +48,9 @@ impl Handler for Echo {
         let request = unsafe { std::slice::from_raw_parts(data.as_ptr(), len) }.to_vec();
         if call.method() == SLEEP {
             std::thread::sleep(Duration::from_millis(request[0].into()));
+        }
+        while call.method() == STALL && !self.released.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(1));
         }
         self.runs.fetch_add(1, Ordering::SeqCst);
         let (mut to, room) = call.reply_buffer();
@@ -83,6 +89,13 @@ impl Side {
         Side { caller: Caller::new(segment, ours).unwrap(), callee: Some(callee), threads }
     }
 
+    /// Whether calls of [`STALL`] end.
+    pub fn release(&self, released: bool) {
+        if let Some(callee) = &self.callee {
+            callee.handler().released.store(released, Ordering::SeqCst);
+        }
+    }
+
     /// Calls that have run.
     pub fn runs(&self) -> u32 {
         self.callee.as_ref().map_or(0, |callee| callee.handler().runs.load(Ordering::SeqCst))
@@ -91,6 +104,7 @@ impl Side {
 
 impl Drop for Side {
     fn drop(&mut self) {
+        self.release(true);
         let callee = self.callee.take().unwrap();
         callee.stop();
         self.threads.drain(..).for_each(|t| t.join().unwrap());
