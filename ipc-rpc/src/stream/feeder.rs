@@ -25,12 +25,15 @@ use super::reader::Span;
 use super::shares::{MOST, Ticket};
 use super::sink::{Closed, NotSent};
 use super::waiting::Tasks;
-use super::wire::{self, ITEM};
+use super::window::SPAN;
+use super::wire::{self, CLOSE_INPUT, CLOSED, ITEM};
 use crate::message::Message;
 use crate::stub::Shared;
 
 /// Items that may be on their way at first.
 const FIRST: usize = 2;
+/// How far an item may be ahead of one that has not arrived; the server takes no more than [`SPAN`].
+const MOST_AHEAD: u16 = SPAN / 2;
 /// Bytes of items on their way, as far as their number can be chosen.
 const MOST_BYTES: usize = 4 << 20;
 
@@ -58,8 +61,8 @@ struct Desk {
 
 /// What is remembered of the stream.
 struct Work {
-    /// Items that are on their way, oldest first.
-    items: VecDeque<Pending<Shared>>,
+    /// Items that are on their way with their numbers, oldest first.
+    items: VecDeque<(u16, Pending<Shared>)>,
     /// The number of the next item.
     number: u16,
     /// How many may be on their way.
@@ -177,13 +180,13 @@ impl Feeder {
         if work.items.len() >= work.size && work.size < MOST as usize {
             work.size *= 2;
         }
-        work.items.len() < self.room(work)
+        work.items.len() < self.room(work) && work.span() < MOST_AHEAD
     }
 
     /// Takes note of the answers that have come.
     fn collect(&self, work: &mut Work) {
-        while work.items.front().is_some_and(Pending::is_ready)
-            && let Some(first) = work.items.pop_front()
+        while work.items.front().is_some_and(|(_, item)| item.is_ready())
+            && let Some((_, first)) = work.items.pop_front()
         {
             let answer = first.wait(self.span.limit);
             self.note(work, answer);
@@ -198,7 +201,13 @@ impl Feeder {
                     work.draft = answer.again();
                 }
             }
-            _ => self.over.store(true, Ordering::Relaxed),
+            answer => {
+                self.over.store(true, Ordering::Relaxed);
+                // Whatever else it says, the handler is not to wait for an item that was refused.
+                if matches!(answer, Ok(answer) if answer.status() != CLOSED) {
+                    self.ticket.close(CLOSE_INPUT);
+                }
+            }
         }
     }
 
@@ -213,8 +222,8 @@ impl Feeder {
             }
         };
         draft.address(self.ticket.number, work.number);
+        work.items.push_back((work.number, draft.submit(ITEM, len, Limit::None)));
         work.number = work.number.wrapping_add(1);
-        work.items.push_back(draft.submit(ITEM, len, Limit::None));
         if len * work.size > MOST_BYTES {
             work.size = (MOST_BYTES / len).max(1);
         }
@@ -224,7 +233,7 @@ impl Feeder {
     /// Says that there are no more items. Those on their way arrive.
     fn end(&self, work: &mut Work, reason: Option<String>) {
         self.over.store(true, Ordering::Relaxed);
-        work.items.drain(..).for_each(Pending::detach);
+        work.items.drain(..).for_each(|(_, item)| item.detach());
         work.drafting = None;
         self.ticket.end_input(work.draft.take(), work.number, reason);
     }
@@ -243,7 +252,7 @@ impl Feeder {
                     Err(_) => self.over.store(true, Ordering::Relaxed),
                 }
             }
-            if let Some(item) = work.items.remove(work.awaited()) {
+            if let Some((_, item)) = work.items.remove(work.awaited()) {
                 let answer = item.wait(self.span.limit);
                 self.note(work, answer);
             } else if !self.is_over() {
@@ -284,7 +293,7 @@ impl Feeder {
     fn poll_item(&self, work: &mut Work, cx: &mut Context<'_>) -> Poll<()> {
         let at = work.awaited();
         match work.items.get_mut(at) {
-            Some(item) => item.poll_ready(cx, self.span.limit),
+            Some((_, item)) => item.poll_ready(cx, self.span.limit),
             None => Poll::Ready(()),
         }
     }
@@ -292,9 +301,14 @@ impl Feeder {
 
 impl Work {
     /// The place of the item whose answer a full window waits for. Not the first: items are read in order, and whoever sleeps
-    /// does so for a number of them.
+    /// does so for a number of them. But a server that has not found the first yet may have answered many that came later.
     fn awaited(&self) -> usize {
-        self.items.len().saturating_sub(1) / 2
+        if self.span() < MOST_AHEAD { self.items.len().saturating_sub(1) / 2 } else { 0 }
+    }
+
+    /// How far the next item is ahead of the first one that is not known to have arrived.
+    fn span(&self) -> u16 {
+        self.items.front().map_or(0, |(first, _)| self.number.wrapping_sub(*first))
     }
 
     /// The block of an item that is sent now.

@@ -1,7 +1,8 @@
 //! The reading end of an input stream in the server: items come in, the handler takes them in their order.
 //!
 //! An item stays in the client's block until the handler has read it; the answer to its request is what lets the client
-//! send another one. So nothing is kept here but the requests of blocks that the client has lent.
+//! send another one. A number of small items is copied and answered at once, so that the threads that bring and read them do
+//! not change places for every few of them. Nothing else is kept here but the requests of blocks that the client has lent.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -10,16 +11,20 @@ use std::task::{Context, Poll};
 use ipc_core::layout::REPLIED;
 
 use super::outlet::{Arriving, Held, LATER};
+use super::stock::{MOST, SMALL};
 use super::waiting::Waiting;
 use super::window::Window;
-use super::wire::{self, CLOSED};
+use super::wire::{self, CLOSED, Request};
 use crate::status;
+use crate::trust::Snapshot;
 
 /// What comes in.
 #[derive(Debug)]
 pub(crate) enum Arrival<H> {
     /// An item; the request waits for its answer.
     Item(H),
+    /// An item; the request is answered.
+    Copied(Snapshot),
     /// The end, or why there are no more items.
     End(Option<String>),
 }
@@ -31,7 +36,12 @@ pub(crate) struct Inlet<H> {
 }
 
 struct State<H> {
+    /// What came before its turn.
     window: Window<Arrival<H>>,
+    /// What the reader can have.
+    ready: VecDeque<Arrival<H>>,
+    /// How many items in both are copied.
+    copied: usize,
     /// Why nothing comes any more.
     closed: Option<&'static str>,
     waiting: Waiting,
@@ -45,7 +55,13 @@ impl<H> std::fmt::Debug for Inlet<H> {
 
 impl<H: Held> Inlet<H> {
     pub(crate) fn new() -> Arc<Self> {
-        let state = State { window: Window::new(), closed: None, waiting: Waiting::default() };
+        let state = State {
+            window: Window::new(),
+            ready: VecDeque::new(),
+            copied: 0,
+            closed: None,
+            waiting: Waiting::default(),
+        };
         Arc::new(Inlet { state: Mutex::new(state), changed: Condvar::new() })
     }
 
@@ -54,12 +70,18 @@ impl<H: Held> Inlet<H> {
     }
 
     /// A worker brings item number `number`. Gives its answer.
-    pub(crate) fn bring(&self, number: u16, call: &mut impl Arriving<H>) -> (u16, usize) {
+    pub(crate) fn bring(&self, number: u16, call: &mut (impl Arriving<H> + Request)) -> (u16, usize) {
         let mut state = self.lock();
         if state.closed.is_some() {
             return (CLOSED, 0);
         }
         match state.window.judge(number) {
+            Ok(ahead) if state.copied < MOST && call.request().1 <= SMALL => {
+                state.copied += 1;
+                state.window.put(ahead, Arrival::Copied(wire::copy(call)));
+                self.tell(state);
+                (REPLIED, 0)
+            }
             Ok(ahead) => {
                 state.window.put(ahead, Arrival::Item(call.put_off()));
                 self.tell(state);
@@ -93,18 +115,22 @@ impl<H: Held> Inlet<H> {
 
     /// Wakes the reader if there is something for it.
     fn tell(&self, mut state: MutexGuard<'_, State<H>>) {
-        if state.window.is_ready() {
-            let waiting = state.waiting.take();
-            drop(state);
-            waiting.wake(&self.changed);
+        if !state.window.is_ready() {
+            return;
         }
+        while let Some(arrival) = state.window.take() {
+            state.ready.push_back(arrival);
+        }
+        let waiting = state.waiting.take();
+        drop(state);
+        waiting.wake(&self.changed);
     }
 
     /// Takes what is here and due.
     fn take(&self, state: &mut State<H>, ready: &mut VecDeque<Arrival<H>>) -> Result<bool, &'static str> {
-        while let Some(arrival) = state.window.take() {
-            ready.push_back(arrival);
-        }
+        let copied = |arrival: &Arrival<H>| usize::from(matches!(arrival, Arrival::Copied(_)));
+        state.copied -= state.ready.iter().map(copied).sum::<usize>();
+        ready.append(&mut state.ready);
         match state.closed {
             Some(why) if ready.is_empty() => Err(why),
             _ => Ok(!ready.is_empty()),
@@ -143,8 +169,10 @@ impl<H: Held> Inlet<H> {
     pub(crate) fn close(&self, why: &'static str) {
         let mut state = self.lock();
         state.closed.get_or_insert(why);
-        let (rest, waiting) = (state.window.drain(), state.waiting.take());
+        let (ready, rest) = (std::mem::take(&mut state.ready), state.window.drain());
+        let waiting = state.waiting.take();
         drop(state);
+        settle(ready);
         settle(rest);
         waiting.wake(&self.changed);
     }

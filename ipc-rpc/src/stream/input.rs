@@ -72,6 +72,13 @@ impl Input {
                     Some(Err(CallError::Reply { method: self.method, error }))
                 }
             },
+            Arrival::Copied(copy) => {
+                let reading = if self.reading == Reading::Unchecked { Reading::Unchecked } else { Reading::InPlace };
+                Some(
+                    wire::read_request::<T>(&copy, reading)
+                        .map_err(|error| CallError::Reply { method: self.method, error }),
+                )
+            }
             Arrival::End(None) => None,
             Arrival::End(Some(reason)) => Some(Err(failed(self.method, reason))),
         }

@@ -28,6 +28,7 @@ mod reply;
 mod serve;
 mod shares;
 mod sink;
+mod stock;
 mod streaming;
 mod table;
 mod waiting;

@@ -1,7 +1,8 @@
 //! The writing end of an output stream in the server: credits come in, items go out in their order.
 //!
 //! # Who makes the items
-//! A [`Sink`](super::Sink) takes a credit for each item and answers it, from whatever thread. An iterator is run by the worker
+//! A [`Sink`](super::Sink) takes a credit for each item and answers it, from whatever thread. If there is none, a small item
+//! goes into stock (`stock.rs`), out of which the worker answers that brings the credit. An iterator is run by the worker
 //! that brings the credit that is due ("one pumper at a time": it takes the iterator out of the state); credits that others
 //! bring meanwhile wait in the window, and the pumper deals with them before it puts the iterator back. An iterator that
 //! waits gets a thread of its own (`load.rs`), and credits wait in the window for it.
@@ -21,8 +22,10 @@ use ipc_core::layout::REPLIED;
 
 use super::channel::{Transport, end_of};
 use super::load::Load;
+use super::packed::Packed;
 use super::produce::{Produce, discard};
 use super::sink::{Closed, NotSent};
+use super::stock::Stock;
 use super::table::Home;
 use super::waiting::Waiting;
 use super::window::Window;
@@ -78,7 +81,9 @@ pub(crate) struct Outlet<H> {
 }
 
 struct State<H> {
+    /// While there is stock, nothing in it that is due stays there.
     window: Window<H>,
+    stock: Stock,
     /// The last answer, if the credit for it has not come yet.
     end: Option<End>,
     closed: bool,
@@ -101,6 +106,7 @@ impl<H: Held> Outlet<H> {
     fn new(home: Home<H>, producer: Option<Box<dyn Produce>>, blocking: bool) -> Arc<Self> {
         let state = State {
             window: Window::new(),
+            stock: Stock::default(),
             end: None,
             closed: false,
             producer,
@@ -154,6 +160,18 @@ impl<H: Held> Outlet<H> {
             }
         };
         if ahead == 0 {
+            if let Some((item, go_on)) = state.stock.take() {
+                state.window.skip();
+                let waiting = if go_on { state.waiting.take() } else { Waiting::default() };
+                let more = state.window.is_ready();
+                drop(state);
+                waiting.wake(&self.changed);
+                let answer = answer_with(&item, call);
+                if more || answer.0 != REPLIED {
+                    self.go_on(answer.0 != REPLIED);
+                }
+                return answer;
+            }
             if let Some(end) = state.end.take() {
                 let rest = state.shut();
                 drop(state);
@@ -269,55 +287,107 @@ impl<H: Held> Outlet<H> {
         rest.settle(self);
     }
 
-    /// The credit that is due, if it is here. `Err`: closed.
-    pub(crate) fn try_credit(self: &Arc<Self>) -> Result<Option<H>, ()> {
-        let mut state = self.lock();
-        let credit = self.credit(&mut state);
-        drop(state);
-        self.judge(credit?)
-    }
-
-    fn credit(&self, state: &mut State<H>) -> Result<Option<H>, ()> {
-        if state.closed { Err(()) } else { Ok(state.window.take()) }
-    }
-
-    /// A credit that was given up is as good as a closed stream: its reader is gone, and the word about it on its way.
-    fn judge(self: &Arc<Self>, credit: Option<H>) -> Result<Option<H>, ()> {
-        match credit {
-            Some(credit) if credit.is_cancelled() => {
+    /// Answers the credits that are due and have something to be answered with; `failed`: an item could not be written, which
+    /// ends the stream.
+    #[cold]
+    fn go_on(self: &Arc<Self>, mut failed: bool) {
+        loop {
+            let mut state = self.lock();
+            if failed || state.closed {
+                let rest = state.shut();
+                drop(state);
                 self.home.forget_outlet(self);
-                credit.finish(CLOSED, 0);
-                self.close();
-                Err(())
+                return rest.settle(self);
             }
-            credit => Ok(credit),
+            if !state.window.is_ready() {
+                return;
+            }
+            if let Some((item, _)) = state.stock.take() {
+                let Some(mut credit) = state.window.take() else { return };
+                drop(state);
+                let (status, len) = answer_with(&item, &mut credit);
+                credit.finish(status, len);
+                failed = status != REPLIED;
+            } else {
+                let Some(end) = state.end.take() else { return };
+                drop(state);
+                return self.finish(end);
+            }
         }
     }
 
-    /// Waits for the credit that is due. `Err`: closed.
-    pub(crate) fn wait_for_credit(self: &Arc<Self>) -> Result<H, ()> {
-        let mut state = self.lock();
+    /// Sends an item if there is a credit for it or room in stock.
+    fn offer<'a, T: Message>(self: &'a Arc<Self>, item: &T, packed: &mut Option<Packed>) -> Offered<'a, H> {
         loop {
-            if let Some(credit) = self.credit(&mut state)? {
+            let mut state = self.lock();
+            if state.closed || state.end.is_some() {
+                return Offered::Closed(Closed::unread());
+            }
+            if state.stock.is_empty()
+                && let Some(credit) = state.window.take()
+            {
                 drop(state);
-                match self.judge(Some(credit))? {
-                    Some(credit) => return Ok(credit),
-                    None => return Err(()),
+                return Offered::Credit(credit);
+            }
+            if !state.stock.has_room() {
+                return Offered::Full(state);
+            }
+            match packed.take() {
+                Some(small) => match state.stock.put(small) {
+                    Ok(()) => return Offered::Taken,
+                    // It is written anew when there is a credit.
+                    Err(_) => continue,
+                },
+                None => {
+                    drop(state);
+                    match Packed::new(item) {
+                        Ok(new) => *packed = Some(new),
+                        Err(error) => {
+                            self.finish(End { status: status::RESULT, text: error.to_string() });
+                            return Offered::Closed(Closed::cannot(error));
+                        }
+                    }
                 }
             }
-            state.waiting.sleeps();
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
-    /// Ready once the credit that is due is here. `Err`: closed.
+    /// The same for an item that is packed already; `true`: it is gone.
+    #[cfg(feature = "futures")]
+    fn offer_packed(self: &Arc<Self>, packed: &mut Option<Packed>) -> bool {
+        let Some(item) = packed.take() else { return true };
+        let mut state = self.lock();
+        if state.stock.is_empty()
+            && let Some(mut credit) = state.window.take()
+        {
+            drop(state);
+            let (status, len) = answer_with(&item, &mut credit);
+            credit.finish(status, len);
+            if status != REPLIED {
+                self.home.forget_outlet(self);
+                self.close();
+            }
+            return true;
+        }
+        if state.stock.has_room() {
+            match state.stock.put(item) {
+                Ok(()) => return true,
+                Err(item) => *packed = Some(item),
+            }
+        } else {
+            *packed = Some(item);
+        }
+        false
+    }
+
+    /// Ready once an item can be sent. `Err`: closed.
     pub(crate) fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<Result<(), ()>> {
         let waker = cx.waker().clone();
         let mut state = self.lock();
         if state.closed {
             return Poll::Ready(Err(()));
         }
-        if state.window.is_ready() {
+        if state.stock.has_room() || (state.stock.is_empty() && state.window.is_ready()) {
             return Poll::Ready(Ok(()));
         }
         let old = state.waiting.register(waker);
@@ -343,7 +413,11 @@ impl<H: Held> Outlet<H> {
     /// Ends the stream: there is no further item.
     pub(crate) fn finish(self: &Arc<Self>, end: End) {
         let mut state = self.lock();
-        if state.closed {
+        if state.closed || state.end.is_some() {
+            return;
+        }
+        if !state.stock.is_empty() {
+            state.end = Some(end);
             return;
         }
         match state.window.take() {
@@ -386,7 +460,26 @@ impl<H> State<H> {
     fn shut(&mut self) -> Rest<H> {
         self.closed = true;
         self.end = None;
+        self.stock = Stock::default();
         Rest { credits: self.window.drain(), producer: self.producer.take(), waiting: self.waiting.take() }
+    }
+}
+
+/// What has become of an item.
+enum Offered<'a, H> {
+    /// It is in stock.
+    Taken,
+    /// It can be written there.
+    Credit(H),
+    /// There is no room now.
+    Full(MutexGuard<'a, State<H>>),
+    Closed(Closed),
+}
+
+fn answer_with(item: &Packed, place: &mut (impl Place + ?Sized)) -> (u16, usize) {
+    match wire::write_packed(item, place) {
+        Some(len) => (REPLIED, len),
+        None => wire::say(status::RESULT, "there is no memory left for an item", place),
     }
 }
 
@@ -412,6 +505,13 @@ pub(crate) struct Writer<H>(pub(crate) Arc<Outlet<H>>);
 
 impl<H: Held> Writer<H> {
     fn write<T: Message>(&self, mut credit: H, item: &T) -> Result<(), Closed> {
+        if credit.is_cancelled() {
+            // As good as a closed stream: its reader is gone, and the word about it on its way.
+            self.0.home.forget_outlet(&self.0);
+            credit.finish(CLOSED, 0);
+            self.0.close();
+            return Err(Closed::unread());
+        }
         match wire::write(item, &mut credit) {
             Ok(len) => {
                 credit.finish(REPLIED, len);
@@ -430,64 +530,83 @@ impl<H: Held> Writer<H> {
     /// Writes the items of a stream until it ends or nobody reads any more.
     pub(crate) async fn write_all<T: Message>(
         self,
-        mut items: std::pin::Pin<&mut (dyn futures_core::Stream<Item = T> + Send)>,
+        mut items: std::pin::Pin<Box<dyn futures_core::Stream<Item = T> + Send>>,
     ) {
-        let mut ending = Ending(&self, true);
+        let ending = Ending(self);
+        let mut packed = None;
+        std::future::poll_fn(move |cx| ending.0.poll_all(cx, items.as_mut(), &mut packed)).await;
+    }
+
+    fn poll_all<T: Message>(
+        &self,
+        cx: &mut Context<'_>,
+        mut items: std::pin::Pin<&mut (dyn futures_core::Stream<Item = T> + Send)>,
+        packed: &mut Option<Packed>,
+    ) -> Poll<()> {
         loop {
-            let item = std::future::poll_fn(|cx| match self.0.poll_closed(cx) {
-                Poll::Ready(()) => Poll::Ready(None),
-                Poll::Pending => items.as_mut().poll_next(cx),
-            });
-            let Some(item) = item.await else { break };
-            let sent = std::future::poll_fn(|cx| {
-                loop {
-                    match Transport::<T>::poll_ready(&self, cx) {
-                        Poll::Ready(Ok(())) => {}
-                        other => return other,
-                    }
-                    match self.try_send(&item) {
-                        Ok(()) => return Poll::Ready(Ok(())),
-                        Err(NotSent::Full) => {}
-                        Err(NotSent::Closed(closed)) => return Poll::Ready(Err(closed)),
-                    }
+            if self.0.poll_closed(cx).is_ready() {
+                return Poll::Ready(());
+            }
+            if packed.is_some() {
+                match self.0.offer_packed(packed) {
+                    true => continue,
+                    false if self.0.poll_ready(cx).is_pending() => return Poll::Pending,
+                    false => continue,
                 }
-            });
-            if sent.await.is_err() {
-                break;
+            }
+            match std::task::ready!(items.as_mut().poll_next(cx)) {
+                Some(item) => match self.try_send(&item) {
+                    Ok(()) => {}
+                    // The item itself may be bound to this thread.
+                    Err(NotSent::Full) => match Packed::new(&item) {
+                        Ok(new) => *packed = Some(new),
+                        Err(error) => self.0.finish(End { status: status::RESULT, text: error.to_string() }),
+                    },
+                    Err(NotSent::Closed(_)) => return Poll::Ready(()),
+                },
+                None => {
+                    self.0.finish(End::normal());
+                    return Poll::Ready(());
+                }
             }
         }
-        ending.1 = false;
-        self.0.finish(End::normal());
     }
 }
 
 /// Ends a stream whose task was dropped or has panicked.
 #[cfg(feature = "futures")]
-struct Ending<'a, H: Held>(&'a Writer<H>, bool);
+struct Ending<H: Held>(Writer<H>);
 
 #[cfg(feature = "futures")]
-impl<H: Held> Drop for Ending<'_, H> {
+impl<H: Held> Drop for Ending<H> {
     fn drop(&mut self) {
-        if self.1 {
-            let reason = if std::thread::panicking() { "the stream panicked" } else { "the server dropped the stream" };
-            self.0.0.finish(End::failed(reason.into()));
-        }
+        let reason = if std::thread::panicking() { "the stream panicked" } else { "the server dropped the stream" };
+        self.0.0.finish(End::failed(reason.into()));
     }
 }
 
 impl<T: Message, H: Held> Transport<T> for Writer<H> {
     fn send(&self, item: &T) -> Result<(), Closed> {
-        match self.0.wait_for_credit() {
-            Ok(credit) => self.write(credit, item),
-            Err(()) => Err(Closed::unread()),
+        let mut packed = None;
+        loop {
+            match self.0.offer(item, &mut packed) {
+                Offered::Taken => return Ok(()),
+                Offered::Credit(credit) => return self.write(credit, item),
+                Offered::Closed(closed) => return Err(closed),
+                Offered::Full(mut state) => {
+                    state.waiting.sleeps();
+                    drop(self.0.changed.wait(state));
+                }
+            }
         }
     }
 
     fn try_send(&self, item: &T) -> Result<(), NotSent> {
-        match self.0.try_credit() {
-            Ok(Some(credit)) => self.write(credit, item).map_err(NotSent::Closed),
-            Ok(None) => Err(NotSent::Full),
-            Err(()) => Err(NotSent::Closed(Closed::unread())),
+        match self.0.offer(item, &mut None) {
+            Offered::Taken => Ok(()),
+            Offered::Credit(credit) => self.write(credit, item).map_err(NotSent::Closed),
+            Offered::Closed(closed) => Err(NotSent::Closed(closed)),
+            Offered::Full(_) => Err(NotSent::Full),
         }
     }
 

@@ -27,6 +27,11 @@ impl Packed {
         Ok(packed)
     }
 
+    /// Its bytes, as many as it takes.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
     pub(crate) fn read<T: Message>(&self) -> Result<T, MessageError> {
         wire::read_request(self, Reading::InPlace)
     }

@@ -63,11 +63,11 @@ fn attach<T: Message>(site: &Site, context: &Context, stream: Streaming<T>) -> R
             channel.attach(Arc::new(Writer(outlet)));
         }
         #[cfg(feature = "futures")]
-        Source::Stream(mut items) => {
+        Source::Stream(items) => {
             let outlet = Outlet::for_sink(home);
             add(&outlet)?;
             let writer = Writer(outlet);
-            site.runtime.spawn(Box::pin(async move { writer.write_all(items.as_mut()).await }));
+            site.runtime.spawn(Box::pin(writer.write_all(items)));
         }
         source => {
             // An iterator that may read the input waits for others as a matter of course, and so does one that reads a

@@ -11,6 +11,7 @@ use std::ptr::NonNull;
 
 use ipc_core::caller::{Answer, Draft, Holder};
 
+use super::packed::Packed;
 use crate::message::private_exports::{Buffer, Grow, access, access_unchecked, encode, owned};
 use crate::message::{EncodeError, Message, MessageError};
 use crate::trust::{Reading, Snapshot, Trust};
@@ -100,6 +101,19 @@ pub(crate) fn write<T: Message>(item: &T, place: &mut (impl Place + ?Sized)) -> 
     unsafe { encode::<T>(item, buffer, &mut grow) }
 }
 
+/// Writes an item that lies in private memory; gives the bytes it takes, `None` if there is no room.
+pub(crate) fn write_packed(item: &Packed, place: &mut (impl Place + ?Sized)) -> Option<usize> {
+    let (from, len) = item.request();
+    let (mut data, room) = place.buffer();
+    if room < len {
+        (data, _) = place.grow(0, len)?;
+    }
+    // SAFETY: at least `len` bytes at `data` are writable by the promise of `Place`, and as many readable at `from` by that of
+    // `Request`; private memory is elsewhere. Both addresses are 8 modulo 16, so what is an archive there is one here.
+    unsafe { std::ptr::copy_nonoverlapping(from.as_ptr(), data.as_ptr(), len) };
+    Some(len)
+}
+
 /// Writes the beginning of a text, as much as there is room for; gives its bytes.
 pub(crate) fn write_text(text: &str, place: &mut (impl Place + ?Sized)) -> usize {
     let text = clip(text);
@@ -173,6 +187,20 @@ pub(crate) fn read_request<T: Message>(held: &impl Request, reading: Reading) ->
 pub(crate) unsafe trait Request {
     /// Address and number of its bytes.
     fn request(&self) -> (NonNull<u8>, usize);
+}
+
+// SAFETY: the copy lives as long as the value.
+unsafe impl Request for Snapshot {
+    fn request(&self) -> (NonNull<u8>, usize) {
+        self.bytes()
+    }
+}
+
+/// A private copy of a request's bytes.
+pub(crate) fn copy(request: &impl Request) -> Snapshot {
+    let (data, len) = request.request();
+    // SAFETY: the bytes are this request's by the promise of `Request`.
+    unsafe { Snapshot::copy(data, len) }
 }
 
 /// The beginning of a request's bytes as a text.
