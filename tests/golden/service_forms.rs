@@ -709,6 +709,7 @@ const _: () = {
                                     >(&__call, &__value)
                                 }
                                     .await;
+                                ::ipc_rpc::__private::core::mem::drop(__service);
                                 ::ipc_rpc::__private::Admitted::finish(__call, __outcome)
                             }
                         },
@@ -775,6 +776,7 @@ const _: () = {
                                     >(&__call, __value)
                                 }
                                     .await;
+                                ::ipc_rpc::__private::core::mem::drop(__service);
                                 ::ipc_rpc::__private::Admitted::finish(__call, __outcome)
                             }
                         },

@@ -151,6 +151,8 @@ fn serve(service: &Service, method: &Method) -> TokenStream {
             let #implementor = #p::core::clone::Clone::clone(&self.service);
             move |#call: #p::Admitted| async move {
                 let #outcome = async { #handled }.await;
+                // Whoever sees the answer can count on the value being let go of.
+                #p::core::mem::drop(#implementor);
                 #p::Admitted::finish(#call, #outcome)
             }
         })
