@@ -13,9 +13,12 @@ static SERVICE: ServiceDesc = ServiceDesc {
                 ParamDesc { name: "b", desc: <u64 as Message>::desc },
             ],
             result: <u64 as Message>::desc,
+            oneway: false,
+            long: false,
         },
-        MethodDesc { name: "names", params: &[], result: <Vec<String> as Message>::desc },
+        MethodDesc { name: "names", params: &[], result: <Vec<String> as Message>::desc, oneway: false, long: false },
     ],
+    callbacks: &[],
 };
 
 libfuzzer_sys::fuzz_target!(|packet: &[u8]| {
