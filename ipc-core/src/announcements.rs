@@ -143,15 +143,14 @@ impl<L> Announcements<L> {
     }
 
     /// Nobody uses `block` any longer. Gives `left` back if no announcement is due; else it is kept, and is news when the
-    /// announcement comes (R3).
-    pub fn leave(&self, block: u32, left: L) -> Option<L> {
-        let Ok(mut slot) = self.slot(block) else { return Some(left) };
+    /// announcement comes (R3). Gives the waker, too: it may own futures that own other blocks, so it is to be dropped when no
+    /// lock is held.
+    pub fn leave(&self, block: u32, left: L) -> (Option<L>, Option<Waker>) {
+        let Ok(mut slot) = self.slot(block) else { return (Some(left), None) };
         slot.deadline = NEVER;
         let waker = slot.waker.take();
         let back = if slot.due { slot.left.replace(left) } else { Some(left) };
-        drop(slot);
-        drop(waker);
-        back
+        (back, waker)
     }
 
     /// Asks for an announcement of a block that nobody waits for. `left` comes back if the block is answered already.

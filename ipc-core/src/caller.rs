@@ -345,8 +345,8 @@ impl Caller {
             let first = self.ask_to_be_told(&mut given, &mut wakers);
             if first || !wakers.is_empty() {
                 drop(given);
-                wake(wakers);
                 self.listen(first);
+                wake(wakers);
                 given = self.lock();
             }
             if let Some(block) = self.pool.pop() {
@@ -382,23 +382,24 @@ impl Caller {
             old => dropped = old,
         }
         self.take_home(&mut given, u32::MAX, &mut wakers);
-        let mut first = self.ask_to_be_told(&mut given, &mut wakers);
+        let first = self.ask_to_be_told(&mut given, &mut wakers);
         let block = self.pool.pop();
         let ended = block.is_none() && self.has_ended();
+        let mut own = None;
         if block.is_some() || ended {
-            let own = given.for_block.remove(&turn);
+            own = given.for_block.remove(&turn);
             if own.is_some() {
                 self.pool.end_wait();
             }
-            drop(given);
-            drop(own);
-        } else {
-            drop(given);
+        }
+        drop(given);
+        if block.is_none() && !ended {
             self.set_alarm(deadline);
         }
-        drop(dropped);
+        // What others rely on comes before the wakers: what they do, and for how long, is not known.
+        self.listen(first);
         wake(wakers);
-        self.listen(std::mem::take(&mut first));
+        drop((own, dropped));
         match block {
             Some(block) => Ok(Ok(block)),
             None if ended => Err(NoBlock::Ended),
@@ -478,10 +479,10 @@ impl Caller {
             Ok(Some(mark))
         };
         drop(given);
-        drop(dropped);
-        wake(wakers);
         self.set_alarm(deadline);
         self.listen(first);
+        wake(wakers);
+        drop(dropped);
         result
     }
 
@@ -629,10 +630,10 @@ impl Caller {
         let Some(head) = self.head(block) else { return Err(Corrupt(u64::from(block))) };
         let asked = self.announcements.register(block, &head.word, waker, deadline)?;
         if let Asked::Due { first } = asked {
-            self.listen(first);
             if let Some(deadline) = deadline {
                 self.set_alarm(deadline);
             }
+            self.listen(first);
         }
         Ok(asked)
     }
@@ -792,7 +793,7 @@ impl Caller {
         self.free_extent(block);
         let block = Block { flags: block.flags & !LARGE, ..block };
         block.flags & POLLED == 0
-            || self.announcements.leave(block.number, Zombie { block, of: Of::Finished }).is_some() // R3
+            || self.announcements.leave(block.number, Zombie { block, of: Of::Finished }).0.is_some() // R3
     }
 
     /// A lent block is given up: it comes home when the callee answers.
@@ -837,8 +838,9 @@ impl Caller {
         let of = of.unwrap_or_else(|| Of::Detached(given.detached.add()));
         let zombie = Zombie { block, of };
         let mut first = false;
-        let zombie =
-            if block.flags & POLLED == 0 { Some(zombie) } else { self.announcements.leave(block.number, zombie) };
+        let polled = block.flags & POLLED != 0;
+        let (zombie, waker) =
+            if polled { self.announcements.leave(block.number, zombie) } else { (Some(zombie), None) };
         match zombie {
             None => {}
             Some(zombie) if done => self.come_home(&mut given, zombie, &mut wakers),
@@ -852,8 +854,9 @@ impl Caller {
             }
         }
         drop(given);
-        wake(wakers);
         self.listen(first);
+        wake(wakers);
+        drop(waker);
     }
 
     #[cold]

@@ -249,7 +249,9 @@ impl<C: Holder> Pending<C> {
         if anew && deadline != u64::MAX {
             self.slot.head().deadline.store(deadline, Ordering::Relaxed);
         }
-        let asked = caller.register(self.slot.block.number, cx.waker().clone(), anew.then_some(deadline));
+        // The alarm is set anew each time: it may have been rung for others while no waker was here, so that it was not set
+        // again for this one.
+        let asked = caller.register(self.slot.block.number, cx.waker().clone(), Some(deadline));
         // The visit of a dead channel takes the lock under which the waker was registered: it finds the waker, or we `end`.
         let waits = matches!(asked, Ok(Asked::Due { .. })) && !caller.has_ended();
         if waits && (deadline == u64::MAX || clock::now() < deadline) { Poll::Pending } else { self.ready() }

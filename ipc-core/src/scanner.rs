@@ -165,7 +165,9 @@ impl<H: Handler> Drop for Callee<H> {
     fn drop(&mut self) {
         self.stop();
         self.shared.join_spares();
-        for (_, connection) in self.shared.connections().drain() {
+        // Not under the lock: the handler is told, and wakes who waits.
+        let connections = std::mem::take(&mut *self.shared.connections());
+        for connection in connections.into_values() {
             if let Connection::Channel(channel) = connection {
                 self.shared.ended(&channel);
                 socket::shut_down(channel.socket());

@@ -4,13 +4,18 @@
 mod side;
 
 use std::future::poll_fn;
-use std::sync::Arc;
+use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use ipc_core::caller::{Caller, CallerUsage, Failure, Limit, NoBlock, NotFlushed, Pending};
 use ipc_core::clock;
+use ipc_core::layout::Geometry;
+use ipc_core::queue::{Consumer, Kind, Producer};
+use ipc_core::segment::Segment;
+use ipc_core::socket;
 use side::{BLOCKS, ECHO, SLEEP, STALL, Side, block_on, draft, reply};
 
 const SOON: Duration = Duration::from_secs(20);
@@ -106,6 +111,61 @@ fn a_polled_call_can_be_dropped_waited_for_or_detached() {
     side.caller.flush(Limit::None).unwrap();
     nothing_is_left(&side.caller);
     assert_eq!(Arc::strong_count(&count), 2, "no waker is kept");
+}
+
+/// A waker that keeps a call of the same connection, as the task of an executor does of which nobody but wakers is left.
+struct Keeps(#[allow(dead_code)] Mutex<Option<Pending<Arc<Caller>>>>);
+
+impl Wake for Keeps {
+    fn wake(self: Arc<Self>) {}
+}
+
+#[test]
+fn a_waker_may_be_the_last_that_keeps_another_call() {
+    let side = Side::start(1);
+    for detach in [false, true] {
+        let waker = Waker::from(Arc::new(Keeps(Mutex::new(Some(lend(&side.caller, SLEEP, 20))))));
+        let mut pending = lend(&side.caller, SLEEP, 20);
+        assert!(pending.poll_ready(&Context::from_waker(&waker), Limit::None).is_pending());
+        drop(waker);
+        if detach { pending.detach() } else { drop(pending) }
+    }
+    nothing_is_left(&side.caller);
+}
+
+#[test]
+fn a_peer_that_announces_too_early_does_not_stop_the_clock() {
+    let (ours, theirs) = socket::pair().unwrap();
+    let segment = Segment::create(Geometry::new(4, 1 << 16, 1 << 16).unwrap()).unwrap();
+    let peer = Segment::open(segment.descriptor().try_clone_to_owned().unwrap(), *segment.geometry()).unwrap();
+    let caller = Caller::new(segment, ours).unwrap();
+    let counts = [Arc::new(Count::default()), Arc::new(Count::default())];
+    let wakers = counts.clone().map(Waker::from);
+    let start = clock::now();
+    let limits = [200, 60].map(|ms| Limit::Until(start + ms * 1_000_000));
+    let mut calls = [lend(&caller, ECHO, 1), lend(&caller, ECHO, 2)];
+    for ((call, waker), limit) in calls.iter_mut().zip(&wakers).zip(limits) {
+        assert!(call.poll_ready(&Context::from_waker(waker), limit).is_pending());
+    }
+    let woken = |n: usize, times| {
+        let start = std::time::Instant::now();
+        while counts[n].0.load(Ordering::SeqCst) < times && start.elapsed() < SOON {
+            std::thread::yield_now();
+        }
+        counts[n].0.load(Ordering::SeqCst)
+    };
+    // The first one is announced without an answer, and its waker is gone when the clock is looked at for the second one.
+    let first = Consumer::new().pop(peer.request_cells()).unwrap().unwrap().offset;
+    Producer::new().push(peer.announcement_cells(), Kind::Announcement, first);
+    socket::ring(theirs.as_fd());
+    assert_eq!(woken(0, 1), 1);
+    assert_eq!(woken(1, 1), 1);
+    if calls[0].poll_ready(&Context::from_waker(&wakers[0]), limits[0]).is_pending() {
+        assert_eq!(woken(0, 2), 2, "its time is over");
+    }
+    for (call, limit) in calls.into_iter().zip(limits) {
+        assert!(matches!(call.wait(limit), Err(Failure::TimedOut)));
+    }
 }
 
 #[test]

@@ -26,7 +26,7 @@ use ipc_core::clock;
 use ipc_core::layout::{ABANDONED, NOT_RUN, REPLIED, STOPPING};
 
 use crate::context::{Context, Entered};
-use crate::executor::{BoxFuture, drop_quietly, lock};
+use crate::executor::{BoxFuture, drop_quietly, lock, wake_quietly};
 use crate::message::Message;
 use crate::message::private_exports::{Buffer, access, access_unchecked};
 use crate::router::{self, Client};
@@ -350,7 +350,7 @@ impl Tie {
     fn wake(&self) {
         let waker = lock(&self.0).clone();
         if let Some(waker) = waker {
-            waker.wake();
+            wake_quietly(waker);
         }
     }
 

@@ -29,6 +29,13 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Wakes somebody whose waker is a user's: one that panics must not end the thread that has others to wake.
+pub(crate) fn wake_quietly(waker: Waker) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
+        std::mem::forget(payload);
+    }
+}
+
 /// Drops what may be a user's and may panic.
 pub(crate) fn drop_quietly<T>(value: T) {
     // A payload whose own drop panics is not worth more than being leaked.

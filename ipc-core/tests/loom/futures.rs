@@ -279,7 +279,7 @@ fn left_behind(wrong: &'static str) {
     shared.blocks[0].check(1);
     if wrong == "R3: reused while its announcement is due" {
         shared.announcements.unregister(0);
-    } else if shared.announcements.leave(0, ()).is_none() {
+    } else if shared.announcements.leave(0, ()).0.is_none() {
         shared.home.wait();
     }
     shared.lend(0, 2);

@@ -100,6 +100,11 @@ impl<H: Held> Inlet<H> {
         if state.closed.is_some() {
             return (CLOSED, 0);
         }
+        // An end keeps no block lent, so nothing else limits how many there are.
+        if state.window.iter().any(|arrival| matches!(arrival, Arrival::End(_))) {
+            drop(state);
+            return wire::say(status::REJECTED, "the stream has an end already", call);
+        }
         match state.window.judge(number) {
             Ok(ahead) => {
                 state.window.put(ahead, Arrival::End(reason));
@@ -184,5 +189,58 @@ pub(crate) fn settle<H: Held>(arrivals: impl IntoIterator<Item = Arrival<H>>) {
         if let Arrival::Item(item) = arrival {
             item.finish(CLOSED, 0);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! # Safety
+    //! A request and a reply of no bytes.
+    #![allow(unsafe_code)]
+
+    use std::ptr::NonNull;
+
+    use super::super::wire::{Place, Request};
+    use super::*;
+
+    struct Nothing;
+
+    // SAFETY: no memory.
+    unsafe impl Place for Nothing {
+        fn buffer(&self) -> (NonNull<u8>, usize) {
+            (NonNull::dangling(), 0)
+        }
+        fn grow(&mut self, _: usize, _: usize) -> Option<(NonNull<u8>, usize)> {
+            None
+        }
+    }
+
+    // SAFETY: no bytes.
+    unsafe impl Request for Nothing {
+        fn request(&self) -> (NonNull<u8>, usize) {
+            (NonNull::dangling(), 0)
+        }
+    }
+
+    impl Held for Nothing {
+        fn finish(self, _: u16, _: usize) {}
+        fn is_cancelled(&self) -> bool {
+            false
+        }
+    }
+
+    impl Arriving<Nothing> for Nothing {
+        fn put_off(&mut self) -> Nothing {
+            Nothing
+        }
+    }
+
+    #[test]
+    fn a_stream_has_one_end() {
+        let inlet = Inlet::new();
+        let end = |number| inlet.bring_end(number, Some("x".repeat(2048)), &mut Nothing).0;
+        assert_eq!(end(200), REPLIED);
+        assert!((0..256).all(|number| end(number) == status::REJECTED));
+        assert_eq!(inlet.lock().window.iter().count(), 1);
     }
 }

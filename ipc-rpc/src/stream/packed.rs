@@ -4,6 +4,7 @@
 //! Writes an item into a vector and reads it there.
 #![allow(unsafe_code)]
 
+use std::cell::Cell;
 use std::ptr::NonNull;
 
 use super::wire::{self, Place, Request};
@@ -16,13 +17,13 @@ const START: usize = 8;
 /// An item as it would travel.
 #[derive(Debug)]
 pub(crate) struct Packed {
-    words: Vec<u128>,
+    words: Vec<Cell<u128>>,
     len: usize,
 }
 
 impl Packed {
     pub(crate) fn new<T: Message>(item: &T) -> Result<Self, EncodeError> {
-        let mut packed = Packed { words: vec![0; 4], len: 0 };
+        let mut packed = Packed { words: vec![Cell::new(0); 4], len: 0 };
         packed.len = wire::write(item, &mut packed)?;
         Ok(packed)
     }
@@ -36,6 +37,7 @@ impl Packed {
         wire::read_request(self, Reading::InPlace)
     }
 
+    /// Cells, so that what is behind a reference to them may be written to.
     fn data(&self) -> NonNull<u8> {
         let first = NonNull::from(self.words.as_slice()).cast::<u8>();
         // SAFETY: the vector has four words at least.
@@ -52,7 +54,7 @@ unsafe impl Place for Packed {
     fn grow(&mut self, used: usize, needed: usize) -> Option<(NonNull<u8>, usize)> {
         let words = needed.saturating_add(used).saturating_add(START).div_ceil(16).max(self.words.len() * 2);
         self.words.try_reserve(words - self.words.len()).ok()?;
-        self.words.resize(words, 0);
+        self.words.resize(words, Cell::new(0));
         Some(self.buffer())
     }
 }

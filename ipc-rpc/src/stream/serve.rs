@@ -37,7 +37,7 @@ fn answer(client: &Client, call: &mut Call<'_, Client>) -> (u16, usize) {
             Some(inlet) => inlet.bring(number, call),
             None => (CLOSED, 0),
         },
-        OPEN_INPUT => match streams.add_inlet(target) {
+        OPEN_INPUT => match streams.open_inlet(target, || call.is_cancelled()) {
             Ok(()) => (REPLIED, 0),
             Err(why) => wire::say(status::REJECTED, why, call),
         },

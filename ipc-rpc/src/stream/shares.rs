@@ -6,7 +6,7 @@
 //! whose share is nothing asks for each item when it is wanted, as a call does: then two blocks are enough for any number of
 //! streams that take turns.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -203,6 +203,17 @@ fn send_later(connection: &Arc<Connection>, word: Word) {
     }
 }
 
+/// Does nobody use the connection but the words that are to be sent, and the thread that sends them? A word's ticket holds the
+/// connection. It may be that of a stream in use, and of another word.
+fn is_unused(connection: &Arc<Connection>, unsent: &VecDeque<Word>) -> bool {
+    let mut tickets = BTreeMap::<u16, usize>::new();
+    for word in unsent {
+        *tickets.entry(word.ticket.number).or_default() += 1;
+    }
+    Arc::strong_count(connection) <= tickets.len() + 1
+        && unsent.iter().all(|word| tickets.get(&word.ticket.number) == Some(&Arc::strong_count(&word.ticket)))
+}
+
 fn send_all(connection: &Arc<Connection>) {
     loop {
         match Caller::draft(Shared(Arc::clone(connection)), Limit::Until(clock::after(PATIENCE))) {
@@ -217,9 +228,7 @@ fn send_all(connection: &Arc<Connection>) {
             }
             Err(why) => {
                 let mut numbers = connection.streams.lock();
-                // A word's ticket holds the connection, and so does this thread.
-                let unused = Arc::strong_count(connection) <= numbers.unsent.len() + 1;
-                if unused || why != NoBlock::Busy {
+                if is_unused(connection, &numbers.unsent) || why != NoBlock::Busy {
                     numbers.sender = false;
                     let words = std::mem::take(&mut numbers.unsent);
                     drop(numbers);

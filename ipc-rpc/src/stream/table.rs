@@ -119,6 +119,16 @@ impl<H: Held> Table<H> {
         Ok(())
     }
 
+    /// The same, for a request that the client may have given up, and told that it has no more use for the stream, before it
+    /// was found here: it does that in this order, so either it has found the stream, or it `is_cancelled` by now.
+    pub(crate) fn open_inlet(&self, target: u16, is_cancelled: impl FnOnce() -> bool) -> Result<(), &'static str> {
+        self.add_inlet(target)?;
+        if is_cancelled() {
+            self.close_stream(target, CLOSE_INPUT);
+        }
+        Ok(())
+    }
+
     /// The handler of the call takes its input stream, once.
     pub(crate) fn claim_inlet(&self, target: u16) -> Option<Arc<Inlet<H>>> {
         let mut inner = self.lock();
@@ -208,5 +218,29 @@ impl<H> Home<H> {
         let gone = take(inner.streams.get_mut(&self.target)?);
         inner.tidy(self.target);
         gone
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Table;
+    use super::CLOSE_INPUT;
+
+    #[test]
+    fn a_word_that_overtakes_what_it_closes_leaves_nothing_behind() {
+        let table = Table::default();
+        table.open_inlet(1, || false).unwrap();
+        assert_eq!(table.open(), 1);
+        table.close_stream(1, CLOSE_INPUT);
+        // The other way round.
+        table.close_stream(2, CLOSE_INPUT);
+        table.open_inlet(2, || true).unwrap();
+        // In between.
+        let close = || {
+            table.close_stream(3, CLOSE_INPUT);
+            true
+        };
+        table.open_inlet(3, close).unwrap();
+        assert_eq!(table.open(), 0);
     }
 }

@@ -3,6 +3,8 @@
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::task::{Wake, Waker};
 
+use crate::executor::wake_quietly;
+
 /// Kept under the lock of the state, woken without it.
 #[derive(Debug, Default)]
 pub(crate) struct Waiting {
@@ -38,9 +40,7 @@ impl Waiting {
         if self.threads {
             changed.notify_all();
         }
-        for waker in self.tasks {
-            waker.wake();
-        }
+        self.tasks.into_iter().for_each(wake_quietly);
     }
 }
 
@@ -67,8 +67,38 @@ impl Wake for Tasks {
 
     fn wake_by_ref(self: &std::sync::Arc<Self>) {
         let tasks = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
-        for waker in tasks {
-            waker.wake();
+        tasks.into_iter().for_each(wake_quietly);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    #[derive(Default)]
+    struct Counts(AtomicUsize, bool);
+
+    impl Wake for Counts {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            if self.1 {
+                std::panic::resume_unwind(Box::new("a bad waker"));
+            }
         }
+    }
+
+    #[test]
+    fn a_waker_that_panics_keeps_nobody_else_from_being_woken() {
+        let all = [true, false].map(|panics| Arc::new(Counts(AtomicUsize::new(0), panics)));
+        let (mut waiting, tasks) = (Waiting::default(), Arc::new(Tasks::default()));
+        for counts in &all {
+            assert!(waiting.register(Waker::from(counts.clone())).is_none());
+            tasks.add(&Waker::from(counts.clone()));
+        }
+        waiting.take().wake(&Condvar::new());
+        Waker::from(tasks).wake();
+        assert_eq!(all.map(|counts| counts.0.load(Ordering::SeqCst)), [2, 2]);
     }
 }
