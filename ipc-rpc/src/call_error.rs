@@ -214,18 +214,29 @@ impl<E: fmt::Display> fmt::Display for CallError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             CallError::Handler(error) => error.fmt(f),
-            CallError::Panicked { method, message } => write!(f, "{method} panicked in the server: {message}"),
+            CallError::Panicked { method, message } => write!(f, "{method} panicked: {message}"),
             CallError::TimedOut { method, after, may_have_run: true } => {
                 write!(f, "{method} gave no reply within {after:?}; it may have run or be running still")
+            }
+            CallError::TimedOut { method, after: Duration::ZERO, may_have_run: false } => {
+                write!(f, "{method} was not begun: no time was left for it, or for the call that it is a part of")
             }
             CallError::TimedOut { method, after, may_have_run: false } => {
                 write!(f, "{method} was not begun within {after:?} and will not run")
             }
             CallError::NotStarted { method } => {
-                write!(f, "the server is gone; {method} has not run: connect again and repeat the call")
+                write!(
+                    f,
+                    "the server of {} is gone; {method} has not run: connect again and repeat the call",
+                    method.service
+                )
             }
             CallError::MayHaveRun { method } => {
-                write!(f, "the server ended while it worked on {method}; whether it ran is unknown")
+                write!(
+                    f,
+                    "the server of {} ended while it worked on {method}; how far that came is unknown",
+                    method.service
+                )
             }
             CallError::Busy { method, server: false } => write!(
                 f,

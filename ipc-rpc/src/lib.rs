@@ -49,10 +49,15 @@
 //! &config)` with a [`ClientConfig`]. Each method of the trait is a method of the client that takes the same arguments by
 //! reference or value (`&str` where the trait has `&str`, `&Query` where it has `&Query` or `&Archived<Query>`) and returns
 //! `Result<T, CallError>`, or `Result<T, CallError<E>>` where the trait returns `Result<T, E>`. `CallError<E>` is a
-//! [`std::error::Error`] if `E` is one: with `E = String`, `?` does not turn it into a `Box<dyn Error>`.
+//! [`std::error::Error`] if `E` has `Debug` and `Display`, as `String` has. [`CallError::widen`] makes a `CallError<E>` of a
+//! `CallError`, where one function calls methods of both kinds.
 //!
 //! A method that is an `async fn` in the trait is one of the client too. Its future runs on any executor, needs no thread,
-//! and dropping it cancels the call. These give a client of the same connection that calls in another way:
+//! and dropping it cancels the call. Everything else that waits does so with its thread, `connect` too: async code connects
+//! with the likes of `spawn_blocking`, and awaits `client.start().find(..)?` where `find` is not `async`. `connect` does not
+//! wait for a server that is yet to start: it fails with [`ConnectError::NoServer`] and can be repeated.
+//!
+//! These give a client of the same connection that calls in another way:
 //!
 //! | adapter | its methods |
 //! |---|---|
@@ -112,7 +117,8 @@
 //!
 //! **One-way calls** return when the request is handed over. Nothing is heard of them: not whether the handler succeeded, and
 //! not whether it was reached before the server ended, or before the time set by `with_timeout`. `client.flush()` returns
-//! when the server has dealt with all that were handed over before, so it is the place to learn that the connection is over.
+//! when the server has dealt with all that were handed over before, and fails if the connection ended before that; with
+//! nothing handed over it says nothing about the connection. In async code it is `flush_async()`.
 //!
 //! **Batches**: inside of `client.batch(\|calls\| ..)` the server is not told of requests one by one but once, at the end or
 //! when something is waited for. It saves the sender most when the server sleeps, and a little otherwise.
@@ -291,7 +297,8 @@
 //! worker goes on and the future is polled when it has been woken, by one of as many threads as there are cores, which are
 //! started when they are needed. So what waits occupies no thread, and what computes for long belongs into a method that is not
 //! `async`. [`ServerBuilder::spawn_with`] hands the futures to a runtime instead, and [`Server::serve_async`] is itself a
-//! future, in which they are polled: then handlers can use what the runtime offers. A future is dropped before its next poll
+//! future, in which they are polled: then handlers can use what the runtime offers, but not those of methods that are not
+//! `async`: these run on the server's threads and need a handle of the runtime. A future is dropped before its next poll
 //! when nobody waits for its result any more, and looked after if nothing wakes it; its caller gets [`CallError::Abandoned`]
 //! if it is still there. [`Limits`] says how many calls may be under way.
 //!

@@ -482,7 +482,8 @@ pub struct ServerHandle {
 
 impl ServerHandle {
     /// Stops looking for requests, lets running handlers end and their replies go out (`async` ones for at most
-    /// [`ServerBuilder::grace`]), ends all streams; then [`Server::run`] returns. Calls that were not begun fail at their callers with
+    /// [`ServerBuilder::grace`], others as long as they take: contexts do not tell of it), ends all streams; then
+    /// [`Server::run`] returns. Calls that were not begun fail at their callers with
     /// [`CallError::NotStarted`](crate::CallError::NotStarted).
     pub fn shutdown(&self) {
         self.control.stopping.store(true, Ordering::SeqCst);

@@ -337,7 +337,13 @@ fn a_client_that_is_dropped_takes_its_objects_along() {
     let jobs = scene.jobs();
     until(|| {
         jobs.tell(1).unwrap()
-            == (0, vec!["the server is gone; Progress::done has not run: connect again and repeat the call".into()])
+            == (
+                0,
+                vec![
+                    "the server of Progress is gone; Progress::done has not run: connect again and repeat the call"
+                        .into(),
+                ],
+            )
     });
     jobs.forget().unwrap();
     drop(jobs);

@@ -46,9 +46,9 @@ fn callers_that_sleep_hear_of_the_servers_death() {
         assert!(ends.iter().all(gone), "{ends:?}");
         assert_eq!(ends.iter().filter(|e| e.may_have_run()).count(), 4, "{ends:?}");
         let text = ends.iter().find(|e| e.may_have_run()).unwrap().to_string();
-        assert_eq!(text, "the server ended while it worked on Work::pass; whether it ran is unknown");
+        assert_eq!(text, "the server of Work ended while it worked on Work::pass; how far that came is unknown");
         let text = ends.iter().find(|e| !e.may_have_run()).unwrap().to_string();
-        assert_eq!(text, "the server is gone; Work::pass has not run: connect again and repeat the call");
+        assert_eq!(text, "the server of Work is gone; Work::pass has not run: connect again and repeat the call");
     });
     let error = client.runs().unwrap_err();
     assert!(matches!(error, CallError::NotStarted { .. }), "{error:?}");

@@ -11,7 +11,8 @@ use crate::message::{EncodeError, Message};
 /// Writes the items of a stream; made by [`Streaming::channel`](crate::Streaming::channel).
 ///
 /// Sending waits until the reader has room: a slow reader slows the writer, and nothing piles up. Dropping the sink ends the
-/// stream; dropping it while its thread panics, or [`Sink::fail`], ends it with an error that the reader gets.
+/// stream; dropping it while its thread panics, or [`Sink::fail`], ends it with an error that the reader gets. So a writer
+/// that leaves early has to say so: if `?` or a task that is aborted drops the sink, the reader takes what came for the whole.
 ///
 /// ```
 /// use ipc_rpc::{Streaming, service, testing};

@@ -167,7 +167,7 @@ impl<H: Held> Table<H> {
         let mut slow = Vec::new();
         for Entry { outlet, inlet, .. } in streams.into_values() {
             if let Some(inlet) = inlet {
-                inlet.close("the client is gone");
+                inlet.close("the client is gone, or the server shuts down");
             }
             match outlet {
                 Some(outlet) if outlet.has_producer() => slow.push(outlet),
