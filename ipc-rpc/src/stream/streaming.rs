@@ -23,6 +23,10 @@ const HERE: MethodName = MethodName { service: "Streaming", method: "channel" };
 /// side can fail, or die, in between. Dropping the stream tells the writer to stop. The writer can only be a few items ahead
 /// of the reader, and items stay in the connection's memory until they are read: a stream of any length needs little.
 ///
+/// A method with a stream that is not `async` waits with its thread for a free block and for the handler. If tasks call it,
+/// make it an `async fn`: else they may occupy all threads of their runtime, while open streams that nobody polls any more
+/// hold the blocks that they wait for.
+///
 /// ```
 /// use ipc_rpc::{Streaming, service, testing};
 ///
