@@ -66,7 +66,9 @@
 //! | `start()` | return a [`Pending`] call at once, to be waited for, awaited or dropped: many can be on their way |
 //! | `with_context(&context)`, `with_metadata(key, value)`, `with_trace(id)` | say more about the call: see [`Context`] |
 //!
-//! `batch(\|calls\| ..)` and `flush()` are for [several calls at once](#several-calls-at-once).
+//! `view()` and `start()` have no methods that are one-way or have streams, and `start()` none that lend an object.
+//! `batch(\|calls\| ..)`, whose `calls` are those of `start()`, and `flush()` are for
+//! [several calls at once](#several-calls-at-once).
 //!
 //! ```
 //! use std::time::Duration;
