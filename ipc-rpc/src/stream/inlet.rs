@@ -42,6 +42,8 @@ struct State<H> {
     ready: VecDeque<Arrival<H>>,
     /// How many items in both are copied.
     copied: usize,
+    /// The end is among what has come.
+    ended: bool,
     /// Why nothing comes any more.
     closed: Option<&'static str>,
     waiting: Waiting,
@@ -101,12 +103,13 @@ impl<H: Held> Inlet<H> {
             return (CLOSED, 0);
         }
         // An end keeps no block lent, so nothing else limits how many there are.
-        if state.window.iter().any(|arrival| matches!(arrival, Arrival::End(_))) {
+        if state.ended {
             drop(state);
             return wire::say(status::REJECTED, "the stream has an end already", call);
         }
         match state.window.judge(number) {
             Ok(ahead) => {
+                state.ended = true;
                 state.window.put(ahead, Arrival::End(reason));
                 self.tell(state);
                 (REPLIED, 0)
@@ -242,5 +245,17 @@ mod tests {
         assert_eq!(end(200), REPLIED);
         assert!((0..256).all(|number| end(number) == status::REJECTED));
         assert_eq!(inlet.lock().window.iter().count(), 1);
+    }
+
+    #[test]
+    fn a_stream_has_one_end_that_its_reader_has_not_read() {
+        let inlet = Inlet::new();
+        let end = |number| inlet.bring_end(number, None, &mut Nothing).0;
+        assert_eq!(end(0), REPLIED);
+        assert!((0..256).all(|number| end(number) == status::REJECTED));
+        let mut ready = VecDeque::new();
+        inlet.wait(&mut ready).unwrap();
+        assert_eq!(end(1), status::REJECTED);
+        assert!(matches!(ready.make_contiguous(), [Arrival::End(None)]));
     }
 }

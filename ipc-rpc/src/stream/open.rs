@@ -98,13 +98,13 @@ impl<'a> Opening<'a> {
     }
 
     /// The call has been answered: from now on its streams have owners.
-    fn is_open(mut self) -> (Arc<Ticket>, u16, Span) {
+    fn opened(mut self) -> (Arc<Ticket>, u16, Span) {
         self.closes = 0;
         (Arc::clone(&self.ticket), self.method, self.span)
     }
 
     fn streaming<T: Message>(self, input: bool) -> Streaming<T> {
-        let (ticket, method, span) = self.is_open();
+        let (ticket, method, span) = self.opened();
         Streaming::over(Source::Output(Box::new(Reader::new(ticket, method, span, input))))
     }
 
@@ -431,7 +431,7 @@ impl Stub {
     ) -> Result<R, CallError> {
         let (opening, answer) = self.feed_with(method, args, input)?;
         let result = opening.read::<R>(&answer);
-        opening.is_open();
+        opening.opened();
         result
     }
 
@@ -447,7 +447,7 @@ impl Stub {
     ) -> Result<R, CallError<E>> {
         let (opening, answer) = self.feed_with(method, args, input).map_err(CallError::widen)?;
         let result = opening.read_result::<R, E>(&answer);
-        opening.is_open();
+        opening.opened();
         result
     }
 
@@ -478,7 +478,7 @@ impl Stub {
     ) -> Result<R, CallError> {
         let (opening, answer) = self.feed_with_async(method, args, input).await?;
         let result = opening.read::<R>(&answer);
-        opening.is_open();
+        opening.opened();
         result
     }
 
@@ -494,7 +494,7 @@ impl Stub {
     ) -> Result<R, CallError<E>> {
         let (opening, answer) = self.feed_with_async(method, args, input).await.map_err(CallError::widen)?;
         let result = opening.read_result::<R, E>(&answer);
-        opening.is_open();
+        opening.opened();
         result
     }
 

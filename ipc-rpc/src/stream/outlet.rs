@@ -299,20 +299,28 @@ impl<H: Held> Outlet<H> {
                 self.home.forget_outlet(self);
                 return rest.settle(self);
             }
-            if !state.window.is_ready() {
-                return;
-            }
-            if let Some((item, _)) = state.stock.take() {
-                let Some(mut credit) = state.window.take() else { return };
+            if state.window.is_ready()
+                && let Some((item, _)) = state.stock.take()
+            {
+                let credit = state.window.take();
                 drop(state);
-                let (status, len) = answer_with(&item, &mut credit);
-                credit.finish(status, len);
-                failed = status != REPLIED;
-            } else {
-                let Some(end) = state.end.take() else { return };
+                if let Some(mut credit) = credit {
+                    let (status, len) = answer_with(&item, &mut credit);
+                    credit.finish(status, len);
+                    failed = status != REPLIED;
+                }
+                continue;
+            }
+            if state.window.is_ready()
+                && let Some(end) = state.end.take()
+            {
                 drop(state);
                 return self.finish(end);
             }
+            // There is room now, or a credit that came before its turn: whoever waits for either was not told by `bring`.
+            let waiting = state.waiting.take();
+            drop(state);
+            return waiting.wake(&self.changed);
         }
     }
 
@@ -620,5 +628,235 @@ impl<T: Message, H: Held> Transport<T> for Writer<H> {
 
     fn is_closed(&self) -> bool {
         self.0.is_closed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! # Safety
+    //! Replies in the memory of a vector.
+    #![allow(unsafe_code)]
+
+    use std::cell::Cell;
+    use std::collections::BTreeMap;
+    use std::ptr::NonNull;
+    use std::thread;
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::super::stock::MOST;
+    use super::*;
+    use crate::trust::Reading;
+
+    /// What was answered, by number.
+    type Answers = Arc<Mutex<BTreeMap<u16, (u16, Option<u64>)>>>;
+
+    /// A credit; put off or not.
+    struct Credit {
+        number: u16,
+        words: Vec<Cell<u128>>,
+        answers: Answers,
+    }
+
+    impl Credit {
+        fn new(number: u16, answers: &Answers) -> Self {
+            Credit { number, words: vec![Cell::new(0); 130], answers: answers.clone() }
+        }
+
+        fn answer(&self, status: u16, len: usize) {
+            let item =
+                (status == REPLIED).then(|| wire::read_request::<(u64, String)>(&Reply(self, len), Reading::InPlace));
+            let item = item.map(|item| item.unwrap().0);
+            assert!(self.answers.lock().unwrap().insert(self.number, (status, item)).is_none(), "answered twice");
+        }
+    }
+
+    struct Reply<'a>(&'a Credit, usize);
+
+    // SAFETY: memory of the vector.
+    unsafe impl Request for Reply<'_> {
+        fn request(&self) -> (NonNull<u8>, usize) {
+            (self.0.buffer().0, self.1)
+        }
+    }
+
+    // SAFETY: memory of the vector, from its eighth byte on; cells, so that it may be written to.
+    unsafe impl Place for Credit {
+        fn buffer(&self) -> (NonNull<u8>, usize) {
+            let first = NonNull::from(self.words.as_slice()).cast::<u8>();
+            // SAFETY: the vector has more than eight bytes.
+            (unsafe { first.byte_add(8) }, size_of_val(self.words.as_slice()) - 8)
+        }
+        fn grow(&mut self, _: usize, _: usize) -> Option<(NonNull<u8>, usize)> {
+            None
+        }
+    }
+
+    // SAFETY: no bytes.
+    unsafe impl Request for Credit {
+        fn request(&self) -> (NonNull<u8>, usize) {
+            (NonNull::dangling(), 0)
+        }
+    }
+
+    impl Held for Credit {
+        fn finish(self, status: u16, len: usize) {
+            self.answer(status, len);
+        }
+        fn is_cancelled(&self) -> bool {
+            false
+        }
+    }
+
+    impl Arriving<Credit> for Credit {
+        fn put_off(&mut self) -> Credit {
+            Credit { number: self.number, words: std::mem::take(&mut self.words), answers: self.answers.clone() }
+        }
+    }
+
+    /// A worker brings a credit.
+    fn bring(outlet: &Arc<Outlet<Credit>>, number: u16, answers: &Answers) {
+        let mut credit = Credit::new(number, answers);
+        let (status, len) = outlet.bring(number, &mut credit);
+        if !credit.words.is_empty() {
+            credit.answer(status, len);
+        }
+    }
+
+    fn outlet() -> Arc<Outlet<Credit>> {
+        Outlet::for_sink(super::super::table::Table::default().home(1))
+    }
+
+    fn item(number: u64, large: bool) -> (u64, String) {
+        (number, "x".repeat(if large { 1000 } else { 3 }))
+    }
+
+    /// Sends so many items from a thread of its own, every `large`th one too large for the stock.
+    fn send(outlet: &Arc<Outlet<Credit>>, items: u64, large: u64) -> thread::JoinHandle<()> {
+        let writer = Writer(outlet.clone());
+        thread::spawn(move || {
+            for number in 0..items {
+                if writer.send(&item(number, large > 0 && number % large == large - 1)).is_err() {
+                    return;
+                }
+            }
+            Transport::<(u64, String)>::finish(&writer, None);
+        })
+    }
+
+    fn expected(items: u64, credits: u16) -> BTreeMap<u16, (u16, Option<u64>)> {
+        let answer = |n: u16| match u64::from(n).cmp(&items) {
+            std::cmp::Ordering::Less => (REPLIED, Some(u64::from(n))),
+            std::cmp::Ordering::Equal => (ENDED, None),
+            std::cmp::Ordering::Greater => (CLOSED, None),
+        };
+        (0..credits).map(|n| (n, answer(n))).collect()
+    }
+
+    /// Waits until as many credits are answered; a writer that nobody wakes ends the test.
+    fn until(answers: &Answers, count: usize) {
+        for _ in 0..10_000 {
+            if answers.lock().unwrap().len() >= count {
+                return;
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+        panic!("{} of {count} credits are answered", answers.lock().unwrap().len());
+    }
+
+    #[test]
+    fn a_writer_without_room_is_woken_by_credits_that_come_in_any_order() {
+        // The stock is full, or the next item does not go into it; then every pair of credits comes the wrong way round.
+        for (items, large) in [(2 * MOST as u64, 0), (10, 2), (50, 7), (50, 50)] {
+            let (outlet, answers) = (outlet(), Answers::default());
+            let writer = send(&outlet, items, large);
+            let room = if large == 0 { MOST } else { 0 };
+            while outlet.lock().stock.len() < room {
+                thread::yield_now();
+            }
+            thread::sleep(Duration::from_millis(20));
+            for pair in 0..(items as u16).div_ceil(2) + 1 {
+                bring(&outlet, 2 * pair + 1, &answers);
+                bring(&outlet, 2 * pair, &answers);
+                until(&answers, 2 * usize::from(pair) + 2);
+            }
+            writer.join().unwrap();
+            let credits = answers.lock().unwrap().len() as u16;
+            assert_eq!(*answers.lock().unwrap(), expected(items, credits));
+        }
+    }
+
+    #[test]
+    fn a_closed_stream_answers_its_credits_and_ends_its_writer() {
+        let (outlet, answers) = (outlet(), Answers::default());
+        for number in [3, 2, 1] {
+            bring(&outlet, number, &answers);
+        }
+        let writer = send(&outlet, 1000, 0);
+        outlet.close();
+        writer.join().unwrap();
+        bring(&outlet, 0, &answers);
+        assert!(answers.lock().unwrap().values().all(|(status, _)| *status == CLOSED));
+        assert_eq!(answers.lock().unwrap().len(), 4);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        /// Whatever the order in which credits come, from one worker or two, each is answered once and with the right item.
+        #[test]
+        fn every_credit_gets_its_item(
+            items in 0u64..300,
+            large in 0u64..12,
+            window in 1u16..40,
+            order in prop::collection::vec(any::<u16>(), 40),
+            two in any::<bool>(),
+        ) {
+            let (outlet, answers) = (outlet(), Answers::default());
+            let writer = send(&outlet, items, large);
+            let mut next = 0u16;
+            while u64::from(next) <= items {
+                let mut numbers: Vec<u16> = (next..next + window).collect();
+                numbers.sort_by_key(|n| order.get(usize::from(n - next)).copied());
+                let half = if two { numbers.len() / 2 } else { 0 };
+                let (first, second) = numbers.split_at(half);
+                thread::scope(|scope| {
+                    scope.spawn(|| first.iter().for_each(|n| bring(&outlet, *n, &answers)));
+                    second.iter().for_each(|n| bring(&outlet, *n, &answers));
+                });
+                next += window;
+                until(&answers, usize::from(next));
+            }
+            writer.join().unwrap();
+            prop_assert_eq!(&*answers.lock().unwrap(), &expected(items, next));
+        }
+
+        /// The same for an iterator.
+        #[test]
+        fn every_credit_gets_the_iterators_item(
+            items in 0u64..200,
+            window in 1u16..40,
+            order in prop::collection::vec(any::<u16>(), 40),
+            blocking in any::<bool>(),
+        ) {
+            let answers = Answers::default();
+            let all = (0..items).map(|n| Ok(item(n, false)));
+            let producer = Box::new(super::super::produce::Items(Box::new(all)));
+            let outlet = Outlet::for_items(super::super::table::Table::default().home(1), producer, blocking);
+            outlet.start();
+            let mut next = 0u16;
+            while u64::from(next) <= items {
+                let mut numbers: Vec<u16> = (next..next + window).collect();
+                numbers.sort_by_key(|n| order.get(usize::from(n - next)).copied());
+                let (first, second) = numbers.split_at(numbers.len() / 2);
+                thread::scope(|scope| {
+                    scope.spawn(|| first.iter().for_each(|n| bring(&outlet, *n, &answers)));
+                    second.iter().for_each(|n| bring(&outlet, *n, &answers));
+                });
+                next += window;
+                until(&answers, usize::from(next));
+            }
+            prop_assert_eq!(&*answers.lock().unwrap(), &expected(items, next));
+        }
     }
 }

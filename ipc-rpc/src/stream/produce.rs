@@ -21,7 +21,10 @@ pub(crate) struct Items<T>(pub(crate) Box<dyn Iterator<Item = Result<T, String>>
 impl<T: Message> Produce for Items<T> {
     fn produce(&mut self, place: &mut dyn Place) -> (u16, usize) {
         match catch_unwind(AssertUnwindSafe(|| self.0.next())) {
-            Ok(Some(Ok(item))) => match catch_unwind(AssertUnwindSafe(|| wire::write(&item, place))) {
+            Ok(Some(Ok(item))) => match catch_unwind(AssertUnwindSafe(|| {
+                let item = item; // Dropped in here: that is the user's code too.
+                wire::write(&item, place)
+            })) {
                 Ok(Ok(len)) => (REPLIED, len),
                 Ok(Err(error)) => wire::say(status::RESULT, &error.to_string(), place),
                 Err(panic) => wire::say(status::PANICKED, &message_of(panic), place),

@@ -25,6 +25,11 @@ impl Stock {
         self.items.is_empty()
     }
 
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.items.len()
+    }
+
     /// May another item come, if it is small?
     pub(crate) fn has_room(&self) -> bool {
         !self.large && self.items.len() < MOST
