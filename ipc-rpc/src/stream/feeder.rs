@@ -289,13 +289,17 @@ impl Feeder {
         self.wake();
     }
 
-    /// Ready when the item that is worth waiting for is answered.
+    /// Ready when the item that is worth waiting for is answered, or will not be: that is noted, so that a full window whose
+    /// time is over ends the stream instead of being looked at for ever.
     fn poll_item(&self, work: &mut Work, cx: &mut Context<'_>) -> Poll<()> {
         let at = work.awaited();
-        match work.items.get_mut(at) {
-            Some((_, item)) => item.poll_ready(cx, self.span.limit),
-            None => Poll::Ready(()),
+        let Some((_, item)) = work.items.get_mut(at) else { return Poll::Ready(()) };
+        ready!(item.poll_ready(cx, self.span.limit));
+        if let Some((_, item)) = work.items.remove(at) {
+            let answer = item.wait(self.span.limit);
+            self.note(work, answer);
         }
+        Poll::Ready(())
     }
 }
 

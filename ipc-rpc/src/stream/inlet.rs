@@ -61,6 +61,7 @@ impl<H: Held> Inlet<H> {
             window: Window::new(),
             ready: VecDeque::new(),
             copied: 0,
+            ended: false,
             closed: None,
             waiting: Waiting::default(),
         };

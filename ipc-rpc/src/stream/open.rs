@@ -80,7 +80,14 @@ impl<'a> Opening<'a> {
     /// Waits for the reply of the call.
     fn reply(&self, pending: Pending<Shared>) -> Result<Answer<Shared>, CallError> {
         let terms = &self.terms;
-        self.stub.wait(self.method, pending, terms.limit, || terms.allowed, Ok)
+        let reply = self.stub.wait(self.method, pending, terms.limit, || terms.allowed, Ok);
+        match reply {
+            // When the time is over the input stream is closed as well, and the server may see that before it sees the call.
+            Err(CallError::Rejected { method, .. }) if matches!(terms.limit, Limit::Until(deadline) if clock::now() >= deadline) => {
+                Err(CallError::TimedOut { method, after: terms.allowed, may_have_run: false })
+            }
+            reply => reply,
+        }
     }
 
     async fn reply_async(&self, mut pending: Pending<Shared>) -> Result<Answer<Shared>, CallError> {

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use ipc_core::caller::{Answer, Caller, Draft, Drafting, Failure, Limit, NoBlock, Pending};
 use ipc_core::clock;
-use ipc_core::layout::REPLIED;
+use ipc_core::layout::{NOT_RUN, REPLIED, STOPPING};
 
 use super::shares::{MOST, Ticket};
 use super::streaming::failed;
@@ -211,6 +211,9 @@ impl Reader {
             CLOSED if matches!(self.span.limit, Limit::Until(deadline) if clock::now() >= deadline) => {
                 return Some(Err(self.lost(Failure::TimedOut)));
             }
+            // A credit that was not taken says nothing of the call that opened the stream, which did run.
+            NOT_RUN => return Some(Err(self.lost(Failure::TimedOut))),
+            STOPPING => return Some(Err(self.lost(Failure::MayHaveRun))),
             CLOSED => {
                 let reason = String::from("the server has closed it");
                 (Some(Err(failed(connection.name(self.method), reason))), false)
