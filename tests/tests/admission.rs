@@ -250,7 +250,7 @@ fn nothing_is_left_of_calls_that_end_in_every_way() {
             _ => assert_eq!(client.start().quick().unwrap().wait().unwrap(), 7),
         }
         if pending.len() > 40 {
-            let calls = pending.drain(..).collect::<Vec<_>>();
+            let calls = std::mem::take(&mut pending);
             join_all(calls).unwrap();
         }
     }

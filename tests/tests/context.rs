@@ -65,7 +65,7 @@ pub trait Outer {
     /// The same from a future, after a while.
     async fn pass_on_later(&self) -> Result<(Option<u64>, Vec<String>, String), String>;
     /// From a thread of its own, in the handler's scope.
-    fn from_a_thread(&self, ctx: &Context) -> Result<(Option<u64>, Vec<String>, String), String>;
+    fn on_a_thread(&self, ctx: &Context) -> Result<(Option<u64>, Vec<String>, String), String>;
     /// Sleeps, then asks.
     fn late(&self, milliseconds: u64) -> Result<u64, String>;
 }
@@ -79,7 +79,7 @@ impl Outer for Middle {
     async fn pass_on_later(&self) -> Result<(Option<u64>, Vec<String>, String), String> {
         self.0.told_later().await.map_err(|e| e.to_string())
     }
-    fn from_a_thread(&self, ctx: &Context) -> Result<(Option<u64>, Vec<String>, String), String> {
+    fn on_a_thread(&self, ctx: &Context) -> Result<(Option<u64>, Vec<String>, String), String> {
         let told = thread::scope(|scope| scope.spawn(|| ctx.scope(|| self.0.told())).join().unwrap());
         told.map_err(|e| e.to_string())
     }
@@ -157,7 +157,7 @@ fn nested_calls_inherit_deadline_metadata_and_trace() {
     let (outer, _servers) = nested();
     let trace: TraceId = TRACE.parse().unwrap();
     let said = outer.with_timeout(Duration::from_secs(60)).with_metadata("tenant", "blue").with_trace(trace);
-    for told in [said.pass_on().unwrap(), futures(said.pass_on_later()).unwrap(), said.from_a_thread().unwrap()] {
+    for told in [said.pass_on().unwrap(), futures(said.pass_on_later()).unwrap(), said.on_a_thread().unwrap()] {
         let left = told.0.expect("the outer call's time");
         // The inner client's own limit is shorter.
         assert!(left <= 30_000, "{left}");
@@ -165,7 +165,7 @@ fn nested_calls_inherit_deadline_metadata_and_trace() {
         assert_eq!(told.2, TRACE);
     }
     let short = outer.with_timeout(Duration::from_secs(5));
-    for told in [short.pass_on().unwrap(), futures(short.pass_on_later()).unwrap(), short.from_a_thread().unwrap()] {
+    for told in [short.pass_on().unwrap(), futures(short.pass_on_later()).unwrap(), short.on_a_thread().unwrap()] {
         assert!(told.0.is_some_and(|left| left <= 5000), "{told:?}");
         assert_eq!((told.1.len(), told.2.len()), (0, 0));
     }
@@ -265,7 +265,9 @@ fn a_context_that_is_none_is_refused() {
             for at in 0..len {
                 let byte = if round % 3 == 0 { 0 } else { (seed >> (at % 56)) as u8 };
                 // SAFETY: `len` is at most the draft's room.
-                unsafe { data.as_ptr().add(at).write(byte) };
+                let to = unsafe { data.as_ptr().add(at) };
+                // SAFETY: the draft's own byte, which nobody else touches before it is submitted.
+                unsafe { to.write(byte) };
             }
             // Words and padding that fit now and then.
             let extra = match round % 4 {

@@ -79,7 +79,7 @@ impl Jobs for Desk {
         n
     }
     fn halve(&self, n: u64) -> Result<u64, String> {
-        if n % 2 == 0 { Ok(n / 2) } else { Err(format!("{n} is odd")) }
+        if n.is_multiple_of(2) { Ok(n / 2) } else { Err(format!("{n} is odd")) }
     }
     fn panic(&self) -> u64 {
         std::panic::resume_unwind(Box::new("as asked"))
