@@ -160,7 +160,7 @@ pub struct Callee<H: Handler> {
 }
 
 impl<H: Handler> Drop for Callee<H> {
-    /// Ends all connections. [P11] No worker is left, so every `taken` that there will be is there. A deferred call may be
+    /// Ends all connections. P11: No worker is left, so every `taken` that there will be is there. A deferred call may be
     /// left, and keeps its channel: its caller learns of the end now.
     fn drop(&mut self) {
         self.stop();
