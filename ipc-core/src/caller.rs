@@ -35,7 +35,7 @@ use crate::clock;
 use crate::doorbell::{self, Quiet};
 use crate::extent::Extent;
 use crate::futex;
-use crate::gap::{Gap, Odds};
+use crate::gap::{Gap, Odds, Waiting};
 use crate::given::{self, Given, Of, Zombie};
 use crate::handover;
 use crate::hot::{self, Kept};
@@ -202,6 +202,11 @@ impl Caller {
     #[inline]
     pub fn has_ended(&self) -> bool {
         self.end.load(Ordering::Relaxed) != OPEN
+    }
+
+    /// How threads wait for replies, from now on.
+    pub fn wait_as(&self, waiting: Waiting) {
+        self.gap.wait_as(waiting);
     }
 
     /// The control socket.

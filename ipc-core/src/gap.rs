@@ -4,7 +4,7 @@
 //! waiter slept (whoever wakes a sleeper leaves a time stamp), so one quiet period does not switch spinning off for good
 //! and one burst does not switch it on for ever. Private to a process; a lost update costs nothing but a guess.
 
-use crate::sync::{AtomicU32, AtomicU64, Ordering};
+use crate::sync::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 /// Never spin longer than this in one wait, in nanoseconds: about the wake-up of an idle core.
 const LONGEST_SPIN: u64 = 60_000;
@@ -13,10 +13,35 @@ const PATIENCE: u64 = 3;
 /// Spin at least this long when spinning at all.
 const SHORTEST_SPIN: u64 = 4_000;
 
+/// How a process waits for the other side.
+///
+/// ```
+/// assert_eq!(ipc_core::gap::Waiting::default(), ipc_core::gap::Waiting::Adaptive);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[repr(u8)]
+pub enum Waiting {
+    /// Looks for as long as the next message has been worth it, then sleeps: right unless something else is known. Looks for
+    /// about a microsecond only if the other side runs on the same core.
+    #[default]
+    Adaptive,
+    /// Looks until the message comes, and never sleeps: for a core that has nothing else to do. With more threads than
+    /// cores, calls take as long as the scheduler lets a thread run, some milliseconds each.
+    Spin,
+    /// Looks for about a microsecond, then sleeps: where processor time matters more than the time of a call.
+    Park,
+}
+
+impl Waiting {
+    const ALL: [Waiting; 3] = [Waiting::Adaptive, Waiting::Spin, Waiting::Park];
+}
+
 /// Estimate of the time between the start of a wait and the message, in nanoseconds.
 #[derive(Debug)]
 pub struct Gap {
     estimate: AtomicU64,
+    /// A [`Waiting`].
+    waiting: AtomicU8,
 }
 
 impl Default for Gap {
@@ -28,7 +53,12 @@ impl Default for Gap {
 impl Gap {
     /// Starts hopeful: a first wait spins.
     pub fn new() -> Self {
-        Gap { estimate: AtomicU64::new(LONGEST_SPIN / PATIENCE) }
+        Gap { estimate: AtomicU64::new(LONGEST_SPIN / PATIENCE), waiting: AtomicU8::new(Waiting::default() as u8) }
+    }
+
+    /// Waits like this from now on.
+    pub fn wait_as(&self, waiting: Waiting) {
+        self.waiting.store(waiting as u8, Ordering::Relaxed);
     }
 
     /// A message came `gap` nanoseconds after the wait began. The estimate moves a quarter of the way; one outlier counts
@@ -39,10 +69,15 @@ impl Gap {
         self.estimate.store(old - old / 4 + gap / 4, Ordering::Relaxed);
     }
 
-    /// For how many nanoseconds spinning is worth while now; 0: sleep at once.
-    pub fn worth_spinning(&self) -> u64 {
+    /// For how many nanoseconds spinning is worth while now; 0: sleep at once. `in_vain`: the other side cannot run meanwhile.
+    pub fn worth_spinning(&self, in_vain: bool) -> u64 {
+        match Waiting::ALL.get(usize::from(self.waiting.load(Ordering::Relaxed))) {
+            Some(Waiting::Spin) => return u64::MAX,
+            Some(Waiting::Park) => return 0,
+            _ => {}
+        }
         let estimate = self.estimate.load(Ordering::Relaxed);
-        if estimate > LONGEST_SPIN { 0 } else { (estimate * PATIENCE).clamp(SHORTEST_SPIN, LONGEST_SPIN) }
+        if in_vain || estimate > LONGEST_SPIN { 0 } else { (estimate * PATIENCE).clamp(SHORTEST_SPIN, LONGEST_SPIN) }
     }
 }
 
@@ -117,14 +152,20 @@ mod tests {
     #[test]
     fn learns_both_ways() {
         let gap = Gap::new();
-        assert!(gap.worth_spinning() > 0, "hopeful at first");
+        assert!(gap.worth_spinning(false) > 0, "hopeful at first");
+        assert_eq!(gap.worth_spinning(true), 0);
         for _ in 0..20 {
             gap.learn(1_000_000);
         }
-        assert_eq!(gap.worth_spinning(), 0);
+        assert_eq!(gap.worth_spinning(false), 0);
+        gap.wait_as(Waiting::Spin);
+        assert_eq!(gap.worth_spinning(true), u64::MAX);
+        gap.wait_as(Waiting::Adaptive);
         for _ in 0..40 {
             gap.learn(300);
         }
-        assert_eq!(gap.worth_spinning(), SHORTEST_SPIN);
+        assert_eq!(gap.worth_spinning(false), SHORTEST_SPIN);
+        gap.wait_as(Waiting::Park);
+        assert_eq!(gap.worth_spinning(false), 0);
     }
 }

@@ -376,7 +376,7 @@ impl<C: Holder> Pending<C> {
         if own.load(Ordering::Relaxed) != core {
             own.store(core, Ordering::Relaxed);
         }
-        let spin = if shares_core || rang { 0 } else { caller.gap.worth_spinning() };
+        let spin = caller.gap.worth_spinning(shares_core || rang);
         let until = start.saturating_add(spin).min(deadline);
         let mut now = start;
         while now < until && !caller.has_ended() {

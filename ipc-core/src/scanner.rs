@@ -32,7 +32,7 @@ use std::thread::JoinHandle;
 use crate::callee::{BUSY, Call, Channel, ENDED, HOLDS_REPLY, Handler, Served};
 use crate::clock;
 use crate::doorbell;
-use crate::gap::Gap;
+use crate::gap::{Gap, Waiting};
 use crate::handover;
 use crate::hold::{Found, Hold, Scanned};
 use crate::idle::Idle;
@@ -279,6 +279,11 @@ impl<H: Handler> Callee<H> {
         &self.shared.handler
     }
 
+    /// How workers wait for requests, from now on.
+    pub fn wait_as(&self, waiting: Waiting) {
+        self.shared.gap.wait_as(waiting);
+    }
+
     /// How many threads have to call [`Callee::work`].
     pub fn workers(&self) -> usize {
         self.shared.base
@@ -446,7 +451,7 @@ impl<H: Handler> Shared<H> {
                     let now = clock::now();
                     if idle_since == 0 {
                         idle_since = now;
-                        idle_until = now + self.worth_spinning(hold);
+                        idle_until = now.saturating_add(self.worth_spinning(hold));
                     }
                     if now < idle_until {
                         hold.work += 16;
@@ -504,7 +509,7 @@ impl<H: Handler> Shared<H> {
             shared |=
                 hold.channels.len() == 1 && scanned.channel.segment.caller_flags().core.load(Ordering::Relaxed) == core;
         }
-        if shared { 0 } else { self.gap.worth_spinning() }
+        self.gap.worth_spinning(shared)
     }
 
     /// Deals with what other threads left for the holder. `true`: the callee is stopping.

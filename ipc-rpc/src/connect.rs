@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use ipc_core::caller::Caller;
+use ipc_core::gap::Waiting;
 use ipc_core::layout::{CHUNK, Geometry, MAX_ARENA, MAX_BLOCKS};
 use ipc_core::segment::Segment;
 use ipc_core::{clock, socket};
@@ -48,6 +49,9 @@ pub struct ClientConfig {
     pub require_all: bool,
     /// How the server's replies are read; `None`: in place if it runs as this process's user, else as a snapshot.
     pub trust: Option<Trust>,
+    /// How threads wait for replies. Default: [`Waiting::Adaptive`]. Futures leave their threads to others while they wait,
+    /// whatever this says.
+    pub waiting: Waiting,
 }
 
 impl Default for ClientConfig {
@@ -60,6 +64,7 @@ impl Default for ClientConfig {
             replies: MAX_ARENA,
             require_all: false,
             trust: None,
+            waiting: Waiting::Adaptive,
         }
     }
 }
@@ -336,6 +341,7 @@ impl Connection {
             return Err(ConnectError::Incompatible { path, mismatch: Box::new(first.clone()) });
         }
         let caller = Caller::new(segment, socket).map_err(io)?;
+        caller.wait_as(config.waiting);
         let path: Arc<Path> = path.into();
         let streams = Arc::new(Streams::new(config.blocks));
         let connection = |service: &'static ServiceDesc| {

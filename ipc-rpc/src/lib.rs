@@ -449,6 +449,7 @@ pub use connect::{ClientConfig, ConnectError};
 pub use context::{Context, InvalidTraceId, Metadata, MetadataIter, Peer, TraceId};
 pub use executor::BoxFuture;
 pub use handshake::{Difference, Mismatch};
+pub use ipc_core::gap::Waiting;
 pub use ipc_core::word::Corrupt;
 pub use ipc_derive::Message;
 /// Turns a trait into a service.

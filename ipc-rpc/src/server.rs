@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use ipc_core::gap::Waiting;
 use ipc_core::scanner::{Callee, Workers};
 
 use crate::endpoint::{self, Endpoint, NotBound};
@@ -206,6 +207,7 @@ pub struct ServerBuilder {
     admission: Admission,
     runs: Runs,
     grace: Duration,
+    waiting: Waiting,
 }
 
 impl fmt::Debug for ServerBuilder {
@@ -233,6 +235,7 @@ impl Default for ServerBuilder {
             admission: Admission::default(),
             runs: Runs::default(),
             grace: Duration::from_secs(1),
+            waiting: Waiting::Adaptive,
         }
     }
 }
@@ -287,6 +290,18 @@ impl ServerBuilder {
     /// ```
     pub fn grace(mut self, time: Duration) -> Self {
         self.grace = time;
+        self
+    }
+
+    /// How the thread that looks for requests waits for them. Default: [`Waiting::Adaptive`].
+    ///
+    /// ```
+    /// use ipc_rpc::{Server, Waiting};
+    /// let for_a_core_of_its_own = Server::builder().waiting(Waiting::Spin);
+    /// # drop(for_a_core_of_its_own);
+    /// ```
+    pub fn waiting(mut self, waiting: Waiting) -> Self {
+        self.waiting = waiting;
         self
     }
 
@@ -527,6 +542,7 @@ impl Running {
     ) -> Result<Self, ServeError> {
         let router = Router::new(builder.services, builder.admission, builder.runs)?;
         let callee = Arc::new(Callee::new(router, listener, builder.workers)?);
+        callee.wait_as(builder.waiting);
         *control.callee.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(&callee);
         let handle = ServerHandle { control: control.clone() };
         let active = Arc::<AtomicUsize>::default();
