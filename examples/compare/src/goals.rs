@@ -76,3 +76,46 @@ fn regime_verdict(results: &Results, regime: Regime, name: &str, figure: Figure,
         ratio: ours.zip(fastest).and_then(|(ours, fastest)| ratio(ours, fastest, figure)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::Machine;
+    use crate::mechanism;
+    use crate::round::{Cell, Outcome};
+
+    fn measured(mechanism: &str, regime: Regime, rounds: &[f64]) -> Measured {
+        let mechanism = mechanism::named(mechanism).unwrap();
+        let mut measured = Measured::new(Cell { mechanism, regime, payload: 8, in_flight: 1 });
+        for ns in rounds {
+            let figures = Figures { p50_ns: *ns, p99_ns: 2.0 * ns, p999_ns: 2.0 * ns, mean_ns: *ns, calls: 1 };
+            measured.add(Outcome::Figures(figures));
+        }
+        measured
+    }
+
+    fn results(cells: Vec<Measured>) -> Results {
+        Results { machine: Machine::this(0.0), cells }
+    }
+
+    #[test]
+    fn ratios_are_those_of_the_same_rounds() {
+        // The machine was ten times slower in one round, and both saw it.
+        let add = measured("ours-add", Regime::Tight, &[100.0, 2000.0, 120.0]);
+        let line = measured("hand-over", Regime::Tight, &[100.0, 1000.0, 100.0]);
+        let verdicts = verdicts(&results(vec![add, line]));
+        assert_eq!((verdicts[0].ratio, verdicts[0].met()), (Some(1.2), Some(true)));
+        assert!(verdicts[1..].iter().all(|verdict| verdict.met().is_none()));
+    }
+
+    #[test]
+    fn the_fastest_of_the_kernel_counts() {
+        let fakes = [("ours", 300.0), ("pipe", 400.0), ("tcp", 900.0), ("posix-shm", 200.0), ("in-process", 1.0)];
+        let mut cells = fakes.map(|(name, ns)| measured(name, Regime::OneCore, &[ns]));
+        // One that failed in a later round does not.
+        cells[3].add(Outcome::Failed("as an example".into()));
+        let verdicts = verdicts(&results(cells.into()));
+        let known: Vec<_> = verdicts.iter().filter_map(|v| Some((v.over.as_str(), v.ratio?, v.met()?))).collect();
+        assert_eq!(known, [("pipe", 0.75, true), ("pipe", 0.75, true)]);
+    }
+}

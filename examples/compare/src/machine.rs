@@ -28,8 +28,9 @@ impl Machine {
                 .and_then(|output| String::from_utf8(output.stdout).ok())
         };
         let commit = git(&["rev-parse", "--short=12", "HEAD"]).unwrap_or_else(|| "unknown".into());
-        let changed =
-            git(&["status", "--porcelain", "--untracked-files=no"]).is_some_and(|changes| !changes.is_empty());
+        // Results of an earlier run may lie in the tree.
+        let code = ["status", "--porcelain", "--untracked-files=no", "--", ":/*.rs", ":/*.toml", ":/Cargo.lock"];
+        let changed = git(&code).is_some_and(|changes| !changes.is_empty());
         Machine {
             processor: model.map_or("unknown", |(_, name)| name).to_owned(),
             cores: std::thread::available_parallelism().map_or(0, usize::from),

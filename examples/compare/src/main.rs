@@ -144,6 +144,7 @@ fn compare(options: &Options) -> Result<ExitCode> {
     if let Some(folder) = &options.plot {
         std::fs::create_dir_all(folder).map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
     }
+    process::heed_interrupts();
     let results = measure(&plan, pair)?;
     let verdicts = goals::verdicts(&results);
     print!("{}", report::table::of(&results, &verdicts));
@@ -174,6 +175,9 @@ fn measure(plan: &Plan, pair: [usize; 2]) -> Result<Results> {
             if measured.goes_on() {
                 let outcome = round::run(&measured.cell, pair, plan.time);
                 measured.add(outcome);
+                if process::is_interrupted() {
+                    return Err("interrupted".into());
+                }
             }
             bar.inc(1);
         }

@@ -184,3 +184,80 @@ pub fn in_order(client: &mut (impl Client + ?Sized), payload: &mut Payload, flig
         more = more && flight.landed();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::payload::sum;
+
+    /// Answers at once, but to one call wrongly.
+    struct Fake {
+        under_way: VecDeque<u64>,
+        most: usize,
+        calls: u64,
+        wrong: Option<u64>,
+    }
+
+    impl Fake {
+        fn new(wrong: Option<u64>) -> Self {
+            Fake { under_way: VecDeque::new(), most: 0, calls: 0, wrong }
+        }
+    }
+
+    impl Client for Fake {
+        fn send(&mut self, bytes: &[u8]) -> Result<()> {
+            self.calls += 1;
+            self.under_way.push_back(sum(bytes).wrapping_add(u64::from(self.wrong == Some(self.calls))));
+            self.most = self.most.max(self.under_way.len());
+            Ok(())
+        }
+
+        fn receive(&mut self) -> Result<u64> {
+            self.under_way.pop_front().ok_or_else(|| "nothing is under way".into())
+        }
+    }
+
+    const SHORT: Duration = Duration::from_millis(3);
+
+    #[test]
+    fn percentiles_of_a_hundred() {
+        let figures = Figures::new((1..=100).rev().map(f64::from).collect(), 7.0, 100).unwrap();
+        assert_eq!((figures.p50_ns, figures.p99_ns, figures.p999_ns), (51.0, 100.0, 100.0));
+        assert_eq!((figures.mean_ns, figures.calls), (7.0, 100));
+        assert!(Figures::new(Vec::new(), 0.0, 0).is_err());
+    }
+
+    #[test]
+    fn median_of_rounds() {
+        let round = |ns| Figures { p50_ns: ns, p99_ns: 2.0 * ns, p999_ns: 3.0 * ns, mean_ns: ns, calls: 10 };
+        let all = Figures::median(&[round(9.0), round(1.0), round(5.0)]).unwrap();
+        assert_eq!((all.p50_ns, all.p99_ns, all.p999_ns, all.calls), (5.0, 10.0, 15.0, 30));
+        assert!(Figures::median(&[]).is_none());
+    }
+
+    #[test]
+    fn as_many_in_flight_as_asked_for() {
+        for in_flight in [1, 8, 64] {
+            let mut fake = Fake::new(None);
+            let figures = round(&mut fake, 64, in_flight, Regime::Tight, SHORT).unwrap();
+            assert_eq!(fake.most, in_flight);
+            assert!(fake.under_way.is_empty());
+            assert!(figures.calls > 0 && figures.calls <= fake.calls);
+        }
+    }
+
+    #[test]
+    fn the_first_calls_after_a_pause_do_not_count() {
+        let mut fake = Fake::new(None);
+        let figures = round(&mut fake, 8, 1, Regime::Paced, SHORT).unwrap();
+        assert_eq!((fake.calls, figures.calls), (30, 27));
+    }
+
+    #[test]
+    fn wrong_answers_are_found() {
+        for (in_flight, regime) in [(1, Regime::Tight), (8, Regime::Tight), (1, Regime::Paced)] {
+            let error = round(&mut Fake::new(Some(20)), 16, in_flight, regime, SHORT).unwrap_err();
+            assert!(error.to_string().starts_with("the answer is "), "{error}");
+        }
+    }
+}

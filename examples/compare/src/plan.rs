@@ -67,7 +67,7 @@ impl Plan {
         }
         Ok(Plan {
             cells,
-            rounds: options.rounds.map_or(if options.quick { 3 } else { 9 }, usize::from),
+            rounds: options.rounds.map_or(if options.quick { 3 } else { 7 }, usize::from),
             time: Duration::from_millis(if options.quick { 36 } else { 90 }),
         })
     }

@@ -6,6 +6,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::{env, io, mem};
 
 use crate::Result;
@@ -84,6 +85,26 @@ pub fn end_with_the_parent() {
 pub fn end_after(seconds: u32) {
     // SAFETY: a number only.
     unsafe { libc::alarm(seconds) };
+}
+
+/// Whether somebody has asked this process to end since [`heed_interrupts`].
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+extern "C" fn note_interrupt(_signal: libc::c_int) {
+    INTERRUPTED.store(true, Ordering::Relaxed);
+}
+
+/// From now on an interrupt is something to look for, so that nothing is left behind.
+pub fn heed_interrupts() {
+    for signal in [libc::SIGINT, libc::SIGTERM] {
+        let handler = note_interrupt as extern "C" fn(libc::c_int);
+        // SAFETY: a handler that does nothing but store into an atomic.
+        unsafe { libc::signal(signal, handler as libc::sighandler_t) };
+    }
+}
+
+pub fn is_interrupted() -> bool {
+    INTERRUPTED.load(Ordering::Relaxed)
 }
 
 /// The cores that this process may use.

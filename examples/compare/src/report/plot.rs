@@ -153,7 +153,9 @@ impl Chart {
         }
         for (x, lines) in &self.x_ticks {
             let at = x_at(*x);
-            writeln!(out, r##"<path d="M{at:.1} {TOP}V{BOTTOM}" stroke="#ddd"/>"##)?;
+            // A line at the place, or at its end if marks stand side by side.
+            let line = if self.lines { at } else { x_at(*x + step / 2.0) };
+            writeln!(out, r##"<path d="M{line:.1} {TOP}V{BOTTOM}" stroke="#ddd"/>"##)?;
             for (line, y) in lines.iter().zip([20.0, 37.0]) {
                 let y = BOTTOM + y;
                 writeln!(out, r#"<text x="{at:.1}" y="{y}" text-anchor="middle">{}</text>"#, Escaped(line))?;

@@ -134,7 +134,8 @@ fn reasons(results: &Results, text: &mut String) {
         let _ = writeln!(text, "\nNot measured");
     }
     for (line, calls) in known {
-        let _ = writeln!(text, "{line} ({})", calls.join(", "));
+        let more = if calls.len() > 3 { format!(" and {} more", calls.len() - 3) } else { String::new() };
+        let _ = writeln!(text, "{line} ({}{more})", calls[..calls.len().min(3)].join(", "));
     }
 }
 
