@@ -77,6 +77,16 @@ pub(crate) struct Served {
     pub(crate) state: AtomicU8,
     /// How many of its requests were begun.
     pub(crate) begun: AtomicU32,
+    /// How many were begun and turned out not to have run: they are not in `begun`, so that one count does not tell two
+    /// calls apart.
+    unrun: AtomicU32,
+}
+
+impl Served {
+    /// Tells the call that runs now from all others of the block.
+    fn call(&self) -> (u32, u32) {
+        (self.begun.load(Ordering::Relaxed), self.unrun.load(Ordering::Relaxed))
+    }
 }
 
 /// The peer broke the protocol.
@@ -582,6 +592,7 @@ impl<P> Deferred<P> {
             // What was to run was never looked at: as if the request had not been taken.
             let count = served.begun.load(Ordering::Relaxed).wrapping_sub(1);
             served.begun.store(count, Ordering::Relaxed);
+            served.unrun.fetch_add(1, Ordering::Relaxed);
             if let Some(taken) = channel.segment.taken(block) {
                 handover::take(taken, count);
             }
@@ -644,7 +655,7 @@ impl<P> CallHandle<'_, P> {
 pub struct CallWatch<P> {
     channel: Weak<Channel<P>>,
     block: u32,
-    begun: u32,
+    call: (u32, u32),
 }
 
 impl<P> Clone for CallWatch<P> {
@@ -661,8 +672,8 @@ impl<P> fmt::Debug for CallWatch<P> {
 
 impl<P> CallWatch<P> {
     fn new(channel: &Channel<P>, block: u32) -> Self {
-        let begun = channel.blocks.get(block as usize).map_or(0, |served| served.begun.load(Ordering::Relaxed));
-        CallWatch { channel: channel.this.clone(), block, begun }
+        let call = channel.blocks.get(block as usize).map_or((0, 0), Served::call);
+        CallWatch { channel: channel.this.clone(), block, call }
     }
 
     /// Has the caller given the call up? `false` once the call is over.
@@ -687,6 +698,6 @@ impl<P> CallWatch<P> {
         // Asked first, with acquire: if the call runs now, it ran then.
         let served = channel.blocks.get(self.block as usize)?;
         let runs = served.state.load(Ordering::Relaxed) & BUSY != 0;
-        (runs && served.begun.load(Ordering::Relaxed) == self.begun).then_some(answer)
+        (runs && served.call() == self.call).then_some(answer)
     }
 }

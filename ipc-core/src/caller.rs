@@ -48,8 +48,8 @@ use crate::socket;
 use crate::sync::{AtomicU8, AtomicU32, AtomicU64, Mutex, Ordering, fence, lock};
 use crate::word::{self, Corrupt, Lent};
 
-pub use crate::lending::{Answer, Draft, Failure, Holder, Pending};
-pub use crate::turns::{Drafting, Flushing};
+pub use crate::lending::{Answer, Draft, Failure, Holder, Lending, Pending};
+pub use crate::turns::{Drafting, Flushing, Sleeping};
 
 /// How long a call may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -456,6 +456,21 @@ impl Caller {
         Flushing::new(this, limit)
     }
 
+    /// A future that is ready at a moment of `CLOCK_MONOTONIC`, in nanoseconds, or when the channel has ended.
+    pub fn sleep_async<C: Holder>(this: C, until: u64) -> Sleeping<C> {
+        Sleeping::new(this, until)
+    }
+
+    /// A future waits for a moment. It does so among those that wait for a flush, and is woken with them.
+    pub(crate) fn register_for_alarm(&self, turn: &mut Option<u64>, waker: Waker, until: u64) {
+        let mut given = self.lock();
+        let number = *turn.get_or_insert_with(|| given.number());
+        let old = given.for_flush.insert(number, given::Turn { waker, deadline: until });
+        drop(given);
+        drop(old);
+        self.set_alarm(until);
+    }
+
     /// Has what was detached before the first look (which sets `mark`) been answered? Else gives the mark; what is still
     /// lent will be announced, and the future `turn` be woken.
     pub(crate) fn look_for_flush(
@@ -736,6 +751,16 @@ impl Caller {
         {
             begun.store(begun.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
         }
+    }
+
+    pub(crate) fn lending(&self, block: u32) -> Lending {
+        let begun = self.begun.get(block as usize).map_or(0, |begun| begun.load(Ordering::Relaxed));
+        Lending { block, begun }
+    }
+
+    /// Is a request known to be answered, or was its block used again since? One that was not run may be known late.
+    pub fn was_answered(&self, lending: Lending) -> bool {
+        self.lending(lending.block).begun != lending.begun
     }
 
     /// After the peer's death: had it begun the request in a block that is still lent?

@@ -191,6 +191,14 @@ impl<C: Holder> Drop for Draft<C> {
     }
 }
 
+/// Tells one request from the others, earlier and later, of its block: see [`Caller::was_answered`].
+#[derive(Debug, Clone, Copy)]
+pub struct Lending {
+    /// The number of the block.
+    pub block: u32,
+    pub(crate) begun: u32,
+}
+
 /// A lent block. Dropping it gives the call up.
 #[derive(Debug)]
 #[must_use = "dropping a pending call cancels it"]
@@ -212,6 +220,12 @@ impl<C: Holder> Pending<C> {
     #[inline]
     pub fn holder(&self) -> &C {
         &self.slot.caller
+    }
+
+    /// Which request this is, for who asks about it later.
+    #[inline]
+    pub fn lending(&self) -> Lending {
+        self.slot.caller.lending(self.slot.block.number)
     }
 
     /// Says that this call is the next but one to be waited for: its answer is on the way here meanwhile.

@@ -307,6 +307,11 @@ impl<H: Handler> Callee<H> {
         self.shared.greet_later(socket)
     }
 
+    /// Does dropping the last of this value wait for a thread that it has started itself? Final after [`Callee::stop`].
+    pub fn has_spares(&self) -> bool {
+        self.shared.has_spares()
+    }
+
     /// Makes every worker return once its handler has ended. As long as handlers run, a worker without one refuses what
     /// arrives ([`STOPPING`](crate::layout::STOPPING)), so that no handler waits for a call that nobody will begin. Later requests
     /// stay unanswered: their callers learn from the hang-up, when this value is dropped, that they did not start.

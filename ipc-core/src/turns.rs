@@ -1,4 +1,4 @@
-//! Futures that wait for something of a whole channel: a free block, or the answers of all detached calls.
+//! Futures that wait for something of a whole channel: a free block, the answers of all detached calls, or just a moment.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -110,6 +110,40 @@ impl<C: Holder + Unpin> Future for Flushing<C> {
 }
 
 impl<C: Holder> Drop for Flushing<C> {
+    fn drop(&mut self) {
+        if let Some(turn) = self.turn {
+            self.caller.unregister_for_flush(turn);
+        }
+    }
+}
+
+/// Waits until a moment, or the end of the channel: see [`Caller::sleep_async`].
+#[derive(Debug)]
+#[must_use = "futures do nothing unless polled"]
+pub struct Sleeping<C: Holder> {
+    caller: C,
+    until: u64,
+    turn: Option<u64>,
+}
+
+impl<C: Holder> Sleeping<C> {
+    pub(crate) fn new(caller: C, until: u64) -> Self {
+        Sleeping { caller, until, turn: None }
+    }
+}
+
+impl<C: Holder + Unpin> Future for Sleeping<C> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        this.caller.register_for_alarm(&mut this.turn, cx.waker().clone(), this.until);
+        // Looked at behind that: who ends the channel wakes those that are registered.
+        if this.until <= clock::now() || this.caller.has_ended() { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+impl<C: Holder> Drop for Sleeping<C> {
     fn drop(&mut self) {
         if let Some(turn) = self.turn {
             self.caller.unregister_for_flush(turn);

@@ -267,6 +267,11 @@ fn an_abandoned_call_is_answered_so() {
 
 #[test]
 fn a_watch_speaks_of_its_call_only() {
+    // Also when the callee says that it has not run, and does not count it.
+    [WELL, NOT_RUN].into_iter().for_each(a_watch_speaks_of_a_call_only);
+}
+
+fn a_watch_speaks_of_a_call_only(status: u16) {
     let running = Running::new(ONE);
     let caller = running.connect();
     let next = |pending| {
@@ -278,7 +283,7 @@ fn a_watch_speaks_of_its_call_only() {
     assert!(!watch.is_cancelled() && !deferred.is_cancelled() && !watch.is_gone() && watch.deadline().is_none());
     drop(pending); // Gives it up.
     assert!(watch.is_cancelled() && deferred.is_cancelled());
-    deferred.finish(WELL, 0);
+    deferred.finish(status, 0);
     assert!(!watch.is_cancelled(), "the call is over");
     // All blocks, so that the first one is among them.
     let again: Vec<_> = (0..8).map(|_| begin(&caller, DEFER, b"2")).collect();

@@ -109,6 +109,11 @@ impl<H: Handler> Shared<H> {
         }
     }
 
+    /// Is there a spare to wait for? Once they have been told to stop none is started any more.
+    pub(super) fn has_spares(&self) -> bool {
+        !self.spares.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
     /// Waits for the spares, which have been told to stop.
     pub(super) fn join_spares(&self) {
         let spares = std::mem::take(&mut *self.spares.lock().unwrap_or_else(PoisonError::into_inner));
