@@ -127,6 +127,14 @@ fn check_method(item: &TraitItemFn, method: &mut Method, report: &mut Report) {
             format_args!("`{}` has no receiver: write `fn {}(&self, ..)`", sig.ident.unraw(), sig.ident),
         ),
     }
+    if let Some(blocking) = &method.blocking
+        && method.asynchronous
+    {
+        check.at(
+            blocking,
+            "an `async` method occupies no worker while it waits, so it has nothing to declare: remove `blocking`; if its body blocks, make it a plain `fn`",
+        );
+    }
     check_arguments(sig, method, &mut check);
     check_result(method, &mut check);
     method.flawed = check.flawed;

@@ -5,7 +5,7 @@ use proc_macro2::{Ident, Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::{
-    Attribute, FnArg, GenericArgument, ItemTrait, Pat, PathArguments, ReturnType, TraitItem, TraitItemFn, Type,
+    Attribute, FnArg, GenericArgument, ItemTrait, Pat, Path, PathArguments, ReturnType, TraitItem, TraitItemFn, Type,
     TypeReference,
 };
 
@@ -41,8 +41,8 @@ pub(super) struct Method {
     pub(super) asynchronous: bool,
     /// Callers wait for no reply.
     pub(super) oneway: bool,
-    /// The handler waits for long.
-    pub(super) blocking: bool,
+    /// The handler waits for long. Where that is written.
+    pub(super) blocking: Option<Path>,
     /// Set by the check stage: the expansion would not compile.
     pub(super) flawed: bool,
 }
@@ -132,7 +132,7 @@ fn build_method(item: usize, method: &TraitItemFn, said: MethodAttrs) -> Method 
         result: outcome(&method.sig.output),
         asynchronous: method.sig.asyncness.is_some(),
         oneway: said.oneway.is_some(),
-        blocking: said.blocking.is_some(),
+        blocking: said.blocking,
         flawed: false,
     }
 }
@@ -262,7 +262,7 @@ impl Method {
 
     /// Whether the handler may wait for something that another thread of the server has to do.
     pub(super) fn long(&self) -> bool {
-        self.blocking || self.input().is_some() || self.callbacks().next().is_some()
+        self.blocking.is_some() || self.input().is_some() || self.callbacks().next().is_some()
     }
 
     /// Whether items travel for it.
