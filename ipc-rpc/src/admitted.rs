@@ -25,6 +25,7 @@ use ipc_core::callee::Deferred;
 use ipc_core::clock;
 use ipc_core::layout::{ABANDONED, NOT_RUN, REPLIED, STOPPING};
 
+use crate::callback::Later;
 use crate::context::{Context, Entered};
 use crate::executor::{BoxFuture, drop_quietly, lock, wake_quietly};
 use crate::message::Message;
@@ -52,6 +53,8 @@ pub(crate) struct Job {
     tie: Arc<Tie>,
     /// Bytes of the arguments; a context may lie behind them.
     args_len: usize,
+    /// What the ends of its callbacks' handles have left to be done before the answer.
+    later: Arc<Later>,
     /// A private copy of the request, if its bytes are not trusted to stay as they are.
     copy: Option<Snapshot>,
     context: Context,
@@ -87,14 +90,20 @@ impl Job {
             let mut state = lock(&self.state);
             (state.call.take(), state.place)
         };
-        let Some(mut call) = taken else { return };
-        // Before the answer: the client may call again at once, and is not to be told that it has too many calls.
-        call.peer().tasks.answered(&call.peer().runtime, place);
-        let (status, len) = match result {
-            Ok(replied) => (REPLIED, replied.len),
-            Err(Refused { status, reason }) => router::refuse(&mut call, status, &reason),
-        };
-        call.finish(status, len);
+        let Some(call) = taken else { return };
+        let reply = Outcome(Some((call, place, result)));
+        let endings = self.later.take();
+        if let Some((call, ..)) = reply.0.as_ref().filter(|_| !endings.is_empty()) {
+            let client = call.peer();
+            let (tasks, runtime) = (client.tasks.clone(), client.runtime.clone());
+            let settled = async move {
+                for ending in endings {
+                    ending.run().await;
+                }
+                drop(reply);
+            };
+            spawn(&tasks, &runtime, Box::pin(settled));
+        }
     }
 
     /// Answers as [`State::ending`] says, unless that was done.
@@ -161,6 +170,22 @@ impl Job {
     }
 }
 
+/// A call and its answer, which is given when this is dropped.
+struct Outcome(Option<(Deferred<Client>, usize, Result<Replied, Refused>)>);
+
+impl Drop for Outcome {
+    fn drop(&mut self) {
+        let Some((mut call, place, result)) = self.0.take() else { return };
+        // Before the answer: the client may call again at once, and is not to be told that it has too many calls.
+        call.peer().tasks.answered(&call.peer().runtime, place);
+        let (status, len) = match result {
+            Ok(replied) => (REPLIED, replied.len),
+            Err(Refused { status, reason }) => router::refuse(&mut call, status, &reason),
+        };
+        call.finish(status, len);
+    }
+}
+
 impl Admitted {
     /// The arguments, where they lie.
     ///
@@ -196,8 +221,12 @@ impl Admitted {
         self.job.target
     }
 
+    /// Where the ends of its callbacks' handles leave what is to be done before the answer.
+    pub(crate) fn later(&self) -> &Arc<Later> {
+        &self.job.later
+    }
+
     /// The number of the method.
-    #[allow(dead_code)] // Streams will ask.
     pub(crate) fn method(&self) -> u16 {
         self.job.method
     }
@@ -260,7 +289,7 @@ where
     let (place, tie) = client.tasks.admit(&client.runtime)?;
     let ending = (ABANDONED, String::new());
     let state = Mutex::new(State { call: Some(call.defer()), place, ending, orphaned: false });
-    let job = Arc::new(Job { state, tie, args_len, copy, context, target, method });
+    let job = Arc::new(Job { state, tie, args_len, later: Arc::default(), copy, context, target, method });
     let admitted = Admitted { job: job.clone() };
     let mut serving = Serving { future: None, job, begun: false, tied: false };
     match catch_unwind(AssertUnwindSafe(|| f(admitted))) {
@@ -488,11 +517,10 @@ impl Drop for Tied {
 }
 
 /// Runs a future for a client besides its calls; it is dropped when the client is gone.
-#[allow(dead_code)] // Streams will use it.
-pub(crate) fn spawn(client: &Client, future: BoxFuture<'static>) {
-    let (place, tie) = lock(&client.tasks.places).tie();
-    let (tasks, runtime) = (client.tasks.clone(), Arc::downgrade(&client.runtime));
-    client.runtime.spawn(Box::pin(Tied { future: Some(future), tasks, runtime, place, tie }));
+fn spawn(tasks: &Arc<Tasks>, runtime: &Arc<Runtime>, future: BoxFuture<'static>) {
+    let (place, tie) = lock(&tasks.places).tie();
+    let (tasks, server) = (tasks.clone(), Arc::downgrade(runtime));
+    runtime.spawn(Box::pin(Tied { future: Some(future), tasks, runtime: server, place, tie }));
 }
 
 #[cold]

@@ -83,7 +83,7 @@ pub enum CallError<E = Infallible> {
     Busy {
         /// The method.
         method: MethodName,
-        /// `true`: the server has as many calls of this client, or of all, as its `Limits` allow. `false`: every block of
+        /// `true`: the server has as many calls or streams of this client, or calls of all, as its `Limits` allow. `false`: every block of
         /// the connection was in use, by calls or by replies that are held; calls that wait, waited until their time was over.
         server: bool,
     },
@@ -245,8 +245,8 @@ impl<E: fmt::Display> fmt::Display for CallError<E> {
             ),
             CallError::Busy { method, server: true } => write!(
                 f,
-                "{method} was not run: the server works on as many calls as its `Limits` allow; repeat it later, or make \
-                 fewer calls at once"
+                "{method} was not run: the server works on as many calls, or has as many streams open, as its `Limits` allow; \
+                 repeat it later, end streams that are not needed, or make fewer calls at once"
             ),
             CallError::Cancelled { method } => write!(
                 f,

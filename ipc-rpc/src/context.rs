@@ -13,7 +13,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::ptr::{self, NonNull};
 use std::str::FromStr;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use ipc_core::callee::{CallHandle, CallWatch};
@@ -22,6 +22,7 @@ use ipc_core::socket::Credentials;
 
 use crate::message::private_exports::{access, owned};
 use crate::router::Client;
+use crate::runtime::Runtime;
 
 /// What a handler can ask about the call it serves: how long it may take, whether anybody still waits, who calls, and what
 /// the caller said besides the arguments.
@@ -49,6 +50,8 @@ pub struct Context(Arc<Shared>);
 struct Shared {
     /// `None`: of no call.
     watch: Option<CallWatch<Client>>,
+    /// That of the server.
+    runtime: Option<Weak<Runtime>>,
     peer: Peer,
     extra: Extra,
 }
@@ -84,6 +87,16 @@ impl Context {
     /// ```
     pub fn is_cancelled(&self) -> bool {
         self.is_given_up() || self.deadline_nanos().is_some_and(|deadline| clock::now() >= deadline)
+    }
+
+    /// Does the server shut down? It waits for handlers that are not `async`: one that takes long can end early.
+    ///
+    /// ```
+    /// assert!(!ipc_rpc::Context::default().is_stopping());
+    /// ```
+    pub fn is_stopping(&self) -> bool {
+        let runtime = self.0.runtime.as_ref();
+        runtime.is_some_and(|runtime| runtime.upgrade().is_none_or(|runtime| runtime.is_closing()))
     }
 
     /// The process that calls.
@@ -132,7 +145,7 @@ impl Context {
         // until it puts something else there, on this thread.
         let handling = unsafe { here.as_ref() }?;
         let call = &handling.0;
-        Some(Context::of(call.watch(), call.peer().who, Extra::default()))
+        Some(Context::of(call.watch(), call.peer(), Extra::default()))
     }
 
     /// Runs `f` with this as the current context: calls made in it inherit it. A thread that a handler has started can do so.
@@ -164,8 +177,9 @@ impl Context {
     }
 
     /// The context of a call.
-    pub(crate) fn of(watch: CallWatch<Client>, who: Credentials, extra: Extra) -> Self {
-        Context(Arc::new(Shared { watch: Some(watch), peer: who.into(), extra }))
+    pub(crate) fn of(watch: CallWatch<Client>, client: &Client, extra: Extra) -> Self {
+        let runtime = Some(Arc::downgrade(&client.runtime));
+        Context(Arc::new(Shared { watch: Some(watch), runtime, peer: client.who.into(), extra }))
     }
 }
 
@@ -177,7 +191,7 @@ impl Default for Context {
         // SAFETY: no arguments, cannot fail.
         let gid = unsafe { libc::getegid() };
         let peer = Peer { uid: crate::endpoint::user(), gid, pid };
-        Context(Arc::new(Shared { watch: None, peer, extra: Extra::default() }))
+        Context(Arc::new(Shared { watch: None, runtime: None, peer, extra: Extra::default() }))
     }
 }
 

@@ -66,7 +66,7 @@
 //! | `start()` | return a [`Pending`] call at once, to be waited for, awaited or dropped: many can be on their way |
 //! | `with_context(&context)`, `with_metadata(key, value)`, `with_trace(id)` | say more about the call: see [`Context`] |
 //!
-//! `view()` and `start()` have no methods that are one-way or have streams, and `start()` none that lend an object.
+//! `view()` and `start()` have no methods with streams, `view()` none that are one-way, and `start()` none that lend an object.
 //! `batch(\|calls\| ..)`, whose `calls` are those of `start()`, and `flush()` are for
 //! [several calls at once](#several-calls-at-once).
 //!
@@ -107,7 +107,7 @@
 //! | `client.find(..)` | blocking | blocking |
 //! | `client.find(..).await`, of an `async fn` | as a future | as a future |
 //! | `client.start().find(..)` | never: [`CallError::Busy`] | later, in any way: [`Pending`] |
-//! | `client.note(..)`, of a `#[rpc(oneway)]` method | blocking, or as a future | never |
+//! | `client.note(..)`, of a `#[rpc(oneway)]` method | blocking, or as a future; in a `batch` blocking | never |
 //!
 //! **Pending calls** are values: they can be kept, sent to other threads, waited for in any order ([`join_all`] keeps theirs),
 //! asked now and then, and awaited. Dropping one cancels its call.
@@ -406,6 +406,7 @@ mod expected;
 mod handshake;
 mod message;
 mod outcome;
+mod park;
 mod pending;
 mod reply;
 mod router;
@@ -419,6 +420,7 @@ mod terms;
 pub mod testing;
 mod trust;
 mod usage;
+mod waiting;
 
 /// How a generated client returns results; the parameter of `XClient`.
 ///
@@ -502,7 +504,7 @@ pub use ipc_derive::Message;
 /// | `fn m(&self, ..) -> Streaming<T>` | returns the stream when the handler does | gives items as fast as the client takes them |
 /// | `#[rpc(blocking)] fn m(&self, ..) -> T` | as without | waits for long: another worker takes over meanwhile |
 ///
-/// Each of them may be `async`, and return `Result<T, E>` or `Result<Streaming<T>, E>` (but a one-way method returns nothing).
+/// Each of them but the last may be `async`, and return `Result<T, E>` or `Result<Streaming<T>, E>` (but a one-way method returns nothing).
 /// One trait can have all kinds.
 ///
 /// # Arguments

@@ -195,7 +195,8 @@ impl Handler for Router {
         let reading = self.admission.reading.unwrap_or(own);
         let services: Vec<_> = self.asked_for(&hello).collect();
         let callbacks = callback::Remote::new(socket, &services, reading, self.admission.lent.clone());
-        let (callbacks, tasks, streams) = (Arc::new(callbacks), Arc::<Tasks>::default(), stream::Table::default());
+        let (callbacks, tasks, streams) =
+            (Arc::new(callbacks), Arc::<Tasks>::default(), stream::Table::new(self.admission.limits.streams));
         let runtime = self.runtime.clone();
         runtime.remember(Work {
             tasks: Arc::downgrade(&tasks),
@@ -274,7 +275,7 @@ impl Router {
             match unsafe { Extra::behind(request, len, extra) } {
                 Ok((args, extra)) => {
                     args_len = args;
-                    context = Some(Context::of(call.watch(), client.who, extra));
+                    context = Some(Context::of(call.watch(), client, extra));
                 }
                 Err(reason) => return refuse(call, status::REJECTED, &reason),
             }

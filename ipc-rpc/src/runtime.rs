@@ -67,6 +67,8 @@ pub(crate) struct Runtime {
     /// Calls that were admitted and are not answered.
     admitted: AtomicUsize,
     stopping: AtomicBool,
+    /// No request is begun any more.
+    closing: AtomicBool,
     /// Somebody waits until no call is admitted any more.
     draining: AtomicBool,
     drained: Condvar,
@@ -88,6 +90,7 @@ impl Runtime {
             methods,
             admitted: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
+            closing: AtomicBool::new(false),
             draining: AtomicBool::new(false),
             drained: Condvar::new(),
             drain: Mutex::new(()),
@@ -97,7 +100,6 @@ impl Runtime {
     }
 
     /// What a method is called, and whether it takes long.
-    #[allow(dead_code)] // Streams will ask.
     pub(crate) fn method(&self, number: u16) -> (MethodName, bool) {
         let unknown = MethodName { service: "?", method: "?" };
         self.methods.get(usize::from(number)).copied().unwrap_or((unknown, false))
@@ -110,8 +112,9 @@ impl Runtime {
         clients.push(work);
     }
 
-    /// No request is looked for any more: ends the streams, which need them.
-    pub(crate) fn end_streams(&self) {
+    /// No request is looked for any more: tells the handlers, and ends the streams, which need them.
+    pub(crate) fn begin_close(&self) {
+        self.closing.store(true, Ordering::Relaxed);
         let streams: Vec<_> = lock(&self.clients).iter().map(|work| work.streams.clone()).collect();
         for table in streams {
             table.close();
@@ -145,6 +148,11 @@ impl Runtime {
     /// Calls that were admitted and are not answered.
     pub(crate) fn admitted(&self) -> usize {
         self.admitted.load(Ordering::SeqCst)
+    }
+
+    /// Does the server shut down?
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Relaxed)
     }
 
     /// Is everything to end?

@@ -163,12 +163,17 @@ pub struct Limits {
     pub calls: usize,
     /// The same for all clients together. Default: 16,384.
     pub all_calls: usize,
+    /// Threads that the server gives to the streams of one client at once: to those whose items take long to make. A method
+    /// that waits as a matter of course (it takes a stream or a callback and returns a stream, or is `#[rpc(blocking)]`) needs
+    /// one, and fails with [`CallError::Busy`](crate::CallError::Busy) without; other iterators hold up a worker then, as long
+    /// as they are slow. Writing to a [`Sink`](crate::Sink) needs none. Default: 64.
+    pub streams: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         use ipc_core::layout::{MAX_ARENA, MAX_BLOCKS};
-        Limits { clients: 4096, blocks: MAX_BLOCKS, memory: MAX_ARENA, calls: 4096, all_calls: 16_384 }
+        Limits { clients: 4096, blocks: MAX_BLOCKS, memory: MAX_ARENA, calls: 4096, all_calls: 16_384, streams: 64 }
     }
 }
 
@@ -497,14 +502,14 @@ pub struct ServerHandle {
 
 impl ServerHandle {
     /// Stops looking for requests, lets running handlers end and their replies go out (`async` ones for at most
-    /// [`ServerBuilder::grace`], others as long as they take: contexts do not tell of it), ends all streams; then
+    /// [`ServerBuilder::grace`], others as long as they take; contexts tell of it), ends all streams; then
     /// [`Server::run`] returns. Calls that were not begun fail at their callers with
     /// [`CallError::NotStarted`](crate::CallError::NotStarted).
     pub fn shutdown(&self) {
         self.control.stopping.store(true, Ordering::SeqCst);
         if let Some(callee) = self.callee() {
             callee.stop();
-            callee.handler().runtime().end_streams();
+            callee.handler().runtime().begin_close();
         }
     }
 
@@ -587,6 +592,13 @@ impl Running {
         self.handle.shutdown();
         self.workers.clear();
         self.detached = true;
+        let callee = self.callee.clone();
+        drop(self);
+        // Whoever drops the last of it waits for the handlers of spare workers (P11), and one of them may wait for this thread.
+        if callee.has_spares() {
+            // Without a thread it is dropped here.
+            let _ = std::thread::Builder::new().name("ipc-rpc release".into()).spawn(move || drop(callee));
+        }
     }
 }
 

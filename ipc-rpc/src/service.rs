@@ -139,7 +139,7 @@ impl Lent for Call<'_, Client> {
     }
 
     fn context(&self, client: &Client) -> Context {
-        Context::of(self.watch(), client.who, Extra::default())
+        Context::of(self.watch(), client, Extra::default())
     }
 
     fn take_copy(&mut self) -> Option<Snapshot> {

@@ -14,7 +14,7 @@ use ipc_core::caller::{Answer, Caller, Draft, Failure, Holder, Limit, NoBlock, P
 use ipc_core::layout::REPLIED;
 
 use crate::call_error::CallError;
-use crate::callback::First;
+use crate::callback::{First, Later};
 use crate::connect::{ClientConfig, ConnectError, Connection};
 use crate::context::{WITH_CONTEXT, Wire};
 use crate::handshake::NO_METHOD;
@@ -71,9 +71,9 @@ impl Stub {
     }
 
     /// What a handler is given to call an object of its client.
-    pub(crate) fn for_object(connection: Connection, config: &ClientConfig) -> Stub {
+    pub(crate) fn for_object(connection: Connection, config: &ClientConfig, later: Option<&Arc<Later>>) -> Stub {
         let mut stub = Stub::over(connection, config);
-        stub.lent = First::of(&stub.connection);
+        stub.lent = First::of(&stub.connection, later);
         stub
     }
 

@@ -179,3 +179,76 @@ fn connect(
     let connection = Connection::greet(service, ours, PathBuf::from("a pair in this process"), config, deadline)?;
     Ok(Stub::over(connection, config))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Mutex, PoisonError, mpsc};
+    use std::thread;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::message::Message;
+    use crate::service::{Dispatch, Incoming, MethodDesc, Refused, Replied};
+
+    /// Its method ends at once in the first worker if a spare one is at it, and in that when it is told to.
+    struct Rests {
+        entered: mpsc::Sender<()>,
+        told: Mutex<mpsc::Receiver<()>>,
+    }
+
+    static RESTS: ServiceDesc = ServiceDesc {
+        name: "Rests",
+        methods: &[MethodDesc { name: "rest", params: &[], result: <() as Message>::desc, oneway: false, long: true }],
+        callbacks: &[],
+    };
+
+    impl Dispatch for Rests {
+        fn service(&self) -> &'static ServiceDesc {
+            &RESTS
+        }
+
+        fn dispatch(&self, _: u16, call: Incoming<'_>) -> Result<Replied, Refused> {
+            // Those of the starter have numbers.
+            if thread::current().name() == Some("ipc-rpc worker") {
+                self.entered.send(()).unwrap();
+                self.told.lock().unwrap_or_else(PoisonError::into_inner).recv().unwrap();
+            } else {
+                while self.told.try_lock().is_ok() {
+                    thread::sleep(Duration::from_millis(1));
+                }
+            }
+            call.reply::<()>(&())
+        }
+    }
+
+    #[test]
+    fn a_server_that_is_detached_waits_for_no_handler_even_if_it_is_the_last_that_runs() {
+        let ((entered, entering), (tell, told)) = (mpsc::channel(), mpsc::channel());
+        let service = Rests { entered, told: Mutex::new(told) };
+        let builder = Server::builder().workers(1).service(service);
+        let running = Running::in_background(builder).unwrap();
+        let stub = connect(&RESTS, &running.callee, &ClientConfig::default()).unwrap();
+        thread::scope(|scope| {
+            let calls = [(); 2].map(|()| scope.spawn(|| stub.call::<(), ()>(0, &())));
+            entering.recv().unwrap();
+            let callee = Arc::downgrade(&running.callee);
+            running.callee.stop();
+            // The first worker has ended, and the spare one has nothing of the callee that it could drop.
+            while callee.strong_count() > 1 {
+                thread::sleep(Duration::from_millis(1));
+            }
+            let (done, ends) = mpsc::channel();
+            scope.spawn(move || {
+                running.detach();
+                let _ = done.send(());
+            });
+            let detached = ends.recv_timeout(Duration::from_secs(20));
+            tell.send(()).unwrap();
+            assert!(detached.is_ok(), "it waits for the handler");
+            assert!(calls.map(|call| call.join().unwrap().is_ok()).contains(&true));
+            while callee.strong_count() > 0 {
+                thread::sleep(Duration::from_millis(1));
+            }
+        });
+    }
+}

@@ -650,6 +650,19 @@ const _: () = {
                 (),
             >(&self.stub, __Method::wait, &(id,))
         }
+        /// Calls `Jobs::note` on the server.
+        #[inline]
+        pub fn note(
+            &self,
+            text: &str,
+        ) -> ::ipc_rpc::__private::core::result::Result<
+            (),
+            ::ipc_rpc::__private::CallError,
+        > {
+            ::ipc_rpc::__private::Stub::oneway::<
+                (::ipc_rpc::__private::String,),
+            >(&self.stub, __Method::note, &(text,))
+        }
     }
     const _: ::ipc_rpc::__private::core::marker::PhantomData<JobsDispatcher<()>> = ::ipc_rpc::__private::core::marker::PhantomData;
     impl<
@@ -741,11 +754,12 @@ const _: () = {
                         (String,),
                     >(&__call)?;
                     let __0 = ::ipc_rpc::__private::owned::<String>(&__args.0)?;
+                    let __room = ::ipc_rpc::__private::Incoming::room(&__call)?;
                     let __value = <__S as Jobs>::tail(&*self.service, __0);
                     ::ipc_rpc::__private::Incoming::reply_stream_result::<
                         Line,
                         Failed,
-                    >(__call, __value)
+                    >(__call, __value, __room)
                 }
                 __Method::sum => {
                     ::ipc_rpc::__private::Incoming::args::<()>(&__call)?;
@@ -769,11 +783,12 @@ const _: () = {
                                         String,
                                     >(&__call)?;
                                     let __1 = ::ipc_rpc::__private::owned::<u32>(&__args.0)?;
+                                    let __room = ::ipc_rpc::__private::Admitted::room(&__call)?;
                                     let __value = <__S as Jobs>::upper(&*__service, __0, __1)
                                         .await;
                                     ::ipc_rpc::__private::Admitted::reply_stream::<
                                         String,
-                                    >(&__call, __value)
+                                    >(&__call, __value, __room)
                                 }
                                     .await;
                                 ::ipc_rpc::__private::core::mem::drop(__service);

@@ -1,12 +1,11 @@
 //! Objects of a client that its server calls.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipc_rpc::{CallError, ClientConfig, Server, Trust, testing};
 use ipc_rpc_tests::callbacks::{
-    Bar, Climber, Desk, DownClient, DownDispatcher, JobsClient, JobsDispatcher, Progress, ProgressDispatcher,
-    UpDispatcher,
+    Bar, Climber, Desk, DownClient, DownDispatcher, JobsClient, JobsDispatcher, ProgressDispatcher, UpDispatcher,
 };
 use ipc_rpc_tests::helper::{Helper, Place, settled, until};
 use ipc_rpc_tests::proc;
@@ -23,16 +22,6 @@ fn object() -> (Arc<Bar>, ProgressDispatcher<Bar>) {
 /// Nobody but the test and its dispatcher has the object.
 fn is_free(bar: &Arc<Bar>) -> bool {
     Arc::strong_count(bar) == 2
-}
-
-/// Does a thread of this process run that could be called back on? They end by themselves, some time after their client.
-fn is_called() -> bool {
-    proc::threads(std::process::id()).iter().any(|t| t.name.starts_with("ipc-rpc worker"))
-}
-
-/// The descriptors of this process.
-fn own_descriptors() -> Vec<String> {
-    proc::descriptors(std::process::id())
 }
 
 struct Scene {
@@ -284,71 +273,6 @@ fn a_client_that_is_killed_in_a_callback() {
         until(|| is_free(&bar));
         handle.shutdown();
     });
-}
-
-/// Holds the client that lends it, and drops it when it is called.
-struct Suicide(Mutex<Option<JobsClient>>);
-
-impl Progress for Suicide {
-    fn done(&self, _part: u64) -> u64 {
-        *self.0.lock().unwrap() = None;
-        1
-    }
-    fn note(&self, _part: u64) {}
-    fn pass(&self, _gate: &str) {}
-    fn echo(&self, _bytes: &[u8]) -> Vec<u8> {
-        Vec::new()
-    }
-}
-
-#[test]
-fn a_client_may_go_on_a_thread_of_its_own_callbacks() {
-    let scene = Scene::set("a_client_may_go_on_a_thread_of_its_own_callbacks", &["workers=1"]);
-    until(|| !is_called());
-    let before = own_descriptors();
-    for _ in 0..20 {
-        let jobs = scene.jobs();
-        let object = Arc::new(Suicide(Mutex::new(None)));
-        jobs.keep(&ProgressDispatcher::from_arc(object.clone())).unwrap();
-        *object.0.lock().unwrap() = Some(jobs);
-        let other = scene.jobs();
-        // What it answers may or may not arrive.
-        let (done, failed) = other.tell(1).unwrap();
-        assert_eq!(done + failed.len() as u64, 1);
-        assert!(object.0.lock().unwrap().is_none());
-        other.forget().unwrap();
-        drop(other);
-        until(|| Arc::strong_count(&object) == 1);
-    }
-    until(|| !is_called() && own_descriptors() == before);
-    scene.end();
-}
-
-#[test]
-fn a_client_that_is_dropped_takes_its_objects_along() {
-    let scene = Scene::set("a_client_that_is_dropped_takes_its_objects_along", &[]);
-    until(|| !is_called());
-    let before = own_descriptors();
-    let (bar, object) = object();
-    let jobs = scene.jobs();
-    jobs.keep(&object).unwrap();
-    drop(jobs);
-    assert!(is_free(&bar));
-    let jobs = scene.jobs();
-    until(|| {
-        jobs.tell(1).unwrap()
-            == (
-                0,
-                vec![
-                    "the server of Progress is gone; Progress::done has not run: connect again and repeat the call"
-                        .into(),
-                ],
-            )
-    });
-    jobs.forget().unwrap();
-    drop(jobs);
-    until(|| !is_called() && own_descriptors() == before);
-    scene.end();
 }
 
 #[test]

@@ -1,14 +1,17 @@
 //! Callbacks with futures on both sides, and what is left over of callbacks of all kinds.
 #![allow(missing_docs)] // Services of these tests alone.
 
+use std::os::fd::AsFd;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use ipc_rpc::{CallError, ServerBuilder, service, testing};
-use ipc_rpc_tests::helper::until;
+use ipc_core::socket;
+use ipc_rpc::{CallError, Server, ServerBuilder, service, testing};
+use ipc_rpc_tests::helper::{Place, until};
+use ipc_rpc_tests::raw::{self, Peer};
 use ipc_rpc_tests::watchdog::Watchdog;
 
 #[service]
@@ -261,4 +264,39 @@ fn many_threads_lend_keep_and_drop_at_random() {
     smol::block_on(client.unsubscribe()).unwrap();
     settled(&client, &server);
     until(|| ears.iter().all(|ear| Arc::strong_count(ear) == 1));
+}
+
+#[test]
+fn a_client_that_keeps_silent_holds_up_nobody_else() {
+    let place = Place::new("a_client_that_keeps_silent_holds_up_nobody_else");
+    let server = Server::builder().service(RadioDispatcher::new(Mast::default())).bind(place.socket()).unwrap();
+    let handle = server.handle();
+    let hello = raw::overhear(&place, |path| RadioClient::connect(path));
+    std::thread::scope(|scope| {
+        scope.spawn(|| server.run().unwrap());
+        let client = RadioClient::connect(place.socket()).unwrap();
+        let (ear, object) = ear();
+        smol::block_on(client.play(1, &object)).unwrap();
+        // More than there are threads for futures.
+        let silent: Vec<_> = (0..2 + std::thread::available_parallelism().map_or(2, usize::from))
+            .map(|_| {
+                let (ours, theirs) = socket::pair().unwrap();
+                let peer = Peer::attach_with(&place.socket(), &hello, &[theirs.as_fd()]);
+                // `Radio::play` with one step.
+                peer.write(0, peer.numbers[0], &[1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0]);
+                peer.set(0, 1);
+                peer.push(0);
+                (peer, ours)
+            })
+            .collect();
+        until(|| handle.usage().tasks == silent.len());
+        for _ in 0..20 {
+            smol::block_on(client.play(3, &object)).unwrap();
+        }
+        assert_eq!(handle.usage().tasks, silent.len(), "they are waited for");
+        drop(silent);
+        until(|| handle.usage().tasks == 0);
+        drop((client, ear));
+        handle.shutdown();
+    });
 }

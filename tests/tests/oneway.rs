@@ -141,3 +141,49 @@ fn the_end_of_the_server_ends_a_flush() {
     until("the connection is over", || stub.caller().has_ended());
     assert!(note(&stub, 1).unwrap_err().is_disconnected());
 }
+
+#[ipc_rpc::service]
+trait Tally {
+    #[rpc(oneway)]
+    fn note(&self, n: u64);
+    #[rpc(oneway)]
+    async fn note_later(&self, n: u64);
+    fn sum(&self) -> u64;
+}
+
+#[derive(Default)]
+struct Sheet(std::sync::atomic::AtomicU64);
+
+impl Tally for Sheet {
+    fn note(&self, n: u64) {
+        self.0.fetch_add(n, Ordering::SeqCst);
+    }
+    async fn note_later(&self, n: u64) {
+        self.0.fetch_add(n, Ordering::SeqCst);
+    }
+    fn sum(&self) -> u64 {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+#[test]
+fn a_batch_has_them_too() {
+    let _watchdog = Watchdog::start("a batch");
+    let (client, _server) = ipc_rpc::testing::pair(TallyDispatcher::new(Sheet::default())).unwrap();
+    // More than there are blocks.
+    for round in 1..=3 {
+        let sum = client.batch(|calls| {
+            for n in 0..1000 {
+                calls.note(n).unwrap();
+                calls.note_later(n).unwrap();
+            }
+            calls.sum().unwrap()
+        });
+        sum.wait().unwrap();
+        client.flush().unwrap();
+        assert_eq!(client.sum().unwrap(), round * 999_000);
+    }
+    client.start().note(1).unwrap();
+    client.flush().unwrap();
+    assert_eq!(client.sum().unwrap(), 3 * 999_000 + 1);
+}

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use ipc_rpc::{CallError, ClientConfig};
+use ipc_rpc::{CallError, ClientConfig, Context, Server};
 use ipc_rpc_tests::helper::{Place, until};
 use ipc_rpc_tests::services::{CalcClient, WorkClient};
 
@@ -79,4 +79,33 @@ fn an_idle_and_a_busy_server_both_end() {
             }
         });
     }
+}
+
+#[ipc_rpc::service]
+trait Patient {
+    /// Returns when the server shuts down, and whether its caller had given up.
+    fn until_stopped(&self, ctx: &Context) -> bool;
+}
+
+struct Doctor;
+
+impl Patient for Doctor {
+    fn until_stopped(&self, ctx: &Context) -> bool {
+        until(|| ctx.is_stopping());
+        ctx.is_cancelled()
+    }
+}
+
+#[test]
+fn handlers_are_told_of_the_end() {
+    let place = Place::new("handlers_are_told_of_the_end");
+    let server = Server::bind(place.socket()).unwrap();
+    let handle = server.handle();
+    let serving = std::thread::spawn(move || server.serve(PatientDispatcher::new(Doctor)));
+    let client = PatientClient::connect(place.socket()).unwrap();
+    let call = client.start().until_stopped().unwrap();
+    until(|| handle.usage().busy == 1);
+    handle.shutdown();
+    assert!(!call.wait().unwrap());
+    serving.join().unwrap().unwrap();
 }

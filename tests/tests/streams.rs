@@ -1,9 +1,12 @@
 //! Streams: order, ends, errors, cancel and death, each way, with few blocks and many.
 
+use std::pin::pin;
+use std::sync::mpsc;
+use std::task::{Context, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ipc_rpc::{CallError, ClientConfig, Server, Streaming, Trust, testing};
+use ipc_rpc::{CallError, ClientConfig, Limits, Message, Server, Streaming, Trust, service, testing};
 use ipc_rpc_tests::flows::{FlowsClient, FlowsDispatcher, Source, send_all};
 use ipc_rpc_tests::helper::{Place, settled, until};
 use ipc_rpc_tests::proc;
@@ -291,6 +294,151 @@ fn shutting_down_ends_handlers_that_read() {
     sink.send(&1).unwrap();
     drop(server);
     assert!(reader.join().unwrap().is_err() || sink.is_closed());
+}
+
+#[test]
+fn threads_of_streams_are_limited() {
+    let limits = |streams| Server::builder().limits(Limits { streams, ..Limits::default() });
+    let pair = |streams| {
+        let source = FlowsDispatcher::new(Source::default());
+        testing::pair_with(limits(streams), source, &ClientConfig::default()).unwrap()
+    };
+    let (client, server) = pair(2);
+    let open = || client.double(Streaming::from_iter(0..));
+    let (mut first, second) = (open().unwrap(), open().unwrap());
+    let error = open().unwrap_err();
+    assert!(matches!(error, CallError::Busy { server: true, .. }) && !error.may_have_run(), "{error}");
+    assert!(error.to_string().contains("as many streams open"), "{error}");
+    // Others do not need a thread, or can do without.
+    assert_eq!(all(client.count(100).unwrap()), (0..100).collect::<Vec<_>>());
+    assert_eq!(all(client.ticks(100).unwrap()), (0..100).collect::<Vec<_>>());
+    assert_eq!(client.sum(Streaming::from_iter(0..100)).unwrap(), 4950);
+    assert_eq!(first.next().unwrap().unwrap(), 0);
+    drop(first);
+    until(|| open().is_ok());
+    drop(second);
+    until(|| server.usage().is_idle());
+    let (client, _server) = pair(0);
+    assert_eq!(all(client.slowly(3, 10).unwrap()), (0..10).collect::<Vec<_>>());
+    assert!(matches!(client.double(Streaming::from_iter(0..)), Err(CallError::Busy { .. })));
+}
+
+#[test]
+fn a_time_limit_holds_behind_another_call_that_takes_two_blocks() {
+    let place = Place::new("a_time_limit_holds_behind_another_call_that_takes_two_blocks");
+    let config = ClientConfig { blocks: 2, timeout: None, ..ClientConfig::default() };
+    let source = FlowsDispatcher::new(Source::default());
+    let (client, _server) = testing::pair_with(Server::builder(), source, &config).unwrap();
+    let held = [client.view().ping().unwrap(), client.view().ping().unwrap()];
+    let mut patient = pin!(client.total(Streaming::from_iter(0..3)));
+    assert!(patient.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    let hasty = client.with_timeout(Duration::from_millis(20));
+    let error = smol::block_on(hasty.total(Streaming::from_iter(0..3))).unwrap_err();
+    assert!(matches!(error, CallError::Busy { server: false, .. }), "{error}");
+    drop(held);
+    assert_eq!(smol::block_on(patient).unwrap(), 3);
+    drop(place);
+}
+
+/// Panics when it is dropped in a server, if it is 3.
+#[derive(Message)]
+struct Glass {
+    n: u32,
+}
+
+impl Drop for Glass {
+    fn drop(&mut self) {
+        let server = thread::current().name().is_some_and(|name| name.starts_with("ipc-rpc"));
+        assert!(!server || self.n != 3 || thread::panicking(), "broken glass");
+    }
+}
+
+#[service]
+trait Brittle {
+    fn glasses(&self, slowly: bool) -> Streaming<Glass>;
+}
+
+struct Shelf;
+
+impl Brittle for Shelf {
+    fn glasses(&self, slowly: bool) -> Streaming<Glass> {
+        Streaming::from_iter((0..10).map(move |n| {
+            thread::sleep(Duration::from_millis(if slowly { 10 } else { 0 }));
+            Glass { n }
+        }))
+    }
+}
+
+#[test]
+fn an_item_that_panics_when_it_is_dropped_ends_its_stream() {
+    let (client, server) = testing::pair(BrittleDispatcher::new(Shelf)).unwrap();
+    for slowly in [false, true] {
+        let mut glasses = client.glasses(slowly).unwrap();
+        assert_eq!(glasses.by_ref().take(3).map(|glass| glass.unwrap().n).collect::<Vec<_>>(), [0, 1, 2]);
+        match glasses.next() {
+            Some(Err(CallError::Panicked { message, .. })) => assert_eq!(&*message, "broken glass"),
+            other => panic!("{:?}", other.map(|glass| glass.map(|glass| glass.n))),
+        }
+        assert!(glasses.next().is_none());
+        until(|| server.usage().is_idle());
+    }
+}
+
+#[test]
+fn shutting_down_is_one_error_for_all_readers() {
+    let place = Place::new("shutting_down_is_one_error_for_all_readers");
+    let rounds = if cfg!(debug_assertions) { 20 } else { 50 };
+    for round in 0..rounds {
+        let server = Server::bind(place.socket()).unwrap();
+        let handle = server.handle();
+        let serving = thread::spawn(move || server.serve(FlowsDispatcher::new(Source::default())));
+        let client = FlowsClient::connect(place.socket()).unwrap();
+        let streams = [
+            client.count(u64::MAX).unwrap(),
+            client.ticks(u64::MAX).unwrap(),
+            client.slowly(1, u64::MAX).unwrap(),
+            client.stays(3).unwrap(),
+            client.double(Streaming::from_iter(0..)).unwrap(),
+        ];
+        let (begun, beginning) = mpsc::channel();
+        thread::scope(|scope| {
+            let ends = streams.map(|mut stream| {
+                let begun = begun.clone();
+                scope.spawn(move || {
+                    stream.next().unwrap().unwrap();
+                    begun.send(()).unwrap();
+                    stream.find(Result::is_err).unwrap().unwrap_err()
+                })
+            });
+            // Opened all the time, until that fails.
+            let opens = scope.spawn(|| {
+                loop {
+                    if let Err(error) = client.count(1).map(|stream| stream.last()) {
+                        return error;
+                    }
+                }
+            });
+            (0..5).for_each(|_| beginning.recv().unwrap());
+            thread::sleep(Duration::from_micros(round * 100));
+            handle.shutdown();
+            for end in ends {
+                let error = end.join().unwrap();
+                assert!(matches!(error, CallError::MayHaveRun { .. }), "{error}");
+                assert!(error.is_disconnected() && error.may_have_run());
+            }
+            let error = opens.join().unwrap();
+            assert!(matches!(error, CallError::NotStarted { .. } | CallError::MayHaveRun { .. }), "{error}");
+        });
+        serving.join().unwrap().unwrap();
+    }
+}
+
+#[test]
+fn the_reason_of_an_input_is_told_once() {
+    let (client, _server) = testing::pair(FlowsDispatcher::new(Source::default())).unwrap();
+    let failing = Streaming::try_from_iter([Ok(1), Err("broken")]);
+    let error = client.double(failing).unwrap().last().unwrap().unwrap_err();
+    assert_eq!(error.to_string(), "the stream of Flows::double failed: broken");
 }
 
 #[test]

@@ -27,7 +27,7 @@ impl Mode {
             Mode::Owned => true,
             Mode::Viewing => method.replies(),
             // What is lent for a call is taken back when it ends, and only a call that is waited for has an end here.
-            Mode::Starting => method.replies() && method.callbacks().next().is_none(),
+            Mode::Starting => !method.streams() && method.callbacks().next().is_none(),
         }
     }
 }
@@ -261,6 +261,7 @@ fn signature(service: &Service, method: &Method, mode: Mode) -> TokenStream {
     let value = match (mode, &result.fallible) {
         (Mode::Owned, _) => quote!(#value),
         (Mode::Viewing, _) => quote!(#p::Reply<#value>),
+        (Mode::Starting, _) if method.oneway => quote!(#value),
         (Mode::Starting, None) => quote!(#p::Pending<#value>),
         (Mode::Starting, Some((_, err))) => quote!(#p::Pending<#value, #err>),
     };

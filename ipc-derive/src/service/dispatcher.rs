@@ -171,7 +171,8 @@ fn handle(
     let Service { private: p, names, .. } = service;
     let (trait_name, implementor, ident) = (&names.service, &names.implementor, &method.ident);
     let request = method.request(p);
-    let (call, args, value) = (local("__call"), local("__args"), local("__value"));
+    let (call, args, value, room) = (local("__call"), local("__args"), local("__value"), local("__room"));
+    let wait = method.asynchronous.then(|| quote!(.await));
     let mut reads = Vec::new();
     let mut passed = Vec::new();
     let mut field = 0;
@@ -200,7 +201,7 @@ fn handle(
             ),
             Kind::OptArchived(ty) => (quote!(#p::option_form::<#ty>(#form)), quote!(#name)),
             Kind::Callback(client) => (
-                quote!(#carrier::callback::<#client>(&#call, #p::owned::<#p::core::primitive::u32>(#form)?)?),
+                quote!(#carrier::callback::<#client>(&#call, #p::owned::<#p::core::primitive::u32>(#form)?) #wait ?),
                 quote!(&#name),
             ),
             Kind::Input(item) => {
@@ -218,18 +219,20 @@ fn handle(
     }
     let read = (field > 0).then(|| quote!(let #args =));
     let run = quote!(<#implementor as #trait_name>::#ident(&*#implementation #(, #passed)*));
-    let wait = method.asynchronous.then(|| quote!(.await));
     let whole = &method.result.whole;
     let reply = match (&method.result.stream, &method.result.fallible) {
         (None, _) => quote!(#carrier::reply::<#whole>(#by_ref #call, &#value)),
-        (Some(item), None) => quote!(#carrier::reply_stream::<#item>(#by_ref #call, #value)),
+        (Some(item), None) => quote!(#carrier::reply_stream::<#item>(#by_ref #call, #value, #room)),
         (Some(item), Some((_, err))) => {
-            quote!(#carrier::reply_stream_result::<#item, #err>(#by_ref #call, #value))
+            quote!(#carrier::reply_stream_result::<#item, #err>(#by_ref #call, #value, #room))
         }
     };
+    // Before the handler runs: without room it is not to.
+    let ask = method.result.stream.is_some().then(|| quote!(let #room = #carrier::room(&#call)?;));
     quote! {
         #read #carrier::args::<#request>(&#call)?;
         #(#reads)*
+        #ask
         let #value = #run #wait;
         #reply
     }

@@ -16,6 +16,7 @@ mod lending;
 mod remote;
 
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::admitted::Admitted;
@@ -25,7 +26,7 @@ use crate::service::{Dispatch, Incoming, Refused, ServiceDesc};
 use crate::stub::Stub;
 
 pub(crate) use lending::{Lending, Table, serve};
-pub(crate) use remote::{First, Object, Remote, judge};
+pub(crate) use remote::{First, Later, Object, Remote, judge};
 
 pub use lending::Lent;
 
@@ -156,7 +157,7 @@ impl Incoming<'_> {
     /// # Errors
     /// The client cannot be called.
     pub fn callback<C: Handle>(&self, number: u32) -> Result<C, Refused> {
-        self.client().callbacks.handle(number)
+        self.client().callbacks.handle(number, None)
     }
 }
 
@@ -165,10 +166,11 @@ impl Admitted {
     ///
     /// # Errors
     /// The client cannot be called.
-    pub fn callback<C: Handle>(&self, number: u32) -> Result<C, Refused> {
+    pub async fn callback<C: Handle>(&self, number: u32) -> Result<C, Refused> {
         let gone = || Refused { status: crate::status::REJECTED, reason: "the call is over".into() };
         // Asked outside of the call's lock: the first time hands are shaken.
-        let remote = self.client(|client| client.callbacks.clone());
-        remote.ok_or_else(gone)?.handle(number)
+        let remote = self.client(|client| client.callbacks.clone()).ok_or_else(gone)?;
+        poll_fn(|cx| remote.poll_open(cx)).await;
+        remote.handle(number, Some(self.later()))
     }
 }

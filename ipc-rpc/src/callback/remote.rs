@@ -1,27 +1,35 @@
 //! The server's side: the channel back to a client, and the handles of its objects.
 
+use std::collections::VecDeque;
 use std::fmt;
+use std::future::poll_fn;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use ipc_core::caller::{Caller, Draft, Failure, Holder, Limit, NoBlock};
+use ipc_core::caller::{Caller, Draft, Failure, Holder, Limit, NoBlock, NotFlushed, Pending};
 use ipc_core::clock;
 use ipc_core::layout::REPLIED;
 use ipc_core::socket::{self, Credentials};
 
 use super::{Handle, KEEP, RELEASED, Table, services_of};
 use crate::connect::{ClientConfig, Connection};
+use crate::executor::lock;
+use crate::park::block_on;
 use crate::service::{Refused, ServiceDesc};
 use crate::status;
 use crate::stub::Stub;
 use crate::trust::{Reading, Trust};
+use crate::waiting::Waiting;
 
 /// How long a client may take to shake hands, and to hear that a handle is kept: its callee has been started for that.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// The same for one that has not answered in that time, and not since.
+const IMPATIENCE: Duration = Duration::from_millis(10);
 
 /// Why a descriptor is not the end of a pair of sockets that this client has made.
 pub(crate) fn judge(socket: BorrowedFd<'_>, who: Credentials) -> Result<(), String> {
@@ -40,14 +48,23 @@ enum State {
     Absent,
     /// Nothing was called yet.
     Waiting(OwnedFd),
+    /// Somebody shakes hands.
+    Opening,
     /// A connection for each service.
-    Open(Vec<Connection>),
+    Open(Vec<Connection>, Arc<Line>),
     Failed(String),
+}
+
+struct Door {
+    state: State,
+    /// Who waits for hands to be shaken.
+    waiting: Waiting,
 }
 
 /// How a client's objects are called.
 pub(crate) struct Remote {
-    state: Mutex<State>,
+    door: Mutex<Door>,
+    opened: Condvar,
     services: Vec<&'static ServiceDesc>,
     trust: Trust,
     /// The objects of this process, if the peer is a server that calls them.
@@ -78,7 +95,8 @@ impl Remote {
             Some(socket) if !services.is_empty() => State::Waiting(socket),
             _ => State::Absent,
         };
-        Remote { state: Mutex::new(state), services, trust, table, handles: Arc::default() }
+        let door = Mutex::new(Door { state, waiting: Waiting::default() });
+        Remote { door, opened: Condvar::new(), services, trust, table, handles: Arc::default() }
     }
 
     /// The objects of this process that the peer calls.
@@ -98,28 +116,77 @@ impl Remote {
         }
     }
 
-    /// A handle of the object that the client calls `number`.
-    #[cold]
-    pub(super) fn handle<C: Handle>(&self, number: u32) -> Result<C, Refused> {
-        let refuse = |reason: &str| Refused { status: status::REJECTED, reason: reason.to_owned() };
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if let State::Waiting(_) = &*state
-            && let State::Waiting(socket) = std::mem::replace(&mut *state, State::Absent)
-        {
-            *state = self.connect(socket);
+    /// The socket, for the one who shakes hands; nobody else gets it.
+    fn begin(&self) -> Option<OwnedFd> {
+        let mut door = lock(&self.door);
+        if !matches!(door.state, State::Waiting(_)) {
+            return None;
         }
-        let all = match &*state {
-            State::Open(all) => all,
+        match std::mem::replace(&mut door.state, State::Opening) {
+            State::Waiting(socket) => Some(socket),
+            _ => None,
+        }
+    }
+
+    /// Hands were shaken, or not.
+    fn end(&self, state: State) {
+        let mut door = lock(&self.door);
+        door.state = state;
+        let waiting = door.waiting.take();
+        drop(door);
+        waiting.wake(&self.opened);
+    }
+
+    /// Shakes hands if nobody has, and waits for it.
+    fn open(&self) -> MutexGuard<'_, Door> {
+        if let Some(socket) = self.begin() {
+            self.end(self.connect(socket));
+        }
+        let mut door = lock(&self.door);
+        while matches!(door.state, State::Opening) {
+            door.waiting.sleeps();
+            door = self.opened.wait(door).unwrap_or_else(PoisonError::into_inner);
+        }
+        door
+    }
+
+    /// The same for a future: a client that keeps silent holds up a thread of its own, and none that others need.
+    pub(super) fn poll_open(self: &Arc<Self>, cx: &Context<'_>) -> Poll<()> {
+        if let Some(socket) = self.begin() {
+            let this = self.clone();
+            let thread = std::thread::Builder::new().name("ipc-rpc greeting".into());
+            if let Err(error) = thread.spawn(move || this.end(this.connect(socket))) {
+                self.end(State::Failed(format!("the client cannot be called: {error}")));
+            }
+        }
+        let waker = cx.waker().clone();
+        let mut door = lock(&self.door);
+        if !matches!(door.state, State::Opening) {
+            return Poll::Ready(());
+        }
+        let old = door.waiting.register(waker);
+        drop(door);
+        drop(old);
+        Poll::Pending
+    }
+
+    /// A handle of the object that the client calls `number`. What is to be done at its end is done `later`, or else by the
+    /// thread that drops it.
+    #[cold]
+    pub(super) fn handle<C: Handle>(&self, number: u32, later: Option<&Arc<Later>>) -> Result<C, Refused> {
+        let refuse = |reason: &str| Refused { status: status::REJECTED, reason: reason.to_owned() };
+        let door = self.open();
+        let (all, line) = match &door.state {
+            State::Open(all, line) => (all, line),
             State::Failed(why) => return Err(refuse(why)),
-            State::Absent | State::Waiting(_) => return Err(refuse("the client cannot be called")),
+            State::Absent | State::Waiting(_) | State::Opening => return Err(refuse("the client cannot be called")),
         };
         let known = all.iter().find(|connection| ptr::eq(connection.service, C::service()));
         let Some(connection) = known.filter(|_| number as u16 != 0) else {
             return Err(refuse("there is no such object"));
         };
-        let object = Object::new(connection.caller.clone(), number, &self.handles);
-        let stub = Stub::for_object(connection.to(object), &self.config());
-        drop(state);
+        let stub = Stub::for_object(connection.to(Object::new(line, number)), &self.config(), later);
+        drop(door);
         Ok(C::over(stub))
     }
 
@@ -130,30 +197,119 @@ impl Remote {
     fn connect(&self, socket: OwnedFd) -> State {
         let path = PathBuf::from("the client's end of the connection");
         match Connection::greet_all(&self.services, socket, path, &self.config(), clock::after(PATIENCE)) {
-            Ok(all) => State::Open(all),
+            Ok(all) => match all.first() {
+                Some(first) => {
+                    let line = Line::new(first.caller.clone(), self.handles.clone());
+                    State::Open(all, line)
+                }
+                None => State::Absent,
+            },
             Err(error) => State::Failed(format!("the client cannot be called: {error}")),
         }
     }
 }
 
+/// What all handles of a client's objects share.
+#[derive(Debug)]
+pub(crate) struct Line {
+    caller: Arc<Caller>,
+    handles: Arc<AtomicUsize>,
+    /// The client was waited for in vain, and has not answered since.
+    silent: AtomicBool,
+    releases: Mutex<Releases>,
+}
+
+/// Objects of which the client is to be told that they are released, once there is a block for it.
+#[derive(Debug, Default)]
+struct Releases {
+    /// With whether what was sent before has to arrive first.
+    queue: VecDeque<(u32, bool)>,
+    /// A thread does that.
+    sender: bool,
+}
+
+impl Line {
+    fn new(caller: Arc<Caller>, handles: Arc<AtomicUsize>) -> Arc<Self> {
+        Arc::new(Line { caller, handles, silent: AtomicBool::new(false), releases: Mutex::default() })
+    }
+
+    /// When the client is not waited for any more.
+    fn end_of_patience(&self) -> u64 {
+        clock::after(if self.silent.load(Ordering::Relaxed) { IMPATIENCE } else { PATIENCE })
+    }
+
+    /// Has it answered?
+    fn note(&self, answered: bool) {
+        self.silent.store(!answered, Ordering::Relaxed);
+    }
+
+    /// Tells the client that it can forget an object. Waits for nothing: handles are dropped anywhere.
+    fn release(self: &Arc<Self>, number: u32, behind: bool) {
+        if !(behind && self.caller.usage().detached > 0) {
+            match Caller::try_draft(&*self.caller) {
+                Ok(draft) => return released(draft, number),
+                Err(NoBlock::Busy) => {}
+                Err(_) => return,
+            }
+        }
+        // All blocks are out, or requests to the object are on their way: a thread waits for that.
+        let mut releases = lock(&self.releases);
+        releases.queue.push_back((number, behind));
+        if releases.sender {
+            return;
+        }
+        let line = self.clone();
+        let thread = std::thread::Builder::new().name("ipc-rpc release".into());
+        // Without a thread the next one to be released tries again.
+        releases.sender = thread.spawn(move || line.release_all()).is_ok();
+    }
+
+    /// Ends with the connection at the latest.
+    fn release_all(&self) {
+        loop {
+            let mut releases = lock(&self.releases);
+            let Some((number, behind)) = releases.queue.pop_front() else {
+                releases.sender = false;
+                return;
+            };
+            drop(releases);
+            if !behind || self.caller.flush(Limit::None).is_ok() {
+                // Without a block the connection is over, and so is what is left of the queue.
+                if let Ok(draft) = Caller::draft(&*self.caller, Limit::None) {
+                    released(draft, number);
+                }
+            }
+        }
+    }
+}
+
+fn released<C: Holder>(mut draft: Draft<C>, number: u32) {
+    address(&mut draft, number);
+    draft.submit(RELEASED, 0, Limit::None).detach();
+}
+
+/// A request about the object of this number.
+fn address<C: Holder>(draft: &mut Draft<C>, number: u32) {
+    draft.address(number as u16, (number >> 16) as u16);
+}
+
 /// An object of a client, as its server knows it. Shared by the clones of a handle, and dropped with the last of them.
 #[derive(Debug)]
 pub(crate) struct Object {
-    caller: Arc<Caller>,
+    line: Arc<Line>,
     number: u32,
     kept: AtomicBool,
     /// The client has taken it back before it could be kept. Its target may be another object's some day.
     gone: AtomicBool,
-    /// One-way requests went to it: those that are not answered have to arrive before it is taken back.
+    /// Requests went to it that nobody waits for: those that are not answered have to arrive before it is released.
     oneway: AtomicBool,
-    handles: Arc<AtomicUsize>,
 }
 
 impl Object {
-    fn new(caller: Arc<Caller>, number: u32, handles: &Arc<AtomicUsize>) -> Self {
-        handles.fetch_add(1, Ordering::Relaxed);
+    fn new(line: &Arc<Line>, number: u32) -> Self {
+        line.handles.fetch_add(1, Ordering::Relaxed);
         let no = || AtomicBool::new(false);
-        Object { caller, number, kept: no(), gone: no(), oneway: no(), handles: handles.clone() }
+        Object { line: line.clone(), number, kept: no(), gone: no(), oneway: no() }
     }
 
     /// What its requests are addressed to.
@@ -167,27 +323,33 @@ impl Object {
     }
 
     /// The handle goes with the call that lent the object.
-    fn settle(&self) {
-        if self.oneway.load(Ordering::Relaxed) {
-            let _ = self.caller.flush(Limit::Until(clock::after(PATIENCE)));
-        }
+    async fn settle(&self) {
+        let flushed = Caller::flush_async(&*self.line.caller, Limit::Until(self.line.end_of_patience())).await;
+        self.line.note(!matches!(flushed, Err(NotFlushed::TimedOut)));
     }
 
     /// The handle stays when the call that lent the object has been answered; the client has to know first.
-    fn keep(&self) {
-        let limit = Limit::Until(clock::after(PATIENCE));
-        let mut draft = match Caller::draft(&*self.caller, limit) {
+    async fn keep(&self) {
+        let end = self.line.end_of_patience();
+        let mut draft = match Caller::draft_async(self.line.caller.clone(), Limit::Until(end)).await {
             Ok(draft) => draft,
             // All blocks are out, and the call ends without a word of the handle.
             Err(NoBlock::Busy) => return self.gone.store(true, Ordering::Relaxed),
             Err(_) => return,
         };
         address(&mut draft, self.number);
-        match draft.submit(KEEP, 0, limit).wait(limit) {
-            Ok(answer) if answer.status() == REPLIED => self.kept.store(true, Ordering::Relaxed),
-            Ok(_) => self.gone.store(true, Ordering::Relaxed),
-            // It may have heard, or hear it later: releasing what was not kept does no harm.
-            Err(Failure::TimedOut) => self.kept.store(true, Ordering::Relaxed),
+        let mut word = Word { object: self, pending: Some(draft.submit(KEEP, 0, Limit::None)) };
+        // It may have heard, or hear it later, whatever becomes of us: releasing what was not kept does no harm.
+        self.kept.store(true, Ordering::Relaxed);
+        match word.answer(end).await {
+            Ok(status) => {
+                self.line.note(true);
+                if status != REPLIED {
+                    self.kept.store(false, Ordering::Relaxed);
+                    self.gone.store(true, Ordering::Relaxed);
+                }
+            }
+            Err(Failure::TimedOut) => self.line.note(false),
             // The connection is over, and says so to every call.
             Err(_) => {}
         }
@@ -201,52 +363,83 @@ impl Object {
 
 impl Drop for Object {
     fn drop(&mut self) {
-        self.handles.fetch_sub(1, Ordering::Relaxed);
+        self.line.handles.fetch_sub(1, Ordering::Relaxed);
         if *self.kept.get_mut() {
-            release(&self.caller, self.number, *self.oneway.get_mut());
+            self.line.release(self.number, *self.oneway.get_mut());
         }
     }
 }
 
-/// A request about the object of this number.
-fn address<C: Holder>(draft: &mut Draft<C>, number: u32) {
-    draft.address(number as u16, (number >> 16) as u16);
+/// The request to keep an object. If its answer is not waited for it comes nevertheless, and has to before the object is
+/// released.
+struct Word<'a> {
+    object: &'a Object,
+    pending: Option<Pending<Arc<Caller>>>,
 }
 
-/// Tells the client that it can forget an object. Waits for nothing: handles are dropped anywhere.
-fn release(caller: &Arc<Caller>, number: u32, oneway: bool) {
-    let send = move |mut draft: Draft<Arc<Caller>>| {
-        address(&mut draft, number);
-        draft.submit(RELEASED, 0, Limit::None).detach();
-    };
-    if !(oneway && caller.usage().detached > 0) {
-        match Caller::try_draft(caller.clone()) {
-            Ok(draft) => return send(draft),
-            Err(NoBlock::Busy) => {}
-            Err(_) => return,
+impl Word<'_> {
+    /// Its status, if it comes until then.
+    async fn answer(&mut self, end: u64) -> Result<u16, Failure> {
+        let limit = Limit::Until(end);
+        poll_fn(|cx| self.pending.as_mut().map_or(Poll::Ready(()), |pending| pending.poll_ready(cx, limit))).await;
+        match self.pending.take_if(|_| clock::now() < end) {
+            Some(pending) => pending.wait(limit).map(|answer| answer.status()),
+            None => Err(Failure::TimedOut),
         }
     }
-    // All blocks are out, or requests to the object are on their way: somebody else waits for that. It ends with the
-    // connection at the latest.
-    let caller = caller.clone();
-    let waits = move || {
-        if caller.flush(Limit::None).is_ok()
-            && let Ok(draft) = Caller::draft(caller, Limit::None)
-        {
-            send(draft);
+}
+
+impl Drop for Word<'_> {
+    fn drop(&mut self) {
+        if let Some(pending) = self.pending.take() {
+            self.object.note_oneway();
+            pending.detach();
         }
-    };
-    let _ = std::thread::Builder::new().name("ipc-rpc release".into()).spawn(waits);
+    }
+}
+
+/// What is to be done when the handle of a handler has ended, before its call is answered.
+pub(crate) struct Ending {
+    connection: Arc<Connection>,
+    kept: bool,
+}
+
+impl Ending {
+    /// Waits for the client, but not for long.
+    pub(crate) async fn run(self) {
+        match &self.connection.object {
+            Some(object) if self.kept => object.keep().await,
+            Some(object) => object.settle().await,
+            None => {}
+        }
+    }
+}
+
+/// The endings of a call's handles: a future does not wait for them where it is dropped.
+#[derive(Default)]
+pub(crate) struct Later(Mutex<Vec<Ending>>);
+
+impl Later {
+    /// All that there are.
+    pub(crate) fn take(&self) -> Vec<Ending> {
+        std::mem::take(&mut *lock(&self.0))
+    }
 }
 
 /// The handle that a handler is given. It goes when the handler has ended, before the call is answered: if there are clones
 /// then, they are kept. A clone of this is nothing.
-#[derive(Debug, Default)]
-pub(crate) struct First(Option<Arc<Connection>>);
+#[derive(Default)]
+pub(crate) struct First(Option<(Arc<Connection>, Option<Arc<Later>>)>);
 
 impl First {
-    pub(crate) fn of(connection: &Arc<Connection>) -> Self {
-        First(Some(connection.clone()))
+    pub(crate) fn of(connection: &Arc<Connection>, later: Option<&Arc<Later>>) -> Self {
+        First(Some((connection.clone(), later.cloned())))
+    }
+}
+
+impl fmt::Debug for First {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("First").finish_non_exhaustive()
     }
 }
 
@@ -258,12 +451,17 @@ impl Clone for First {
 
 impl Drop for First {
     fn drop(&mut self) {
-        let Some(connection) = self.0.take() else { return };
+        let Some((connection, later)) = self.0.take() else { return };
         // One is ours, one is that of the stub we are part of. Whoever else has one can clone it, so the answer `no` is final.
-        match &connection.object {
-            Some(object) if Arc::strong_count(&connection) > 2 => object.keep(),
-            Some(object) => object.settle(),
-            None => {}
+        let kept = Arc::strong_count(&connection) > 2;
+        let oneway = connection.object.as_ref().is_some_and(|object| object.oneway.load(Ordering::Relaxed));
+        if !kept && !oneway {
+            return;
+        }
+        let ending = Ending { connection, kept };
+        match later {
+            Some(later) => lock(&later.0).push(ending),
+            None => block_on(ending.run()),
         }
     }
 }

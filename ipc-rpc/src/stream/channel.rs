@@ -8,8 +8,8 @@ use std::task::{Context, Poll};
 use super::outlet::End;
 use super::packed::Packed;
 use super::sink::{Closed, NotSent};
-use super::waiting::Waiting;
 use crate::message::Message;
+use crate::waiting::Waiting;
 
 /// Where the items of a sink go.
 pub(crate) trait Transport<T>: Send + Sync {

@@ -18,17 +18,17 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 
 use ipc_core::caller::{Answer, Caller, Draft, Drafting, Failure, Limit, NoBlock, Pending};
-use ipc_core::layout::REPLIED;
+use ipc_core::layout::{NOT_RUN, REPLIED};
 
 use super::channel::Transport;
 use super::reader::Span;
 use super::shares::{MOST, Ticket};
 use super::sink::{Closed, NotSent};
-use super::waiting::Tasks;
 use super::window::SPAN;
 use super::wire::{self, CLOSE_INPUT, CLOSED, ITEM};
 use crate::message::Message;
 use crate::stub::Shared;
+use crate::waiting::Tasks;
 
 /// Items that may be on their way at first.
 const FIRST: usize = 2;
@@ -188,7 +188,7 @@ impl Feeder {
         while work.items.front().is_some_and(|(_, item)| item.is_ready())
             && let Some((_, first)) = work.items.pop_front()
         {
-            let answer = first.wait(self.span.limit);
+            let answer = self.ticket.wait(first, self.span.limit);
             self.note(work, answer);
         }
     }
@@ -203,8 +203,9 @@ impl Feeder {
             }
             answer => {
                 self.over.store(true, Ordering::Relaxed);
-                // Whatever else it says, the handler is not to wait for an item that was refused.
-                if matches!(answer, Ok(answer) if answer.status() != CLOSED) {
+                // The handler is not to wait for an item that was refused. One that came too late is no news: the call is out
+                // of time as well, and ends its streams itself.
+                if matches!(answer, Ok(answer) if !matches!(answer.status(), CLOSED | NOT_RUN)) {
                     self.ticket.close(CLOSE_INPUT);
                 }
             }
@@ -233,7 +234,10 @@ impl Feeder {
     /// Says that there are no more items. Those on their way arrive.
     fn end(&self, work: &mut Work, reason: Option<String>) {
         self.over.store(true, Ordering::Relaxed);
-        work.items.drain(..).for_each(|(_, item)| item.detach());
+        for (_, item) in work.items.drain(..) {
+            self.ticket.note(item.lending());
+            item.detach();
+        }
         work.drafting = None;
         self.ticket.end_input(work.draft.take(), work.number, reason);
     }
@@ -253,7 +257,7 @@ impl Feeder {
                 }
             }
             if let Some((_, item)) = work.items.remove(work.awaited()) {
-                let answer = item.wait(self.span.limit);
+                let answer = self.ticket.wait(item, self.span.limit);
                 self.note(work, answer);
             } else if !self.is_over() {
                 match Caller::draft(self.ticket.holder(), self.span.limit) {
@@ -277,8 +281,9 @@ impl Feeder {
     fn clear(&self) {
         let mut desk = self.desk();
         let Some(work) = &mut desk.work else { return };
-        let rest = (std::mem::take(&mut work.items), work.draft.take(), work.drafting.take());
+        let (items, rest) = (std::mem::take(&mut work.items), (work.draft.take(), work.drafting.take()));
         drop(desk);
+        self.ticket.give_up(items.into_iter().map(|(_, item)| item));
         drop(rest);
     }
 
@@ -296,7 +301,7 @@ impl Feeder {
         let Some((_, item)) = work.items.get_mut(at) else { return Poll::Ready(()) };
         ready!(item.poll_ready(cx, self.span.limit));
         if let Some((_, item)) = work.items.remove(at) {
-            let answer = item.wait(self.span.limit);
+            let answer = self.ticket.wait(item, self.span.limit);
             self.note(work, answer);
         }
         Poll::Ready(())

@@ -7,7 +7,7 @@ use std::time::Duration;
 use ipc_core::caller::Limit;
 use ipc_core::clock;
 
-use super::waiting::Waiting;
+use crate::waiting::Waiting;
 
 /// Lets one in at a time.
 #[derive(Debug, Default)]
@@ -50,7 +50,7 @@ impl Gate {
         Some(Turn(self))
     }
 
-    /// Is let in once nobody else is. (Whoever is in waits no longer than his own limit.)
+    /// Is let in once nobody else is.
     pub(crate) fn poll_enter(&self, cx: &mut Context<'_>) -> Poll<Turn<'_>> {
         let waker = cx.waker().clone();
         let mut state = self.lock();

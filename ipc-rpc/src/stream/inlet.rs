@@ -12,11 +12,11 @@ use ipc_core::layout::REPLIED;
 
 use super::outlet::{Arriving, Held, LATER};
 use super::stock::{MOST, SMALL};
-use super::waiting::Waiting;
 use super::window::Window;
 use super::wire::{self, CLOSED, Request};
 use crate::status;
 use crate::trust::Snapshot;
+use crate::waiting::Waiting;
 
 /// What comes in.
 #[derive(Debug)]

@@ -16,12 +16,11 @@ mod feeder;
 mod gate;
 mod inlet;
 mod input;
+mod late;
 mod load;
 mod open;
 mod outlet;
 mod packed;
-#[cfg(feature = "futures")]
-mod park;
 mod produce;
 mod reader;
 mod reply;
@@ -31,7 +30,7 @@ mod sink;
 mod stock;
 mod streaming;
 mod table;
-mod waiting;
+mod threads;
 mod window;
 mod wire;
 

@@ -8,7 +8,7 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -18,6 +18,7 @@ use ipc_core::clock;
 
 use super::channel::Transport;
 use super::feeder::Feeder;
+use super::gate::Turn;
 use super::produce::message_of;
 use super::reader::{Reader, Span};
 use super::shares::Ticket;
@@ -73,6 +74,7 @@ impl<'a> Opening<'a> {
         closes: u16,
     ) -> Result<Pending<Shared>, CallError> {
         let pending = self.stub.submit(draft, self.method, args, &self.terms)?;
+        self.ticket.note(pending.lending());
         self.closes |= closes;
         Ok(pending)
     }
@@ -138,7 +140,10 @@ impl<'a> Opening<'a> {
         let streams = &self.ticket.connection.streams;
         streams.has_two_blocks().map_err(|why| self.not_sent(why))?;
         let limit = self.fixed_limit();
-        let _turn = poll_fn(|cx| streams.gate.poll_enter(cx)).await;
+        let _turn = self.turn(limit).await.ok_or_else(|| {
+            let ended = self.ticket.connection.caller.has_ended();
+            self.not_sent(if ended { NoBlock::Ended } else { NoBlock::Busy })
+        })?;
         loop {
             let first = Caller::draft_async(self.ticket.holder(), limit).await.map_err(|why| self.not_sent(why))?;
             match Caller::draft_async(self.ticket.holder(), for_a_while(limit)).await {
@@ -149,6 +154,21 @@ impl<'a> Opening<'a> {
             drop(first);
             self.is_in_time(limit)?;
         }
+    }
+
+    /// Lets this call in when no other takes two blocks; `None`: the limit has passed, or the connection is over.
+    async fn turn(&self, limit: Limit) -> Option<Turn<'_>> {
+        let gate = &self.ticket.connection.streams.gate;
+        let mut late = match limit {
+            Limit::Until(deadline) => Some(Caller::sleep_async(self.ticket.holder(), deadline)),
+            _ => None,
+        };
+        poll_fn(|cx| match (gate.poll_enter(cx), &mut late) {
+            (Poll::Ready(turn), _) => Poll::Ready(Some(turn)),
+            (Poll::Pending, Some(late)) => Pin::new(late).poll(cx).map(|()| None),
+            (Poll::Pending, None) => Poll::Pending,
+        })
+        .await
     }
 
     fn is_in_time(&self, limit: Limit) -> Result<(), CallError> {
@@ -170,6 +190,7 @@ impl<'a> Opening<'a> {
     fn announce(&mut self, mut draft: Draft<Shared>) -> Pending<Shared> {
         draft.address(self.ticket.number, 0);
         let pending = draft.submit(OPEN_INPUT, 0, self.terms.limit);
+        self.ticket.note(pending.lending());
         self.closes |= CLOSE_INPUT;
         pending
     }

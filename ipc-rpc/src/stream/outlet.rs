@@ -27,11 +27,12 @@ use super::produce::{Produce, discard};
 use super::sink::{Closed, NotSent};
 use super::stock::Stock;
 use super::table::Home;
-use super::waiting::Waiting;
+use super::threads::Leave;
 use super::window::Window;
 use super::wire::{self, CLOSED, ENDED, FAILED, Place, Request};
 use crate::message::Message;
 use crate::status;
+use crate::waiting::Waiting;
 
 /// A request that is answered later.
 pub(crate) trait Held: Place + Request + Send + Sized + 'static {
@@ -128,9 +129,9 @@ impl<H: Held> Outlet<H> {
         Outlet::new(home, Some(producer), blocking)
     }
 
-    /// Starts the thread of a blocking iterator.
-    pub(crate) fn start(self: &Arc<Self>) {
-        if self.lock().blocking && !self.start_thread() {
+    /// Starts the thread of a blocking iterator, which has leave for it.
+    pub(crate) fn start(self: &Arc<Self>, leave: Leave) {
+        if !self.start_thread(leave) {
             let mut state = self.lock();
             (state.threaded, state.blocking) = (false, false);
         }
@@ -214,11 +215,13 @@ impl<H: Held> Outlet<H> {
                 rest.settle(self);
                 return answer;
             }
-            if state.load.is_slow() {
+            if state.load.is_slow()
+                && let Some(leave) = self.home.thread()
+            {
                 state.threaded = true;
                 state.producer = Some(producer);
                 drop(state);
-                if self.start_thread() {
+                if self.start_thread(leave) {
                     return answer;
                 }
                 state = self.lock();
@@ -242,10 +245,14 @@ impl<H: Held> Outlet<H> {
         }
     }
 
-    fn start_thread(self: &Arc<Self>) -> bool {
+    fn start_thread(self: &Arc<Self>, leave: Leave) -> bool {
         let outlet = Arc::clone(self);
         let thread = std::thread::Builder::new().name(String::from("ipc-rpc stream"));
-        thread.spawn(move || outlet.pump_on()).is_ok()
+        let run = move || {
+            outlet.pump_on();
+            drop(leave);
+        };
+        thread.spawn(run).is_ok()
     }
 
     /// The thread of a blocking iterator.
@@ -725,7 +732,7 @@ mod tests {
     }
 
     fn outlet() -> Arc<Outlet<Credit>> {
-        Outlet::for_sink(super::super::table::Table::default().home(1))
+        Outlet::for_sink(super::super::table::Table::new(1).home(1))
     }
 
     fn item(number: u64, large: bool) -> (u64, String) {
@@ -842,8 +849,11 @@ mod tests {
             let answers = Answers::default();
             let all = (0..items).map(|n| Ok(item(n, false)));
             let producer = Box::new(super::super::produce::Items(Box::new(all)));
-            let outlet = Outlet::for_items(super::super::table::Table::default().home(1), producer, blocking);
-            outlet.start();
+            let table = super::super::table::Table::new(1);
+            let outlet = Outlet::for_items(table.home(1), producer, blocking);
+            if blocking {
+                outlet.start(table.threads.take().unwrap());
+            }
             let mut next = 0u16;
             while u64::from(next) <= items {
                 let mut numbers: Vec<u16> = (next..next + window).collect();

@@ -132,7 +132,7 @@ impl Reader {
         if !self.credits.front()?.is_ready() {
             self.has_to_wait();
         }
-        let answer = self.credits.pop_front()?.wait(self.span.limit);
+        let answer = self.ticket.wait(self.credits.pop_front()?, self.span.limit);
         self.judge(answer)
     }
 
@@ -155,7 +155,10 @@ impl Reader {
             ready!(first.poll_ready(cx, limit));
         }
         match self.credits.pop_front() {
-            Some(first) => Poll::Ready(self.judge(first.wait(limit))),
+            Some(first) => {
+                let answer = self.ticket.wait(first, limit);
+                Poll::Ready(self.judge(answer))
+            }
             None => Poll::Ready(None),
         }
     }
@@ -213,11 +216,8 @@ impl Reader {
             }
             // A credit that was not taken says nothing of the call that opened the stream, which did run.
             NOT_RUN => return Some(Err(self.lost(Failure::TimedOut))),
-            STOPPING => return Some(Err(self.lost(Failure::MayHaveRun))),
-            CLOSED => {
-                let reason = String::from("the server has closed it");
-                (Some(Err(failed(connection.name(self.method), reason))), false)
-            }
+            // Nor does one that comes when there is no stream any more. We have not closed it, so the server shuts down.
+            STOPPING | CLOSED => return Some(Err(self.lost(Failure::MayHaveRun))),
             _ => (Some(Err(connection.not_replied(self.method, &answer, self.span.allowed))), true),
         };
         drop(answer);
@@ -248,7 +248,7 @@ impl Reader {
         self.over = true;
         self.drafting = None;
         // Given up before the word that closes the stream: what comes after it finds no stream.
-        self.credits.clear();
+        self.ticket.give_up(self.credits.drain(..));
         if tell {
             self.ticket.close(self.closes);
         }

@@ -7,6 +7,7 @@ use super::input::Input;
 use super::outlet::{Outlet, Writer};
 use super::produce::Items;
 use super::streaming::{Source, Streaming, reason_of};
+use super::threads::Leave;
 use super::wire::CLOSE_OUTPUT;
 use crate::admitted::Admitted;
 use crate::context::Context;
@@ -21,6 +22,10 @@ use crate::trust::Reading;
 fn rejected(reason: &str) -> Refused {
     Refused { status: status::REJECTED, reason: reason.into() }
 }
+
+/// Leave for what a stream needs of the server: asked for before the handler runs, if it is known then that it will be needed.
+#[derive(Debug)]
+pub struct Room(Option<Leave>);
 
 /// What a call's streams need to know of it and of its client.
 struct Site {
@@ -38,6 +43,23 @@ impl Site {
     }
 }
 
+/// Leave for a stream whose method waits, and so does whoever makes its items.
+fn room(site: &Site) -> Result<Room, Refused> {
+    if !site.runtime.method(site.method).1 {
+        return Ok(Room(None));
+    }
+    let leave = site.streams.threads.take();
+    let busy = || Refused { status: status::BUSY, reason: too_many(site) };
+    leave.map(|leave| Room(Some(leave))).ok_or_else(busy)
+}
+
+fn too_many(site: &Site) -> String {
+    format!(
+        "{} streams of this client wait in threads, as many as `Limits::streams` allows",
+        site.streams.threads.limit()
+    )
+}
+
 /// The input stream that was announced for a call.
 fn claim<I: Message>(site: &Site) -> Result<Streaming<I>, Refused> {
     let target = site.target;
@@ -49,7 +71,7 @@ fn claim<I: Message>(site: &Site) -> Result<Streaming<I>, Refused> {
 }
 
 /// Lets a client read what a handler has returned. The reply is written already.
-fn attach<T: Message>(site: &Site, context: &Context, stream: Streaming<T>) -> Result<(), Refused> {
+fn attach<T: Message>(site: &Site, context: &Context, stream: Streaming<T>, room: Room) -> Result<(), Refused> {
     let target = site.target;
     let home = site.streams.home(target);
     let add = |outlet: &Arc<_>| site.streams.add_outlet(target, outlet).map_err(rejected);
@@ -70,18 +92,24 @@ fn attach<T: Message>(site: &Site, context: &Context, stream: Streaming<T>) -> R
             site.runtime.spawn(Box::pin(writer.write_all(items)));
         }
         source => {
-            // An iterator that may read the input waits for others as a matter of course, and so does one that reads a
-            // stream of somebody else's, or whose method is declared to wait.
-            let waits = site.streams.inlet(target).is_some()
-                || !matches!(source, Source::Items(_))
-                || site.runtime.method(site.method).1;
+            // An iterator whose method takes a stream, or is declared to wait, waits for others as a matter of course: there is
+            // room for its thread. So does one that reads a stream of somebody else's, as only turns out here.
+            let leave = match (room.0, &source) {
+                (None, Source::Items(_)) => None,
+                (leave, _) => {
+                    let busy = || Refused { status: status::RESULT, reason: too_many(site) };
+                    Some(leave.or_else(|| site.streams.threads.take()).ok_or_else(busy)?)
+                }
+            };
             let items = match source {
                 Source::Items(items) => items,
                 other => Box::new(Streaming::over(other).map(|item| item.map_err(reason_of))),
             };
-            let outlet = Outlet::for_items(home, Box::new(Items::<T>(items)), waits);
+            let outlet = Outlet::for_items(home, Box::new(Items::<T>(items)), leave.is_some());
             add(&outlet)?;
-            outlet.start();
+            if let Some(leave) = leave {
+                outlet.start(leave);
+            }
         }
     }
     // A client that gives a call up does that first and closes the stream then: either it has found the stream, or we see
@@ -101,14 +129,22 @@ impl Incoming<'_> {
         claim(&Site::of(self.client(), self.target(), self.method()))
     }
 
+    /// Leave for the stream that the handler will return.
+    ///
+    /// # Errors
+    /// The client has too many.
+    pub fn room(&self) -> Result<Room, Refused> {
+        room(&Site::of(self.client(), self.target(), self.method()))
+    }
+
     /// Replies with a stream.
     ///
     /// # Errors
     /// The request names no stream.
-    pub fn reply_stream<T: Message>(self, stream: Streaming<T>) -> Result<Replied, Refused> {
+    pub fn reply_stream<T: Message>(self, stream: Streaming<T>, room: Room) -> Result<Replied, Refused> {
         let (site, context) = (Site::of(self.client(), self.target(), self.method()), self.context());
         let replied = self.reply::<()>(&())?;
-        attach(&site, &context, stream)?;
+        attach(&site, &context, stream, room)?;
         Ok(replied)
     }
 
@@ -119,12 +155,13 @@ impl Incoming<'_> {
     pub fn reply_stream_result<T: Message, E: Message>(
         self,
         result: Result<Streaming<T>, E>,
+        room: Room,
     ) -> Result<Replied, Refused> {
         match result {
             Ok(stream) => {
                 let (site, context) = (Site::of(self.client(), self.target(), self.method()), self.context());
                 let replied = self.reply::<Result<(), E>>(&Ok(()))?;
-                attach(&site, &context, stream)?;
+                attach(&site, &context, stream, room)?;
                 Ok(replied)
             }
             Err(error) => self.reply::<Result<(), E>>(&Err(error)),
@@ -146,13 +183,21 @@ impl Admitted {
         claim(&self.site()?)
     }
 
+    /// Leave for the stream that the handler will return.
+    ///
+    /// # Errors
+    /// The client has too many.
+    pub fn room(&self) -> Result<Room, Refused> {
+        room(&self.site()?)
+    }
+
     /// Replies with a stream.
     ///
     /// # Errors
     /// The request names no stream.
-    pub fn reply_stream<T: Message>(&self, stream: Streaming<T>) -> Result<Replied, Refused> {
+    pub fn reply_stream<T: Message>(&self, stream: Streaming<T>, room: Room) -> Result<Replied, Refused> {
         let replied = self.reply::<()>(&())?;
-        attach(&self.site()?, &self.context(), stream)?;
+        attach(&self.site()?, &self.context(), stream, room)?;
         Ok(replied)
     }
 
@@ -163,11 +208,12 @@ impl Admitted {
     pub fn reply_stream_result<T: Message, E: Message>(
         &self,
         result: Result<Streaming<T>, E>,
+        room: Room,
     ) -> Result<Replied, Refused> {
         match result {
             Ok(stream) => {
                 let replied = self.reply::<Result<(), E>>(&Ok(()))?;
-                attach(&self.site()?, &self.context(), stream)?;
+                attach(&self.site()?, &self.context(), stream, room)?;
                 Ok(replied)
             }
             Err(error) => self.reply::<Result<(), E>>(&Err(error)),

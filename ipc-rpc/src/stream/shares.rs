@@ -11,10 +11,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use ipc_core::caller::{Caller, Draft, Limit, NoBlock};
+use ipc_core::caller::{Answer, Caller, Draft, Failure, Lending, Limit, NoBlock, Pending};
 use ipc_core::clock;
 
 use super::gate::Gate;
+use super::late::Late;
 use super::wire::{self, CLOSE, END};
 use crate::connect::Connection;
 use crate::stub::Shared;
@@ -43,6 +44,8 @@ pub(crate) struct Streams {
 struct Numbers {
     last: u16,
     used: BTreeSet<u16>,
+    /// Of streams that are over, or are being opened.
+    late: Late<Lending>,
     /// Words that could not be sent because every block was out.
     unsent: VecDeque<Word>,
     /// A thread waits for a block to send them.
@@ -87,21 +90,21 @@ impl Streams {
         self.share.store((self.spare / streams).min(MOST), Ordering::Relaxed);
     }
 
-    /// A number that no open stream has, and that was not had for as long as possible: a late request for a stream that is
-    /// over must not reach another one.
-    fn begin(&self) -> Option<u16> {
+    /// A number that no open stream has, and that no request is about: one for a stream that is over must not reach another.
+    fn begin(&self, caller: &Caller) -> Option<u16> {
         let mut numbers = self.lock();
         if numbers.used.len() >= MAX_STREAMS {
             return None;
         }
-        loop {
+        for _ in 0..u16::MAX {
             numbers.last = numbers.last.wrapping_add(1).max(1);
             let number = numbers.last;
-            if numbers.used.insert(number) {
+            if !numbers.late.is_any(number, |lending| caller.was_answered(*lending)) && numbers.used.insert(number) {
                 self.divide(&numbers);
                 return Some(number);
             }
         }
+        None
     }
 
     fn end(&self, number: u16) {
@@ -121,8 +124,32 @@ pub(crate) struct Ticket {
 impl Ticket {
     /// A number for a new stream; `None`: there are too many.
     pub(crate) fn new(connection: &Arc<Connection>) -> Option<Arc<Self>> {
-        let number = connection.streams.begin()?;
+        let number = connection.streams.begin(&connection.caller)?;
         Some(Arc::new(Ticket { connection: Arc::clone(connection), number }))
+    }
+
+    /// A request of the stream is on its way, and may be given up: the number is not another stream's before it is answered.
+    pub(crate) fn note(&self, request: Lending) {
+        self.connection.streams.lock().late.add(self.number, request.block, request);
+    }
+
+    /// Waits for an answer.
+    #[inline]
+    pub(crate) fn wait(&self, pending: Pending<Shared>, limit: Limit) -> Result<Answer<Shared>, Failure> {
+        let request = pending.lending();
+        let answer = pending.wait(limit);
+        if matches!(answer, Err(Failure::TimedOut)) {
+            self.note(request);
+        }
+        answer
+    }
+
+    /// Gives requests up.
+    pub(crate) fn give_up(&self, requests: impl IntoIterator<Item = Pending<Shared>>) {
+        for pending in requests {
+            self.note(pending.lending());
+            drop(pending);
+        }
     }
 
     /// The holder for requests of the stream.
@@ -175,7 +202,9 @@ impl Word {
             None => 0,
         };
         draft.address(self.ticket.number, self.extra);
-        draft.submit(self.method, len, Limit::None).detach();
+        let pending = draft.submit(self.method, len, Limit::None);
+        self.ticket.note(pending.lending());
+        pending.detach();
     }
 }
 

@@ -1,5 +1,6 @@
 //! The reading end of a stream, and what a method returns or takes.
 
+use std::any::Any;
 use std::fmt;
 use std::future::poll_fn;
 use std::iter::FusedIterator;
@@ -147,14 +148,14 @@ impl<T: Message> Streaming<T> {
     where
         I: IntoIterator<Item = Result<T, E>>,
         I::IntoIter: Send + 'static,
-        E: fmt::Display,
+        E: fmt::Display + 'static,
     {
         let mut items = items.into_iter();
         let mut over = false;
         let items = std::iter::from_fn(move || {
             let item = if over { None } else { items.next() };
             over = !matches!(item, Some(Ok(_)));
-            Some(item?.map_err(|error| error.to_string()))
+            Some(item?.map_err(text_of))
         });
         Streaming::over(Source::Items(Box::new(items)))
     }
@@ -265,7 +266,7 @@ impl<T: Message> Iterator for Streaming<T> {
         let item = match &mut self.source {
             Source::Items(items) => here(items.next()),
             #[cfg(feature = "futures")]
-            Source::Stream(items) => super::park::block_on(poll_fn(|cx| items.as_mut().poll_next(cx))).map(Ok),
+            Source::Stream(items) => crate::park::block_on(poll_fn(|cx| items.as_mut().poll_next(cx))).map(Ok),
             Source::Local(local) => unpack(local.next()),
             Source::Output(reader) => reader.next(),
             Source::Input(input) => input.next(),
@@ -316,5 +317,15 @@ pub(crate) fn reason_of(error: CallError) -> String {
     match error {
         CallError::Stream { reason, .. } => reason.into(),
         other => other.to_string(),
+    }
+}
+
+/// What an error of an iterator says; of one that another stream has ended with, what that one said.
+fn text_of<E: fmt::Display + 'static>(error: E) -> String {
+    let mut error = Some(error);
+    let of_stream = (&mut error as &mut dyn Any).downcast_mut::<Option<CallError>>().and_then(Option::take);
+    match (of_stream, error) {
+        (Some(error), _) => reason_of(error),
+        (None, error) => error.map(|error| error.to_string()).unwrap_or_default(),
     }
 }

@@ -5,13 +5,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::inlet::Inlet;
 use super::outlet::{Held, Outlet};
+use super::threads::{Leave, Threads};
 use super::wire::{CLOSE_INPUT, CLOSE_OUTPUT};
 
 /// Streams that a client may have open at once; more are refused.
 pub(crate) const MAX_STREAMS: usize = 1024;
 
 /// The streams of one client, by the number that it has given them.
-pub(crate) struct Table<H>(Arc<Mutex<Inner<H>>>);
+pub(crate) struct Table<H> {
+    inner: Arc<Mutex<Inner<H>>>,
+    pub(crate) threads: Threads,
+}
 
 struct Inner<H> {
     /// The client is gone.
@@ -35,13 +39,7 @@ impl<H> Default for Entry<H> {
 
 impl<H> Clone for Table<H> {
     fn clone(&self) -> Self {
-        Table(Arc::clone(&self.0))
-    }
-}
-
-impl<H> Default for Table<H> {
-    fn default() -> Self {
-        Table(Arc::new(Mutex::new(Inner { over: false, streams: BTreeMap::new() })))
+        Table { inner: Arc::clone(&self.inner), threads: self.threads.clone() }
     }
 }
 
@@ -52,8 +50,14 @@ impl<H> std::fmt::Debug for Table<H> {
 }
 
 impl<H> Table<H> {
+    /// Of a client whose streams may have so many threads.
+    pub(crate) fn new(threads: usize) -> Self {
+        let inner = Inner { over: false, streams: BTreeMap::new() };
+        Table { inner: Arc::new(Mutex::new(inner)), threads: Threads::new(threads) }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner<H>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Streams that are open, in both directions.
@@ -70,7 +74,7 @@ impl<H> Inner<H> {
             return Err("the request names no stream");
         }
         if self.over {
-            return Err("the client is gone");
+            return Err("the client is gone, or the server shuts down");
         }
         if self.streams.len() >= MAX_STREAMS && !self.streams.contains_key(&target) {
             return Err("the client has too many streams open");
@@ -96,9 +100,15 @@ impl<H: Held> Table<H> {
         self.lock().streams.get(&target)?.inlet.clone()
     }
 
-    /// An output stream begins.
+    /// An output stream begins. When all are over it ends at once: its handler has run, and its reader learns of the end as
+    /// that of any other stream does.
     pub(crate) fn add_outlet(&self, target: u16, outlet: &Arc<Outlet<H>>) -> Result<(), &'static str> {
         let mut inner = self.lock();
+        if inner.over {
+            drop(inner);
+            outlet.close();
+            return Ok(());
+        }
         let entry = inner.place(target)?;
         if entry.outlet.is_some() {
             return Err("the request names a stream that is in use");
@@ -139,7 +149,7 @@ impl<H: Held> Table<H> {
 
     /// Where the stream of this number is found.
     pub(crate) fn home(&self, target: u16) -> Home<H> {
-        Home { table: Arc::downgrade(&self.0), target }
+        Home { table: Arc::downgrade(&self.inner), target, threads: self.threads.clone() }
     }
 
     /// The client says that it has no more use for `what` of a stream.
@@ -191,6 +201,7 @@ impl<H: Held> Table<H> {
 pub(crate) struct Home<H> {
     table: Weak<Mutex<Inner<H>>>,
     target: u16,
+    threads: Threads,
 }
 
 impl<H> std::fmt::Debug for Home<H> {
@@ -212,6 +223,11 @@ impl<H> Home<H> {
         drop(gone);
     }
 
+    /// Leave for a thread of the stream's own.
+    pub(crate) fn thread(&self) -> Option<Leave> {
+        self.threads.take()
+    }
+
     fn forget<T>(&self, take: impl FnOnce(&mut Entry<H>) -> Option<T>) -> Option<T> {
         let table = self.table.upgrade()?;
         let mut inner = table.lock().unwrap_or_else(PoisonError::into_inner);
@@ -228,7 +244,7 @@ mod tests {
 
     #[test]
     fn a_word_that_overtakes_what_it_closes_leaves_nothing_behind() {
-        let table = Table::default();
+        let table = Table::new(1);
         table.open_inlet(1, || false).unwrap();
         assert_eq!(table.open(), 1);
         table.close_stream(1, CLOSE_INPUT);
