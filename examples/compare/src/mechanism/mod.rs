@@ -9,6 +9,8 @@ use crate::measure::{self, Flight};
 use crate::payload::Payload;
 use crate::process::Job;
 
+use ours::Ours;
+
 mod by_hand;
 mod fifo;
 mod frame;
@@ -102,14 +104,15 @@ pub trait Client {
 
 /// All of them, in the order of the tables. What is compared by a goal are neighbours.
 pub static ALL: &[&dyn Mechanism] = &[
-    &ours::Ours,
+    &Ours::Sum,
     &by_hand::ByHand,
     &hand_over::HandOver,
-    &ours::Add,
-    &ours::AddBesideIdle,
+    &Ours::Add,
+    &Ours::AddBesideIdle,
     #[cfg(feature = "peers")]
     &iceoryx2::Number,
-    &ours::Turn,
+    &Ours::Record,
+    &Ours::RecordInPlace,
     #[cfg(feature = "peers")]
     &iceoryx2::Turn,
     &in_process::InProcess,

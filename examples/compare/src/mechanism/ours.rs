@@ -5,7 +5,7 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ipc_rpc::{ConnectError, Message, Pending, Server, service};
+use ipc_rpc::{Archived, ConnectError, Message, Pending, Server, service};
 
 use super::{Client, Kind, Mechanism};
 use crate::Result;
@@ -35,6 +35,8 @@ pub trait Compare {
     fn add(&self, a: u64, b: u64) -> u64;
     /// The same with its floats the other way round.
     fn turn(&self, record: &Record) -> Record;
+    /// The same of a record that is read where it lies.
+    fn turn_in_place(&self, record: &Archived<Record>) -> Record;
 }
 
 struct Handler;
@@ -49,14 +51,13 @@ impl Compare for Handler {
     fn turn(&self, record: &Record) -> Record {
         Record { name: record.name.clone(), x: record.y, y: record.x, number: record.number }
     }
+    fn turn_in_place(&self, record: &Archived<Record>) -> Record {
+        Record { name: record.name().to_owned(), x: record.y(), y: record.x(), number: record.number() }
+    }
 }
 
 fn socket(job: &Job) -> String {
     job.folder.join("ours.sock").display().to_string()
-}
-
-fn serve(job: &Job) -> Result<()> {
-    Ok(Server::bind(socket(job))?.serve(CompareDispatcher::new(Handler))?)
 }
 
 /// Connects as soon as the server is there.
@@ -70,35 +71,70 @@ fn connect(name: &str) -> Result<CompareClient> {
     }
 }
 
-/// Calls with `&[u8]`.
-pub struct Ours;
-
-struct Caller {
-    client: CompareClient,
-    pending: VecDeque<Pending<u64>>,
-    _server: Killed,
+/// What is called, and beside whom.
+#[derive(Clone, Copy)]
+pub enum Ours {
+    /// Any number of bytes.
+    Sum,
+    /// Two numbers.
+    Add,
+    /// The same while others are connected.
+    AddBesideIdle,
+    /// A record that both sides make an owned value of.
+    Record,
+    /// A record that both sides read where it lies.
+    RecordInPlace,
 }
 
 impl Mechanism for Ours {
     fn name(&self) -> &'static str {
-        "ours"
+        match self {
+            Ours::Sum => "ours",
+            Ours::Add => "ours-add",
+            Ours::AddBesideIdle => "ours-add-beside-64",
+            Ours::Record => "ours-record",
+            Ours::RecordInPlace => "ours-record-in-place",
+        }
     }
 
     fn kind(&self) -> Kind {
         Kind::Ours
     }
 
+    fn fixed(&self) -> Option<usize> {
+        match self {
+            Ours::Sum => None,
+            Ours::Add | Ours::AddBesideIdle => Some(8),
+            Ours::Record | Ours::RecordInPlace => Some(RECORD),
+        }
+    }
+
     fn serve(&self, job: &Job) -> Result<()> {
-        serve(job)
+        Ok(Server::bind(socket(job))?.serve(CompareDispatcher::new(Handler))?)
     }
 
     fn connect(&self, job: &Job) -> Result<Box<dyn Client>> {
         let server = process::serve_by_name(job)?;
-        Ok(Box::new(Caller { client: connect(&socket(job))?, pending: VecDeque::new(), _server: server }))
+        let client = connect(&socket(job))?;
+        Ok(match self {
+            Ours::Sum => Box::new(Summer { client, pending: VecDeque::new(), _server: server }),
+            Ours::Add => Box::new(Adder { client, _idle: None, _server: server }),
+            Ours::AddBesideIdle => Box::new(Adder { client, _idle: Some(others(job)?), _server: server }),
+            Ours::Record | Ours::RecordInPlace => {
+                let record = Record { name: NAME.into(), x: 1.0, y: 2.0, number: None };
+                Box::new(Turner { client, record, in_place: matches!(self, Ours::RecordInPlace), _server: server })
+            }
+        })
     }
 }
 
-impl Client for Caller {
+struct Summer {
+    client: CompareClient,
+    pending: VecDeque<Pending<u64>>,
+    _server: Killed,
+}
+
+impl Client for Summer {
     fn send(&mut self, bytes: &[u8]) -> Result<()> {
         self.pending.push_back(self.client.start().sum(bytes)?);
         Ok(())
@@ -113,36 +149,10 @@ impl Client for Caller {
     }
 }
 
-/// Calls with two numbers.
-pub struct Add;
-
 struct Adder {
     client: CompareClient,
     _idle: Option<Killed>,
     _server: Killed,
-}
-
-impl Mechanism for Add {
-    fn name(&self) -> &'static str {
-        "ours-add"
-    }
-
-    fn kind(&self) -> Kind {
-        Kind::Ours
-    }
-
-    fn fixed(&self) -> Option<usize> {
-        Some(8)
-    }
-
-    fn serve(&self, job: &Job) -> Result<()> {
-        serve(job)
-    }
-
-    fn connect(&self, job: &Job) -> Result<Box<dyn Client>> {
-        let server = process::serve_by_name(job)?;
-        Ok(Box::new(Adder { client: connect(&socket(job))?, _idle: None, _server: server }))
-    }
 }
 
 impl Client for Adder {
@@ -152,43 +162,29 @@ impl Client for Adder {
     }
 }
 
-/// The same while others are connected.
-pub struct AddBesideIdle;
+struct Turner {
+    client: CompareClient,
+    record: Record,
+    in_place: bool,
+    _server: Killed,
+}
 
-const IDLE: u64 = 64;
-
-impl Mechanism for AddBesideIdle {
-    fn name(&self) -> &'static str {
-        "ours-add-beside-64"
-    }
-
-    fn kind(&self) -> Kind {
-        Kind::Ours
-    }
-
-    fn fixed(&self) -> Option<usize> {
-        Some(8)
-    }
-
-    fn serve(&self, job: &Job) -> Result<()> {
-        serve(job)
-    }
-
-    fn connect(&self, job: &Job) -> Result<Box<dyn Client>> {
-        let server = process::serve_by_name(job)?;
-        let client = connect(&socket(job))?;
-        let ready = job.folder.join("idle");
-        let idle = Killed(process::again("idle")?.arg(socket(job)).arg(&ready).spawn()?);
-        let give_up = Instant::now() + Duration::from_secs(10);
-        while !ready.exists() {
-            if Instant::now() > give_up {
-                return Err("the other clients have not connected".into());
-            }
-            thread::sleep(Duration::from_millis(1));
-        }
-        Ok(Box::new(Adder { client, _idle: Some(idle), _server: server }))
+impl Client for Turner {
+    fn call(&mut self, payload: &Payload) -> Result<()> {
+        self.record.number = Some(payload.calls());
+        let Record { name, x, y, number } = &self.record;
+        let same = if self.in_place {
+            let turned = self.client.view().turn_in_place(&self.record)?;
+            turned.name() == name && (turned.x(), turned.y()) == (*y, *x) && turned.number() == *number
+        } else {
+            let turned = self.client.turn(&self.record)?;
+            turned.name == *name && (turned.x, turned.y) == (*y, *x) && turned.number == *number
+        };
+        if same { Ok(()) } else { Err(format!("another record came back for {:?}", self.record).into()) }
     }
 }
+
+const IDLE: u64 = 64;
 
 /// A process with clients that have called once and do nothing any more.
 pub fn idle(name: &str, ready: &Path) -> Result<()> {
@@ -202,48 +198,16 @@ pub fn idle(name: &str, ready: &Path) -> Result<()> {
     }
 }
 
-/// Calls with a record, each way.
-pub struct Turn;
-
-struct Turner {
-    client: CompareClient,
-    record: Record,
-    _server: Killed,
-}
-
-impl Mechanism for Turn {
-    fn name(&self) -> &'static str {
-        "ours-record"
-    }
-
-    fn kind(&self) -> Kind {
-        Kind::Ours
-    }
-
-    fn fixed(&self) -> Option<usize> {
-        Some(RECORD)
-    }
-
-    fn serve(&self, job: &Job) -> Result<()> {
-        serve(job)
-    }
-
-    fn connect(&self, job: &Job) -> Result<Box<dyn Client>> {
-        let server = process::serve_by_name(job)?;
-        let record = Record { name: NAME.into(), x: 1.0, y: 2.0, number: None };
-        Ok(Box::new(Turner { client: connect(&socket(job))?, record, _server: server }))
-    }
-}
-
-impl Client for Turner {
-    fn call(&mut self, payload: &Payload) -> Result<()> {
-        self.record.number = Some(payload.calls());
-        let turned = self.client.turn(&self.record)?;
-        let same = turned.name == self.record.name && turned.number == self.record.number;
-        if same && turned.x == self.record.y && turned.y == self.record.x {
-            Ok(())
-        } else {
-            Err(format!("{turned:?} came back for {:?}", self.record).into())
+/// Starts that process, and waits until all of its clients are connected.
+fn others(job: &Job) -> Result<Killed> {
+    let ready = job.folder.join("idle");
+    let idle = Killed(process::again("idle")?.arg(socket(job)).arg(&ready).spawn()?);
+    let give_up = Instant::now() + Duration::from_secs(10);
+    while !ready.exists() {
+        if Instant::now() > give_up {
+            return Err("the other clients have not connected".into());
         }
+        thread::sleep(Duration::from_millis(1));
     }
+    Ok(idle)
 }
