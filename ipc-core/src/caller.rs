@@ -115,12 +115,14 @@ const PATIENCE: u32 = 8;
 pub(crate) const LARGE: u8 = 1;
 /// The block's slot in [`Announcements`] was used for this lending.
 pub(crate) const POLLED: u8 = 2;
+/// The callee slept when the block was lent, and had to be woken.
+pub(crate) const RANG: u8 = 4;
 
 /// What a block that is not in the pool is called by: its number, and what has to be undone when it goes home.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Block {
     pub(crate) number: u32,
-    /// [`LARGE`], [`POLLED`].
+    /// [`LARGE`], [`POLLED`], [`RANG`].
     pub(crate) flags: u8,
 }
 
@@ -138,7 +140,7 @@ pub struct Caller {
     /// Of each block, how many of its requests the callee has begun, as far as its answers tell; touched by the owner of
     /// the block only.
     begun: Box<[AtomicU32]>,
-    /// Of each block, the one whose answer was seen behind its own, the last time.
+    /// Of each block, the one that was lent behind it by the same thread.
     after: Box<[AtomicU32]>,
     /// Of each block, the extent of a request that did not fit; touched by the owner of the block only.
     extents: Box<[Mutex<Option<Extent>>]>,
@@ -812,8 +814,16 @@ impl Caller {
 
     #[inline(never)]
     fn ask_for_next(&self, block: u32) {
-        if let Some(head) = hot::ahead(self.number, block, &self.after).and_then(|block| self.head(block)) {
+        if let Some(head) = hot::ahead(block, &self.after).and_then(|block| self.head(block)) {
             prefetch::for_write(head);
+        }
+    }
+
+    /// A block was lent, to be waited for.
+    #[inline(always)]
+    pub(crate) fn lent(&self, block: u32) {
+        if self.kept.is_of_many() {
+            hot::lent(self.number, block, &self.after);
         }
     }
 
@@ -942,7 +952,9 @@ impl Caller {
         if self.segment.bytes(Area::Inline(block.number), at, len).is_some() {
             return Ok(Reply { status, at, len, theirs: false });
         }
-        self.large_reply_of(block, status, at, len)
+        // Field by field, so that no memory is known to who is not inlined: see `Slot::take`.
+        let Reply { at, len, theirs, .. } = self.large_reply_of(block, status, at, len)?;
+        Ok(Reply { status, at, len, theirs })
     }
 
     fn large_reply_of(&self, block: Block, status: u16, at: u32, len: u32) -> Result<Reply, Corrupt> {

@@ -1,7 +1,7 @@
 //! Handing a block over: the moves of the state word, each one atomic operation on one `AtomicU32`.
 //!
 //! # Algorithm
-//! The caller lends a block by swapping its word to `REQUEST`, the callee gives it back by swapping it to `DONE`. The old
+//! The caller lends a block by setting its word to `REQUEST`, the callee gives it back by swapping it to `DONE`. The old
 //! value of either swap says what the other side was doing: `WATCHED` - it looks at this very word and needs no queue;
 //! `PARKED`, `ANNOUNCE` - it wants to be woken or told. The ids (C1, C3, C4, S1, S2, S3) are those of the state table in
 //! `docs/protocol.md`; P1, P2, P7 and P8 are its ordering pairs.
@@ -19,10 +19,17 @@ pub const TRIES: u32 = 4;
 
 /// C1, caller: lends the block. `true`: the callee watches this word, nothing more to do; `false`: push the block's offset.
 ///
+/// A word without `WATCHED` is nobody's but the caller's: the callee takes back what it has promised, and finishes what it was
+/// lent, nothing else. So it is stored to, which does not wait for the stores before it as a swap does.
+///
 /// # Errors
 /// [`Corrupt`] if the block was not the caller's to lend.
 #[inline(always)]
 pub fn submit(word: &AtomicU32, wishes: u32) -> Result<bool, Corrupt> {
+    if let word::FREE | word::DONE = word.load(Ordering::Relaxed) {
+        word.store(word::REQUEST | wishes, Ordering::Release); // [P1]
+        return Ok(false);
+    }
     // [P1] release: the request bytes; pairs with `request`.
     word::submitted(word.swap(word::REQUEST | wishes, Ordering::AcqRel))
 }

@@ -6,7 +6,7 @@
 //! channel are kept, each by one thread for one channel, so threads that wait for a block are never without others that
 //! come home; a thread that knows of a waiter keeps nothing.
 //!
-//! A thread with many calls in flight looks at their answers in an order that repeats itself. What follows an answer is
+//! A thread with many calls in flight mostly looks at their answers in the order in which it has sent them. That order is
 //! remembered, so that the line of the answer after next can be asked for ([`ahead`]).
 
 use std::cell::{Cell, RefCell};
@@ -47,7 +47,7 @@ struct Hot {
     room: Cell<u32>,
     /// As many as `place` says; the one used last on top.
     blocks: [Cell<u32>; MOST],
-    /// The block whose answer was seen last.
+    /// The block that was lent last.
     last: Cell<u32>,
     home: RefCell<Weak<Caller>>,
 }
@@ -126,15 +126,20 @@ pub(crate) fn bring_home(caller: &Caller, block: u32) {
     caller.to_pool(blocks.get(..count).unwrap_or(&[block]));
 }
 
-/// The answer in `block` was there at the first look, so the one after next will be too: gives the block in which it was
-/// when this one was seen before. `after` is what followed each block then.
-#[inline]
-pub(crate) fn ahead(caller: u64, block: u32, after: &[AtomicU32]) -> Option<u32> {
-    let next = after.get(block as usize)?.load(Ordering::Relaxed);
-    let last = HOT.try_with(|hot| if hot.caller.get() == caller { hot.last.replace(block) } else { NONE }).ok()?;
-    if let Some(after) = after.get(last as usize) {
+/// This thread has lent `block`: notes in `after` that it follows the block that it lent before.
+#[inline(never)]
+pub(crate) fn lent(caller: u64, block: u32, after: &[AtomicU32]) {
+    let last = HOT.try_with(|hot| if hot.caller.get() == caller { hot.last.replace(block) } else { NONE });
+    if let Some(after) = last.ok().and_then(|last| after.get(last as usize)) {
         after.store(block, Ordering::Relaxed);
     }
+}
+
+/// The answer in `block` was there at the first look, so those behind it may be too: gives the block that was lent as the
+/// next but one.
+#[inline]
+pub(crate) fn ahead(block: u32, after: &[AtomicU32]) -> Option<u32> {
+    let next = after.get(block as usize)?.load(Ordering::Relaxed);
     Some(after.get(next as usize)?.load(Ordering::Relaxed))
 }
 

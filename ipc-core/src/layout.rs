@@ -57,7 +57,7 @@ pub const RELEASE: u16 = u16::MAX;
 #[repr(C, align(8))]
 #[derive(Debug)]
 pub struct BlockHead {
-    /// L8.1, offset 0: the state word. Both sides, only by swap or compare-exchange.
+    /// L8.1, offset 0: the state word. Both sides, by the moves of `handover.rs`.
     pub word: AtomicU32,
     /// L8.2, offset 4: low half the object of the connection that a request is for, high half what it says besides. Caller.
     pub tag: AtomicU32,

@@ -12,13 +12,13 @@
 
 use std::mem::ManuallyDrop;
 use std::ops::Deref;
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use crate::announcements::Asked;
 use crate::arena::NoExtent;
-use crate::caller::{Block, Caller, LARGE, Limit, POLLED, Reply, deadline_of};
+use crate::caller::{Block, Caller, LARGE, Limit, POLLED, RANG, Reply, deadline_of};
 use crate::clock;
 use crate::futex;
 use crate::handover;
@@ -82,6 +82,18 @@ impl<C: Holder> Slot<C> {
             None => unreachable!("the pool of a channel holds only its own blocks"),
         }
     }
+
+    /// Moves it out, field by field: a copy of the whole would be read wider than it has just been written, and wait until
+    /// those writes are out of the core's buffer.
+    ///
+    /// # Safety
+    /// `slot` is not used again.
+    #[inline(always)]
+    unsafe fn take(slot: &ManuallyDrop<Slot<C>>) -> Self {
+        // SAFETY: the caller does not use the original again.
+        let caller = unsafe { ptr::read(&raw const slot.caller) };
+        Slot { caller, block: Block { number: slot.block.number, flags: slot.block.flags } }
+    }
 }
 
 /// A block whose request is being written. Dropping it brings the block home.
@@ -101,11 +113,12 @@ impl<C: Holder> Draft<C> {
         Draft { slot: ManuallyDrop::new(slot), at, room: INLINE_ROOM, tag: 0 }
     }
 
+    /// Its slot, which whoever unwinds does not drop: memory that might have to be dropped is not kept in registers.
     #[inline(always)]
-    fn into_slot(self) -> Slot<C> {
-        let mut this = ManuallyDrop::new(self);
+    fn into_slot(self) -> ManuallyDrop<Slot<C>> {
+        let this = ManuallyDrop::new(self);
         // SAFETY: the draft is not dropped and not used again.
-        unsafe { ManuallyDrop::take(&mut this.slot) }
+        ManuallyDrop::new(unsafe { Slot::take(&this.slot) })
     }
 
     /// Where the request goes: address of its first byte, and how many bytes there are. The address is 8 modulo 16. The
@@ -147,24 +160,21 @@ impl<C: Holder> Draft<C> {
     /// is closed, and waiting says so.
     #[inline(always)]
     pub fn submit(self, method: u16, len: usize, limit: Limit) -> Pending<C> {
-        self.lend(method, len, limit, Caller::push)
+        self.lend(method, len, limit, false)
     }
 
     /// As [`Draft::submit`], but the callee is not woken if it sleeps: [`Caller::notify`] does that, once for many requests.
     /// Waiting for any of them does it too.
     #[inline]
     pub fn submit_quietly(self, method: u16, len: usize, limit: Limit) -> Pending<C> {
-        self.lend(method, len, limit, |caller, block| {
-            caller.push_quietly(block);
-            false
-        })
+        self.lend(method, len, limit, true)
     }
 
-    /// C1, then `push`, which says whether the callee had to be woken.
+    /// C1, and C2 if the block is not watched.
     #[inline(always)]
-    fn lend(self, method: u16, len: usize, limit: Limit, push: impl FnOnce(&Caller, u32) -> bool) -> Pending<C> {
+    pub fn lend(self, method: u16, len: usize, limit: Limit, quietly: bool) -> Pending<C> {
         let (at, room, tag) = (self.at, self.room, self.tag);
-        let slot = self.into_slot();
+        let mut slot = self.into_slot();
         let head = slot.head();
         head.tag.store(tag, Ordering::Relaxed);
         head.method.store(method, Ordering::Relaxed);
@@ -172,21 +182,25 @@ impl<C: Holder> Draft<C> {
         head.request_len.store(len.min(room as usize) as u32, Ordering::Relaxed);
         head.room.store(room, Ordering::Relaxed);
         head.deadline.store(if let Limit::Until(deadline) = limit { deadline } else { 0 }, Ordering::Relaxed);
-        let rang = match handover::submit(&head.word, 0) {
-            Ok(watched) => !watched && push(&slot.caller, slot.block.number),
-            Err(corrupt) => {
-                slot.caller.condemn(corrupt);
-                false
+        match handover::submit(&head.word, 0) {
+            Ok(true) => {}
+            Ok(false) if quietly => slot.caller.push_quietly(slot.block.number),
+            Ok(false) => {
+                if slot.caller.push(slot.block.number) {
+                    slot.block.flags |= RANG;
+                }
             }
-        };
-        Pending { slot: ManuallyDrop::new(slot), rang }
+            Err(corrupt) => slot.caller.condemn(corrupt),
+        }
+        slot.caller.lent(slot.block.number);
+        Pending { slot }
     }
 }
 
 impl<C: Holder> Drop for Draft<C> {
     fn drop(&mut self) {
         // SAFETY: a draft is dropped once, and its slot taken from there only here and in `into_slot`, which forgets it.
-        let slot = unsafe { ManuallyDrop::take(&mut self.slot) };
+        let slot = unsafe { Slot::take(&self.slot) };
         slot.caller.bring_home(slot.block);
     }
 }
@@ -204,16 +218,18 @@ pub struct Lending {
 #[must_use = "dropping a pending call cancels it"]
 pub struct Pending<C: Holder> {
     slot: ManuallyDrop<Slot<C>>,
-    /// The callee slept and had to be woken.
-    rang: bool,
 }
 
 impl<C: Holder> Pending<C> {
     #[inline(always)]
-    fn into_slot(self) -> Slot<C> {
-        let mut this = ManuallyDrop::new(self);
+    fn into_slot(self) -> ManuallyDrop<Slot<C>> {
+        let this = ManuallyDrop::new(self);
         // SAFETY: the value is not dropped and not used again.
-        unsafe { ManuallyDrop::take(&mut this.slot) }
+        ManuallyDrop::new(unsafe { Slot::take(&this.slot) })
+    }
+
+    fn rang(&self) -> bool {
+        self.slot.block.flags & RANG != 0
     }
 
     /// How the caller is reached.
@@ -282,7 +298,7 @@ impl<C: Holder> Pending<C> {
     /// to wait for this look.
     fn comes_soon(&self) -> bool {
         let caller = &*self.slot.caller;
-        if self.rang || caller.waits_for_any() || !caller.odds.is_worth_a_look() {
+        if self.rang() || caller.waits_for_any() || !caller.odds.is_worth_a_look() {
             return false;
         }
         let word = &self.slot.head().word;
@@ -297,7 +313,7 @@ impl<C: Holder> Pending<C> {
     /// Nobody is to wait for the call, but it is not given up either: the block comes home when the callee has answered.
     /// [`Caller::flush`] waits for all such calls.
     pub fn detach(self) {
-        let slot = self.into_slot();
+        let slot = ManuallyDrop::into_inner(self.into_slot());
         slot.caller.detach(slot.block);
     }
 
@@ -319,38 +335,48 @@ impl<C: Holder> Pending<C> {
         answered: impl FnOnce(Answer<C>) -> T,
         failed: impl FnOnce(Failure, C) -> T,
     ) -> T {
-        let word = &self.slot.head().word;
+        let mut slot = self.into_slot();
         let mut looks = 0;
         loop {
-            match handover::look(word) {
+            match handover::look(&slot.head().word) {
                 Ok(Lent::Done) => break,
                 Ok(Lent::Out(_)) if looks < FIRST_LOOKS => spin_hint(),
-                _ => match self.wait_long(limit) {
-                    Ok(()) => break,
-                    Err(failure) => {
-                        let (failure, caller) = self.lost(failure);
-                        return failed(failure, caller);
+                _ => match (Pending { slot }).wait_long(limit) {
+                    Ok(pending) => {
+                        slot = pending.into_slot();
+                        break;
                     }
+                    Err((failure, caller)) => return failed(failure, caller),
                 },
             }
             looks += 1;
         }
         if looks == 0 {
-            self.slot.caller.look_ahead(self.slot.block.number);
+            slot.caller.look_ahead(slot.block.number);
         }
-        match self.slot.caller.reply_of(self.slot.block) {
-            Ok(reply) => answered(Answer { slot: ManuallyDrop::new(self.into_slot()), reply }),
+        match slot.caller.reply_of(slot.block) {
+            Ok(reply) => answered(Answer { slot, reply }),
             Err(corrupt) => {
-                let (failure, caller) = self.lost(Failure::Corrupt(corrupt));
+                let (failure, caller) = Pending { slot }.lost(Failure::Corrupt(corrupt));
                 failed(failure, caller)
             }
+        }
+    }
+
+    /// As `wait_for_long`, by value: a call whose address nobody knows stays in registers if the reply is there.
+    #[cold]
+    #[inline(never)]
+    fn wait_long(self, limit: Limit) -> Result<Self, (Failure, C)> {
+        match self.wait_for_long(limit) {
+            Ok(()) => Ok(self),
+            Err(failure) => Err(self.lost(failure)),
         }
     }
 
     /// No reply: the block comes home when the callee answers, or stays with a peer that is gone and is never used again.
     #[cold]
     fn lost(self, failure: Failure) -> (Failure, C) {
-        let slot = self.into_slot();
+        let slot = ManuallyDrop::into_inner(self.into_slot());
         if matches!(failure, Failure::TimedOut) {
             slot.caller.abandon(slot.block);
             return (failure, slot.caller);
@@ -365,9 +391,7 @@ impl<C: Holder> Pending<C> {
     }
 
     /// The reply did not come at once: spin on if that is worth it, then park.
-    #[cold]
-    #[inline(never)]
-    fn wait_long(&self, limit: Limit) -> Result<(), Failure> {
+    fn wait_for_long(&self, limit: Limit) -> Result<(), Failure> {
         let start = clock::now();
         let caller = &*self.slot.caller;
         let deadline = match limit {
@@ -377,7 +401,7 @@ impl<C: Holder> Pending<C> {
             Limit::Lazy(timeout) => start.saturating_add(clock::nanoseconds(timeout)),
             Limit::Until(deadline) => deadline,
         };
-        let rang = self.rang | caller.notify();
+        let rang = self.rang() | caller.notify();
         let head = self.slot.head();
         if deadline != u64::MAX {
             head.deadline.store(deadline, Ordering::Relaxed);
@@ -462,7 +486,7 @@ impl<C: Holder> Pending<C> {
 impl<C: Holder> Drop for Pending<C> {
     fn drop(&mut self) {
         // SAFETY: a pending call is dropped once, and its slot taken only here and in `into_slot`, which forgets it.
-        let slot = unsafe { ManuallyDrop::take(&mut self.slot) };
+        let slot = unsafe { Slot::take(&self.slot) };
         slot.caller.abandon(slot.block);
     }
 }
@@ -499,9 +523,9 @@ impl<C: Holder> Answer<C> {
     /// when it does (R3).
     #[inline]
     pub fn again(self) -> Option<Draft<C>> {
-        let mut this = ManuallyDrop::new(self);
+        let this = ManuallyDrop::new(self);
         // SAFETY: the value is not dropped and not used again.
-        let slot = unsafe { ManuallyDrop::take(&mut this.slot) };
+        let slot = unsafe { Slot::take(&this.slot) };
         let free = slot.block.flags == 0 || slot.caller.is_finished(slot.block);
         free.then(|| Draft::new(slot.caller, slot.block.number))
     }
@@ -511,7 +535,7 @@ impl<C: Holder> Drop for Answer<C> {
     #[inline]
     fn drop(&mut self) {
         // SAFETY: an answer is dropped once, and its slot taken only here.
-        let slot = unsafe { ManuallyDrop::take(&mut self.slot) };
+        let slot = unsafe { Slot::take(&self.slot) };
         if self.reply.theirs && is_worth_releasing(&slot.caller, self.reply.len) {
             slot.caller.release_reply(slot.block);
         } else {

@@ -3,13 +3,16 @@
 //! `cargo bench -p ipc-rpc --bench instructions` starts itself again under `valgrind --tool=callgrind`. Client and server are
 //! two ends of one connection in one thread, so that nothing waits and nothing spins: the client begins a call, the server
 //! makes one step, the client ends the call. The code is that of two processes; what is not counted is looking in vain.
-//! With a number as argument the run fails if a side takes more instructions than that.
+//! The same for calls of which many are in flight: the client waits for some and starts as many, the server makes as many steps.
+//! With a number as argument the run fails if a side of a single call takes more instructions than that.
 
+use std::collections::VecDeque;
 use std::hint::black_box;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use ipc_rpc::__private::{Dispatch, Incoming, Pair, Refused, Replied, ServiceDesc, Stub};
-use ipc_rpc::{service, testing};
+use ipc_rpc::{Pending, service, testing};
 
 /// The smallest service.
 #[service]
@@ -48,13 +51,26 @@ impl Pair for Bare {
     }
 }
 
-const CALLS: u64 = 10_000;
-const WARM_UP: u64 = 100;
+const CALLS: u64 = 16_000;
+const WARM_UP: u64 = 160;
 
-type Pending<'a> = ipc_core::caller::Pending<&'a ipc_core::caller::Caller>;
+/// How the calls are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Single,
+    Started,
+    Batched,
+}
+
+const WAYS: [(Way, &str); 3] = [(Way::Single, "single"), (Way::Started, "started"), (Way::Batched, "batched")];
+/// Calls in flight, if more than one, and how many of them each side turns to at once.
+const DEPTH: u64 = 64;
+const PART: u64 = 16;
+
+type Begun<'a> = ipc_core::caller::Pending<&'a ipc_core::caller::Caller>;
 
 #[inline(never)]
-fn client_begins(stub: &Stub, a: u64, b: u64) -> Pending<'_> {
+fn client_begins(stub: &Stub, a: u64, b: u64) -> Begun<'_> {
     assert!(stub.is_plain());
     stub.begin::<_, (u64, u64)>(stub.caller(), 0, &(&a, &b), stub.limit()).expect("a call")
 }
@@ -65,36 +81,121 @@ fn server_steps(step: &mut dyn FnMut() -> bool) -> bool {
 }
 
 #[inline(never)]
-fn client_ends(stub: &Stub, pending: Pending<'_>) -> u64 {
+fn client_ends(stub: &Stub, pending: Begun<'_>) -> u64 {
     stub.end::<u64, _>(0, pending, stub.limit()).expect("a reply")
 }
 
-fn run(calls: u64) {
-    let (stub, server) = testing::stepped(Bare(CalcDispatcher::new(Adder))).expect("a pair");
-    let ran = server.run(|step| {
-        for n in 0..calls {
-            let pending = client_begins(&stub, black_box(n), 1);
-            assert!(server_steps(step));
-            assert_eq!(client_ends(&stub, pending), n + 1);
-        }
-    });
-    assert!(ran.is_some(), "nobody else has the role");
+/// A client with calls in flight.
+struct Flying {
+    stub: Stub,
+    calls: VecDeque<Pending<u64>>,
+    next: u64,
 }
 
-/// Instructions under each of the three functions, in a run of so many calls.
-fn counted(calls: u64) -> Option<[u64; 3]> {
+impl Flying {
+    fn start(&mut self) {
+        self.calls.push_back(start(&self.stub, self.next));
+        self.next += 1;
+    }
+
+    fn settle(&mut self) {
+        let expected = self.next - self.calls.len() as u64 + 1;
+        assert_eq!(self.calls.pop_front().map(|call| call.wait().expect("a reply")), Some(expected));
+    }
+}
+
+fn start(stub: &Stub, n: u64) -> Pending<u64> {
+    stub.start::<(u64, u64), u64>(0, &(&n, &1)).expect("a call")
+}
+
+/// The oldest call ends, the next one starts.
+#[inline(never)]
+fn client_goes_on(client: &mut Flying) {
+    for _ in 0..PART {
+        client.settle();
+        client.start();
+    }
+}
+
+/// The oldest calls end, as many are started together.
+#[inline(never)]
+fn client_batches(client: &mut Flying) {
+    (0..PART).for_each(|_| client.settle());
+    let numbers = client.next..client.next + PART;
+    client.next = numbers.end;
+    client.stub.batch(|stub| client.calls.extend(numbers.map(|n| start(&stub, n))));
+}
+
+#[inline(never)]
+fn server_goes_on(step: &mut dyn FnMut() -> bool) {
+    (0..PART).for_each(|_| assert!(step()));
+}
+
+fn single(stub: &Stub, calls: u64, step: &mut dyn FnMut() -> bool) {
+    for n in 0..calls {
+        let pending = client_begins(stub, black_box(n), 1);
+        assert!(server_steps(step));
+        assert_eq!(client_ends(stub, pending), n + 1);
+    }
+}
+
+/// Gives how long client and server took.
+fn in_flight(stub: Stub, turn: fn(&mut Flying), calls: u64, step: &mut dyn FnMut() -> bool) -> [Duration; 2] {
+    let mut client = Flying { stub, calls: VecDeque::new(), next: 0 };
+    (0..DEPTH).for_each(|_| client.start());
+    (0..DEPTH / PART - 1).for_each(|_| server_goes_on(step));
+    let (mut now, mut times) = (Instant::now(), [Duration::ZERO; 2]);
+    let mut stop = |time: &mut Duration| {
+        let start = std::mem::replace(&mut now, Instant::now());
+        *time += now - start;
+    };
+    for _ in 0..calls / PART {
+        server_goes_on(step);
+        stop(&mut times[1]);
+        turn(&mut client);
+        stop(&mut times[0]);
+    }
+    (0..DEPTH).for_each(|_| _ = step());
+    (0..DEPTH).for_each(|_| client.settle());
+    times
+}
+
+/// Makes so many calls, and as many more as are in flight if there are several.
+fn run(way: Way, calls: u64) {
+    let (stub, server) = testing::stepped(Bare(CalcDispatcher::new(Adder))).expect("a pair");
+    let times = server.run(|step| match way {
+        Way::Single => {
+            single(&stub, calls, step);
+            None
+        }
+        Way::Started => Some(in_flight(stub, client_goes_on, calls, step)),
+        Way::Batched => Some(in_flight(stub, client_batches, calls, step)),
+    });
+    if let Some([client, server]) = times.expect("the role, which nobody else has") {
+        let per_call = |time: Duration| time.as_nanos() as f64 / calls as f64;
+        println!("nanoseconds a call: client {:.1}, server {:.1}", per_call(client), per_call(server));
+    }
+}
+
+/// Instructions of each of the functions that make up a call, in a run of so many calls.
+fn counted(way: (Way, &str), calls: u64) -> Option<[u64; 3]> {
     let out = std::env::temp_dir().join(format!("ipc-rpc-callgrind-{}-{calls}", std::process::id()));
     let status = Command::new("valgrind")
         .args(["--tool=callgrind", "--quiet", "--compress-strings=no", "--compress-pos=no"])
         .arg(format!("--callgrind-out-file={}", out.display()))
         .arg(std::env::current_exe().ok()?)
-        .args(["--run", &calls.to_string()])
+        .args(["--run", &calls.to_string(), way.1])
         .status()
         .ok()?;
     let text = std::fs::read_to_string(&out).ok();
     let _ = std::fs::remove_file(&out);
     let text = text.filter(|_| status.success())?;
-    Some(["client_begins", "server_steps", "client_ends"].map(|name| inclusive(&text, name)))
+    let names = match way.0 {
+        Way::Single => ["client_begins", "client_ends", "server_steps"],
+        Way::Started => ["client_goes_on", "nothing", "server_goes_on"],
+        Way::Batched => ["client_batches", "nothing", "server_goes_on"],
+    };
+    Some(names.map(|name| inclusive(&text, name)))
 }
 
 /// The inclusive cost of a function: that of all calls to it, which are the lines behind `calls=` in its callers.
@@ -117,20 +218,24 @@ fn inclusive(text: &str, name: &str) -> u64 {
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
     if let Some(at) = args.iter().position(|a| a == "--run") {
-        return run(args.get(at + 1).and_then(|n| n.parse().ok()).unwrap_or(CALLS));
+        let way = WAYS.iter().find(|(_, name)| args.iter().any(|a| a == name)).map_or(Way::Single, |(way, _)| *way);
+        let calls = args.get(at + 1).and_then(|n| n.parse().ok()).unwrap_or(CALLS);
+        return run(way, calls);
     }
     let limit = args.iter().find_map(|a| a.parse::<u64>().ok());
-    let (Some(all), Some(warm_up)) = (counted(CALLS + WARM_UP), counted(WARM_UP)) else {
-        eprintln!("valgrind did not run; install it to count instructions");
-        std::process::exit(1);
-    };
-    let per_call = |n: usize| (all[n].saturating_sub(warm_up[n])) as f64 / CALLS as f64;
-    let (client, server) = (per_call(0) + per_call(2), per_call(1));
     println!("instructions of one add(u64, u64) -> u64, without looking in vain (callgrind, {CALLS} calls)");
-    println!("client {client:6.1}   (begin {:.1}, end {:.1})", per_call(0), per_call(2));
-    println!("server {server:6.1}");
-    if client == 0.0 || server == 0.0 || limit.is_some_and(|l| client > l as f64 || server > l as f64) {
-        eprintln!("more than the limit of {limit:?}, or nothing was counted");
-        std::process::exit(1);
+    for way in WAYS {
+        let (Some(all), Some(warm_up)) = (counted(way, CALLS + WARM_UP), counted(way, WARM_UP)) else {
+            eprintln!("valgrind did not run; install it to count instructions");
+            std::process::exit(1);
+        };
+        let per_call = |n: usize| (all[n].saturating_sub(warm_up[n])) as f64 / CALLS as f64;
+        let (client, server) = (per_call(0) + per_call(1), per_call(2));
+        println!("{:8} client {client:6.1}   server {server:6.1}", way.1);
+        let too_many = limit.is_some_and(|limit| way.0 == Way::Single && client.max(server) > limit as f64);
+        if client == 0.0 || server == 0.0 || too_many {
+            eprintln!("more than the limit of {limit:?}, or nothing was counted");
+            std::process::exit(1);
+        }
     }
 }

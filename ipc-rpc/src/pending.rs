@@ -15,7 +15,7 @@ use crate::call_error::CallError;
 use crate::connect::Connection;
 use crate::message::{Argument, Message};
 use crate::stub::{Shared, Stub, write};
-use crate::terms::Way;
+use crate::terms::{Terms, Way};
 
 /// A call under way: a result that is there, or will be.
 ///
@@ -48,13 +48,15 @@ use crate::terms::Way;
 #[must_use = "dropping a pending call cancels it"]
 pub struct Pending<T, E = Infallible> {
     /// Until the result has been given.
-    lent: Option<ipc_core::caller::Pending<Shared>>,
+    lent: Option<Lent>,
     limit: Limit,
     /// The limit, from the start of the call.
     allowed: Duration,
     method: u16,
     read: Read<T, E>,
 }
+
+type Lent = ipc_core::caller::Pending<Shared>;
 
 /// Reads a reply. Not known from `T` and `E` alone: a method may return an `Infallible` error.
 type Read<T, E> = fn(&Connection, u16, &Answer<Shared>) -> Result<T, CallError<E>>;
@@ -67,8 +69,10 @@ impl<T, E> Pending<T, E> {
     ///
     /// # Panics
     /// If the result has been given before, by [`try_wait`](Pending::try_wait) or as a future.
-    pub fn wait(mut self) -> Result<T, CallError<E>> {
-        self.finish()
+    pub fn wait(self) -> Result<T, CallError<E>> {
+        let Pending { lent, limit, allowed, method, read } = self;
+        let Some(lent) = lent else { spent() };
+        finish(lent, limit, allowed, method, read)
     }
 
     /// The result, if it is there; it is given once.
@@ -147,21 +151,27 @@ impl<T, E> Pending<T, E> {
         ready
     }
 
-    /// Waits, and gives the result.
+    /// As [`Pending::wait`], of one that is still used as a future.
     fn finish(&mut self) -> Result<T, CallError<E>> {
         let Some(lent) = self.lent.take() else { spent() };
         let &mut Pending { limit, allowed, method, read, .. } = self;
-        let answered = |answer: Answer<Shared>| {
-            let connection = &*answer.holder().0;
-            if answer.status() == REPLIED {
-                read(connection, method, &answer)
-            } else {
-                Err(connection.not_replied(method, &answer, allowed).widen())
-            }
-        };
-        let failed = |failure, Shared(connection)| Err(connection.failed(method, failure, allowed).widen());
-        lent.wait_then(limit, answered, failed)
+        finish(lent, limit, allowed, method, read)
     }
+}
+
+/// Waits, and gives the result.
+#[inline(always)]
+fn finish<T, E>(lent: Lent, limit: Limit, allowed: Duration, method: u16, read: Read<T, E>) -> Result<T, CallError<E>> {
+    let answered = |answer: Answer<Shared>| {
+        let connection = &*answer.holder().0;
+        if answer.status() == REPLIED {
+            read(connection, method, &answer)
+        } else {
+            Err(connection.not_replied(method, &answer, allowed).widen())
+        }
+    };
+    let failed = |failure, Shared(connection)| Err(connection.failed(method, failure, allowed).widen());
+    lent.wait_then(limit, answered, failed)
 }
 
 #[cold]
@@ -263,38 +273,46 @@ impl Stub {
         let caller = Shared(self.connection.clone());
         let way = self.way();
         if let Way::OnTerms = way {
-            return self.start_on_terms(caller, method, args, read);
+            return match self.start_on_terms(caller, method, args) {
+                Ok((lent, Terms { limit, allowed, .. })) => {
+                    Ok(Pending { lent: Some(lent), limit, allowed, method, read })
+                }
+                Err(error) => Err(*boxed(error)),
+            };
         }
         let number = self.number(method)?;
         let mut draft = match Caller::try_draft(caller) {
             Ok(draft) => draft,
-            Err(why) => return Err(self.not_sent(method, why)),
+            Err(why) => return Err(*boxed(self.not_sent(method, why))),
         };
         let len = match write(&mut draft, args) {
             Ok(len) => len,
-            Err(error) => return Err(self.not_encoded(method, error)),
+            Err(error) => return Err(*boxed(self.not_encoded(method, error))),
         };
         let (limit, allowed) = (self.limit(), self.allowed());
-        let lent = match way {
-            Way::Quiet => draft.submit_quietly(number, len, limit),
-            _ => draft.submit(number, len, limit),
-        };
+        let lent = draft.lend(number, len, limit, matches!(way, Way::Quiet));
         Ok(Pending { lent: Some(lent), limit, allowed, method, read })
     }
 
     #[inline(never)]
-    fn start_on_terms<A: Message, T, E>(
+    fn start_on_terms<A: Message>(
         &self,
         caller: Shared,
         method: u16,
         args: &impl Argument<A>,
-        read: Read<T, E>,
-    ) -> Result<Pending<T, E>, CallError> {
+    ) -> Result<(Lent, Terms), CallError> {
         let terms = self.terms(method)?;
-        let lent = match Caller::try_draft(caller) {
-            Ok(draft) => self.submit(draft, method, args, &terms)?,
-            Err(why) => return Err(self.not_sent(method, why)),
-        };
-        Ok(Pending { lent: Some(lent), limit: terms.limit, allowed: terms.allowed, method, read })
+        match Caller::try_draft(caller) {
+            Ok(draft) => Ok((self.submit(draft, method, args, &terms)?, terms)),
+            Err(why) => Err(self.not_sent(method, why)),
+        }
     }
+}
+
+/// An error on its way into a result that is to stay in registers if there is none: as long as only code that is inlined
+/// writes to it.
+#[cold]
+#[inline(never)]
+fn boxed(error: CallError) -> Box<CallError> {
+    Box::new(error)
 }

@@ -25,6 +25,7 @@ fn p1_p2_p3_watch_unwatch_reuse() {
             ("P3: cell stored relaxed", Words("stale hint")),
             ("P3: cell loaded relaxed", Words("stale hint")),
             ("C1 looks for WATCHED before it swaps", Loss),
+            ("C1 stores over WATCHED", Loss),
             ("S2 sets WATCHED after DONE", Words("Corrupt")),
             ("S3 by load and store", Loss),
             ("S3 ignores its failure", Loss),
@@ -96,6 +97,11 @@ fn c1(wrong: &str, block: &Block) -> bool {
         "C1 looks for WATCHED before it swaps" => {
             let old = block.word.load(Acquire);
             block.word.swap(REQUEST, AcqRel);
+            word::submitted(old).unwrap()
+        }
+        "C1 stores over WATCHED" => {
+            let old = block.word.load(Acquire);
+            block.word.store(REQUEST, Release);
             word::submitted(old).unwrap()
         }
         _ => submit(&block.word, 0).unwrap(),
