@@ -2,7 +2,7 @@
 //!
 //! A blocking caller returns a block only to take it again. Passing it through the pool would cost two locked operations a
 //! call and could hand it to another thread, away from the core where its line is. A thread with many calls in flight keeps
-//! some more behind that one, and exchanges half of them with the pool at once. At most an eighth of the blocks of a
+//! some more below that one, and exchanges half of them with the pool at once. At most an eighth of the blocks of a
 //! channel are kept, each by one thread for one channel, so threads that wait for a block are never without others that
 //! come home; a thread that knows of a waiter keeps nothing.
 //!
@@ -15,22 +15,19 @@ use std::sync::Weak;
 use crate::caller::Caller;
 use crate::sync::{AtomicBool, AtomicU32, Mutex, Ordering, lock};
 
-/// Blocks a thread keeps at most, behind the one for its next call.
-const MOST: usize = 16;
+/// Blocks a thread keeps at most.
+const MOST: usize = 17;
 const NONE: u32 = u32::MAX;
 
-/// What one thread keeps: written by that thread only, but read by who counts.
+/// How many blocks one thread keeps: written by that thread only, but read by who counts.
 #[derive(Debug)]
 pub(crate) struct Place {
-    /// The block for its next call.
-    next: AtomicU32,
-    /// How many it keeps besides.
-    more: AtomicU32,
+    count: AtomicU32,
 }
 
 impl Place {
     const fn new() -> Self {
-        Place { next: AtomicU32::new(NONE), more: AtomicU32::new(0) }
+        Place { count: AtomicU32::new(0) }
     }
 }
 
@@ -43,9 +40,9 @@ struct Hot {
     /// The caller they are of; 0: none.
     caller: Cell<u64>,
     place: Cell<&'static Place>,
-    /// How many more it may keep besides the one for the next call.
+    /// How many it may keep.
     room: Cell<u32>,
-    /// As many as `place` says; the one used last on top.
+    /// As many as `place` says; the one used last, which is for the next call, on top.
     blocks: [Cell<u32>; MOST],
     /// The block that was lent last.
     last: Cell<u32>,
@@ -65,55 +62,43 @@ thread_local! {
     };
 }
 
-/// The block that this thread used last of those of the caller with number `caller`, if it keeps it.
+/// The block that this thread used last of those of the caller with number `caller`, if it keeps any.
 #[inline(always)]
 pub(crate) fn take(caller: u64) -> Option<u32> {
-    HOT.try_with(|hot| if hot.caller.get() == caller { hot.take() } else { None }).ok().flatten()
+    HOT.try_with(|hot| if hot.caller.get() == caller { hot.pop() } else { None }).ok().flatten()
 }
 
-/// Keeps a block for the next call, if this thread keeps blocks of that caller and has none.
+/// Keeps a block for the next call, if this thread keeps blocks of that caller and has room.
 #[inline(always)]
 pub(crate) fn keep(caller: u64, block: u32) -> bool {
-    HOT.try_with(|hot| {
-        let next = &hot.place.get().next;
-        let room = hot.caller.get() == caller && next.load(Ordering::Relaxed) == NONE;
-        if room {
-            next.store(block, Ordering::Relaxed);
-        }
-        room
-    })
-    .unwrap_or(false)
+    HOT.try_with(|hot| hot.caller.get() == caller && hot.push(block)).unwrap_or(false)
 }
 
-/// A block for a thread for which [`take`] has none: one that it keeps besides, or one from the pool and some more for the
-/// calls after this one.
+/// A block for a thread for which [`take`] has none: from the pool, with some more for the calls after this one.
 #[inline(never)]
 pub(crate) fn refill(caller: &Caller) -> Option<u32> {
-    let own =
-        HOT.try_with(|hot| if hot.caller.get() == caller.number() { hot.pop().ok_or(hot.room.get()) } else { Err(0) });
-    let wanted = match own {
-        Ok(Ok(block)) => return Some(block),
-        Ok(Err(room)) if room > 1 && !caller.pool().has_waiters() => room as usize / 2,
-        _ => return caller.pool().pop(),
-    };
+    let room = HOT.try_with(|hot| if hot.caller.get() == caller.number() { hot.room.get() } else { 0 }).unwrap_or(0);
+    if room <= 2 || caller.pool().has_waiters() {
+        return caller.pool().pop();
+    }
     let mut blocks = [0; MOST / 2];
-    let got = blocks.get_mut(..wanted).map_or(0, |blocks| caller.pool().pop_some(blocks));
+    let got = blocks.get_mut(..room as usize / 2).map_or(0, |blocks| caller.pool().pop_some(blocks));
     let (first, others) = blocks.get(..got)?.split_first()?;
     // The uppermost of the pool, which was used last, is taken; the next one is to be on top of the others.
     for block in others.iter().rev() {
-        if !HOT.try_with(|hot| hot.push(*block)).unwrap_or(false) {
+        if !keep(caller.number(), *block) {
             caller.to_pool(&[*block]);
         }
     }
     Some(*first)
 }
 
-/// Brings a block home for which [`keep`] has no room: the thread may keep it besides, or come to keep blocks of `caller`;
-/// else it goes to the pool, with half of what is kept besides.
+/// Brings a block home for which [`keep`] has no room: the thread may come to keep blocks of `caller`, or more of them; else it
+/// goes to the pool, with half of what is kept.
 #[inline(never)]
 pub(crate) fn bring_home(caller: &Caller, block: u32) {
     let free = !caller.pool().has_waiters();
-    if free && HOT.try_with(|hot| hot.keep_besides(caller, block)).unwrap_or(false) {
+    if free && HOT.try_with(|hot| hot.make_room(caller) && hot.push(block)).unwrap_or(false) {
         return;
     }
     let mut blocks = [block; MOST / 2 + 1];
@@ -145,56 +130,53 @@ pub(crate) fn ahead(block: u32, after: &[AtomicU32]) -> Option<u32> {
 
 impl Hot {
     #[inline(always)]
-    fn take(&self) -> Option<u32> {
-        let next = &self.place.get().next;
-        let block = next.load(Ordering::Relaxed);
-        next.store(NONE, Ordering::Relaxed);
-        (block != NONE).then_some(block)
-    }
-
     fn pop(&self) -> Option<u32> {
-        let more = &self.place.get().more;
-        let left = more.load(Ordering::Relaxed).checked_sub(1)?;
-        more.store(left, Ordering::Relaxed);
+        let count = &self.place.get().count;
+        let left = count.load(Ordering::Relaxed).checked_sub(1)?;
+        count.store(left, Ordering::Relaxed);
         self.blocks.get(left as usize).map(Cell::get)
     }
 
+    #[inline(always)]
     fn push(&self, block: u32) -> bool {
-        let more = &self.place.get().more;
-        let had = more.load(Ordering::Relaxed);
+        let count = &self.place.get().count;
+        let had = count.load(Ordering::Relaxed);
         let Some(top) = self.blocks.get(had as usize).filter(|_| had < self.room.get()) else { return false };
         top.set(block);
-        more.store(had + 1, Ordering::Relaxed);
+        count.store(had + 1, Ordering::Relaxed);
         true
     }
 
-    /// Takes the lower half away; gives how many that were.
+    /// Takes the lower half away, if there is more than one; gives how many that were.
     fn take_oldest(&self, into: &mut [u32]) -> usize {
-        let more = &self.place.get().more;
-        let had = more.load(Ordering::Relaxed) as usize;
-        let taken = had.div_ceil(2).min(into.len());
+        let count = &self.place.get().count;
+        let had = count.load(Ordering::Relaxed) as usize;
+        let taken = (had / 2).min(into.len());
         for (from, to) in self.blocks.iter().zip(into).take(taken) {
             *to = from.get();
         }
         for (from, to) in self.blocks.iter().take(had).skip(taken).zip(&self.blocks) {
             to.set(from.get());
         }
-        more.store((had - taken) as u32, Ordering::Relaxed);
+        count.store((had - taken) as u32, Ordering::Relaxed);
         taken
     }
 
-    fn keep_besides(&self, caller: &Caller, block: u32) -> bool {
+    /// Room for one more block of `caller`, if the thread may have it.
+    fn make_room(&self, caller: &Caller) -> bool {
         if self.caller.get() != caller.number() {
-            return self.adopt(caller) && keep(caller.number(), block);
+            return self.adopt(caller);
         }
-        if self.push(block) {
+        let count = self.place.get().count.load(Ordering::Relaxed);
+        let room = self.room.get();
+        if count < room {
             return true;
         }
-        let grown = (self.room.get() as usize) < MOST && caller.kept().grow();
+        let grown = (room as usize) < MOST && caller.kept().grow();
         if grown {
-            self.room.set(self.room.get() + 1);
+            self.room.set(room + 1);
         }
-        grown && self.push(block)
+        grown
     }
 
     /// Makes this thread one that keeps blocks of `caller`; what it kept before goes home.
@@ -211,6 +193,7 @@ impl Hot {
             return false;
         }
         self.caller.set(caller.number());
+        self.room.set(1);
         *self.home.borrow_mut() = caller.weak();
         true
     }
@@ -220,15 +203,14 @@ impl Hot {
         let room = self.room.replace(0);
         self.caller.set(0);
         self.last.set(NONE);
-        let mut blocks = [0; MOST + 1];
+        let mut blocks = [0; MOST];
         let mut count = 0;
-        let kept = self.take().into_iter().chain(std::iter::from_fn(|| self.pop()));
-        for (place, block) in blocks.iter_mut().zip(kept) {
+        for (place, block) in blocks.iter_mut().zip(std::iter::from_fn(|| self.pop())) {
             *place = block;
             count += 1;
         }
         if let Some(caller) = home.upgrade() {
-            caller.kept().remove(self.place.get(), room + 1);
+            caller.kept().remove(self.place.get(), room);
             caller.to_pool(blocks.get(..count).unwrap_or_default());
         }
     }
@@ -300,8 +282,6 @@ impl Kept {
 
     /// How many blocks are kept now.
     pub(crate) fn count(&self) -> u32 {
-        let kept =
-            |place: &&Place| u32::from(place.next.load(Ordering::Relaxed) != NONE) + place.more.load(Ordering::Relaxed);
-        lock(&self.places).iter().map(kept).sum()
+        lock(&self.places).iter().map(|place| place.count.load(Ordering::Relaxed)).sum()
     }
 }
