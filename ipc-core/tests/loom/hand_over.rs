@@ -25,7 +25,7 @@ fn p1_p2_p3_watch_unwatch_reuse() {
             ("P3: cell stored relaxed", Words("stale hint")),
             ("P3: cell loaded relaxed", Words("stale hint")),
             ("C1 looks for WATCHED before it swaps", Loss),
-            ("C1 stores over WATCHED", Loss),
+            ("C1 stores over WATCHED", Words("wrong reply")),
             ("S2 sets WATCHED after DONE", Words("wrong reply")),
             ("S3 by load and store", Loss),
             ("S3 ignores its failure", Loss),
