@@ -804,7 +804,7 @@ impl Caller {
         }
     }
 
-    /// The answer in `block` was there at the first look: asks for the line of the next but one.
+    /// The answer in `block` was there at the first look: asks for the line of one of the next.
     #[inline(always)]
     pub(crate) fn look_ahead(&self, block: u32) {
         if self.kept.is_of_many() {
@@ -814,7 +814,7 @@ impl Caller {
 
     #[inline(never)]
     fn ask_for_next(&self, block: u32) {
-        if let Some(head) = hot::ahead(block, &self.after).and_then(|block| self.head(block)) {
+        if let Some(head) = hot::ahead(self.number, block, &self.after).and_then(|block| self.head(block)) {
             prefetch::for_write(head);
         }
     }

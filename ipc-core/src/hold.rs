@@ -34,7 +34,7 @@ const SLICE: usize = 8;
 /// Of so many blocks that could be watched if there were room, one takes the place of another.
 const CHANCE: u32 = 16;
 /// How many entries ahead of the one that is taken the blocks are fetched.
-const AHEAD: usize = 2;
+const AHEAD: usize = 4;
 
 /// A place in the watch set.
 struct Watch<P> {
@@ -261,11 +261,15 @@ impl<P> Hold<P> {
         };
         let more = scanned.requests.is_ready(cells);
         if more {
+            let mut first = AHEAD;
             if self.burst == 0 {
-                self.burst = BURST;
-                fetch(segment, scanned.requests.peek(cells, 0));
+                (self.burst, first) = (BURST, 0);
             }
-            fetch(segment, scanned.requests.peek(cells, AHEAD));
+            for ahead in first..=AHEAD {
+                if let Some(offset) = scanned.requests.peek(cells, ahead) {
+                    fetch(segment, offset);
+                }
+            }
         }
         let Some(block) = segment.geometry().block_index(entry.offset) else {
             scanned.channel.condemn(Corrupt(u64::from(entry.offset)));

@@ -7,7 +7,7 @@
 //! come home; a thread that knows of a waiter keeps nothing.
 //!
 //! A thread with many calls in flight mostly looks at their answers in the order in which it has sent them. That order is
-//! remembered, so that the line of the answer after next can be asked for ([`ahead`]).
+//! remembered, so that the lines of the next few answers can be asked for ([`ahead`]).
 
 use std::cell::{Cell, RefCell};
 use std::sync::Weak;
@@ -18,6 +18,8 @@ use crate::sync::{AtomicBool, AtomicU32, Mutex, Ordering, lock};
 /// Blocks a thread keeps at most.
 const MOST: usize = 17;
 const NONE: u32 = u32::MAX;
+/// How many answers ahead of the one that is looked at the blocks are fetched.
+const AHEAD: u32 = 4;
 
 /// How many blocks one thread keeps: written by that thread only, but read by who counts.
 #[derive(Debug)]
@@ -46,6 +48,9 @@ struct Hot {
     blocks: [Cell<u32>; MOST],
     /// The block that was lent last.
     last: Cell<u32>,
+    /// The block whose answer is looked at next if all goes in order, and the one that was fetched last.
+    expected: Cell<u32>,
+    ahead: Cell<u32>,
     home: RefCell<Weak<Caller>>,
 }
 
@@ -57,6 +62,8 @@ thread_local! {
             room: Cell::new(0),
             blocks: [const { Cell::new(0) }; MOST],
             last: Cell::new(NONE),
+            expected: Cell::new(NONE),
+            ahead: Cell::new(NONE),
             home: RefCell::new(Weak::new()),
         }
     };
@@ -120,12 +127,24 @@ pub(crate) fn lent(caller: u64, block: u32, after: &[AtomicU32]) {
     }
 }
 
-/// The answer in `block` was there at the first look, so those behind it may be too: gives the block that was lent as the
-/// next but one.
+/// The answer in `block` was there at the first look, so those behind it may be too: gives the block that was lent [`AHEAD`]
+/// places behind it.
 #[inline]
-pub(crate) fn ahead(block: u32, after: &[AtomicU32]) -> Option<u32> {
-    let next = after.get(block as usize)?.load(Ordering::Relaxed);
-    Some(after.get(next as usize)?.load(Ordering::Relaxed))
+pub(crate) fn ahead(caller: u64, block: u32, after: &[AtomicU32]) -> Option<u32> {
+    let follow = |block: u32| after.get(block as usize).map_or(NONE, |next| next.load(Ordering::Relaxed));
+    HOT.try_with(|hot| {
+        if hot.caller.get() != caller {
+            return None;
+        }
+        let in_order = hot.expected.replace(follow(block)) == block;
+        let steps = if in_order { 1 } else { AHEAD };
+        let from = if in_order { hot.ahead.get() } else { block };
+        let ahead = (0..steps).fold(from, |block, _| follow(block));
+        hot.ahead.set(ahead);
+        Some(ahead)
+    })
+    .ok()
+    .flatten()
 }
 
 impl Hot {

@@ -106,11 +106,12 @@ impl Consumer {
         if word::tag(value) == self.empty { Ok(None) } else { self.take(cells.len() as u64, value).map(Some) }
     }
 
-    /// The offset in the cell that is `ahead` places behind the head, whether it has been written in this lap or not: a hint.
+    /// The offset in the cell that is `ahead` places behind the head, if it has been written in this lap: a hint.
     #[inline]
-    pub fn peek(&self, cells: &[AtomicU64], ahead: usize) -> u32 {
-        let index = self.index.wrapping_add(ahead) & cells.len().wrapping_sub(1);
-        cells.get(index).map_or(0, |cell| cell.load(Ordering::Relaxed) as u32)
+    pub fn peek(&self, cells: &[AtomicU64], ahead: usize) -> Option<u32> {
+        // Behind the last cell the next lap begins, of which this says nothing.
+        let value = cells.get(self.index.wrapping_add(ahead))?.load(Ordering::Relaxed);
+        (word::tag(value) != self.empty).then_some(value as u32)
     }
 
     fn take(&mut self, capacity: u64, value: u64) -> Result<Entry, Corrupt> {
@@ -172,7 +173,7 @@ mod tests {
                 producer.push(&cells, Kind::Announcement, n + 1000);
                 assert_eq!(consumer.pop(&cells), Ok(Some(Entry { kind: Kind::Request, offset: n })));
                 assert!(consumer.is_ready(&cells));
-                assert_eq!(consumer.peek(&cells, 0), n + 1000);
+                assert_eq!(consumer.peek(&cells, 0), Some(n + 1000));
                 assert_eq!(consumer.pop(&cells), Ok(Some(Entry { kind: Kind::Announcement, offset: n + 1000 })));
             }
         }
