@@ -106,7 +106,9 @@ pub(crate) struct Channel<P> {
     pub(crate) id: u64,
     pub(crate) peer: P,
     pub(crate) blocks: Box<[Served]>,
-    this: Weak<Channel<P>>,
+    pub(crate) this: Weak<Channel<P>>,
+    /// Which one of the answers that woke somebody was the last one of this channel; see [`Crowd`](crate::late::Crowd).
+    pub(crate) woken: AtomicU32,
     announcements: Producer,
     arena: Arena,
     /// The extents that hold replies, by block. An extent is free again when its block is lent again: the caller has read
@@ -122,6 +124,7 @@ impl<P> Channel<P> {
         let geometry = *segment.geometry();
         Arc::new_cyclic(|this| Channel {
             this: this.clone(),
+            woken: AtomicU32::new(0),
             blocks: (0..geometry.blocks()).map(|_| Served::default()).collect(),
             announcements: Producer::new(),
             arena: Arena::new(geometry.callee_arena_at(), geometry.callee_arena()),
@@ -230,14 +233,19 @@ impl<P> Channel<P> {
         }
     }
 
+    /// Wakes who sleeps on the word of a block that was answered at `since`.
+    pub(crate) fn wake(&self, head: &BlockHead, since: u64) {
+        self.segment.caller_flags().woken_at.store(since, Ordering::Relaxed);
+        futex::wake(&head.word);
+    }
+
     #[cold]
     fn tell_slow(&self, head: &BlockHead, block: u32, tell: Tell) {
-        let flags = self.segment.caller_flags();
         if tell.wake {
-            flags.woken_at.store(clock::now(), Ordering::Relaxed);
-            futex::wake(&head.word);
+            self.wake(head, clock::now());
         }
         if tell.announce {
+            let flags = self.segment.caller_flags();
             let at = self.segment.geometry().block_at(block);
             self.announcements.push(self.segment.announcement_cells(), Kind::Announcement, at);
             if doorbell::must_ring(&flags.asleep) {

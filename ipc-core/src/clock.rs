@@ -1,7 +1,7 @@
 //! `CLOCK_MONOTONIC` in nanoseconds, and the core this thread runs on: the same for all processes of the machine.
 //!
 //! # Safety
-//! Two system calls with plain arguments.
+//! System calls with plain arguments, or with pointers to locals.
 #![allow(unsafe_code)]
 
 use std::time::Duration;
@@ -35,4 +35,25 @@ pub fn core() -> u32 {
     // SAFETY: no arguments.
     let core = unsafe { libc::sched_getcpu() };
     u32::try_from(core).map_or(0, |c| c + 1)
+}
+
+/// Moves this thread to another core, if it may run on one; it may run wherever it could before.
+pub(crate) fn leave_core() {
+    let size = size_of::<libc::cpu_set_t>();
+    // SAFETY: a set of bits, for which zero is a value.
+    let mut all: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    // SAFETY: `all` is a place for that many bytes.
+    let known = unsafe { libc::sched_getaffinity(0, size, &raw mut all) } == 0;
+    let here = core() as usize;
+    // SAFETY: only reads the set.
+    if !known || here == 0 || unsafe { libc::CPU_COUNT(&all) } < 2 {
+        return;
+    }
+    let mut others = all;
+    // SAFETY: checks that the number lies in the set.
+    unsafe { libc::CPU_CLR(here - 1, &mut others) };
+    for cores in [&others, &all] {
+        // SAFETY: reads that many bytes of a local.
+        unsafe { libc::sched_setaffinity(0, size, std::ptr::from_ref(cores)) };
+    }
 }

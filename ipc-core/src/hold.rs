@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use crate::callee::{Channel, GONE, RETIRED};
 use crate::handover;
+use crate::late::{Crowd, Late};
 use crate::layout::BlockHead;
 use crate::prefetch;
 use crate::queue::{Consumer, Kind};
@@ -108,6 +109,11 @@ pub(crate) struct Hold<P> {
     pub(crate) ticking: bool,
     /// Requests served since the epoll set was last looked at.
     pub(crate) work: u32,
+    /// Requests served in all, modulo 2^32.
+    pub(crate) served: u32,
+    /// Callers that are answered and not woken yet.
+    pub(crate) late: Late<P>,
+    pub(crate) crowd: Crowd,
 }
 
 /// A request that was found. The channel is alive while the role is held.
@@ -137,6 +143,9 @@ impl<P> Hold<P> {
             retired: Vec::new(),
             ticking: false,
             work: 0,
+            served: 0,
+            late: Late::new(),
+            crowd: Crowd::default(),
         }
     }
 

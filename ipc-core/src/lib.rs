@@ -50,6 +50,8 @@ mod hold;
 #[cfg(not(loom))]
 mod hot;
 #[cfg(not(loom))]
+mod late;
+#[cfg(not(loom))]
 pub mod lending;
 #[cfg(not(loom))]
 mod poll;

@@ -41,7 +41,7 @@ use crate::poll::{Poll, Signal, Ticker};
 use crate::role::Role;
 use crate::socket;
 use crate::sync::{AtomicBool, AtomicU32, AtomicU64, Ordering, spin_hint};
-use crate::word::{Corrupt, Seen};
+use crate::word::{Corrupt, Seen, Tell};
 use long::Methods;
 
 /// Empty passes before the clock is read for the first time: about a microsecond or two.
@@ -53,6 +53,8 @@ const PASSES_PER_QUEUE: u32 = 32;
 const PASSES_PER_READING: u32 = 16;
 /// Requests served, or readings of the clock made, between two looks at the epoll set.
 const WORK_PER_POLL: u32 = 512;
+/// Requests served between two looks for callers that are to be woken by now.
+const WORK_PER_LATE: u32 = 64;
 const TICK_MS: u32 = 10;
 const LISTENER: u64 = 0;
 const STOP: u64 = 1;
@@ -191,6 +193,8 @@ struct Shared<H: Handler> {
     has_spares: AtomicBool,
     grow: bool,
     hold: UnsafeCell<Hold<H::Peer>>,
+    /// So many callers sleep that they are woken one after another; as `hold` had it last.
+    crowded: AtomicBool,
     /// Something in `changes`, `retired` or `stopping` wants the holder's attention.
     attention: AtomicBool,
     stopping: AtomicBool,
@@ -252,6 +256,7 @@ impl<H: Handler> Callee<H> {
             grow: workers.grow,
             role: Role::new(),
             hold: UnsafeCell::new(Hold::new()),
+            crowded: AtomicBool::new(false),
             attention: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             changes: Mutex::default(),
@@ -435,6 +440,8 @@ impl<H: Handler> Shared<H> {
         // `serve` has said `Lost`, nor after a successful `commit_to_sleep`).
         let mut hold = unsafe { &mut *self.hold.get() };
         self.idle.held();
+        // [P17] whoever put them there may be in a handler that takes long, perhaps until one of them has gone on.
+        hold.late.wake_all();
         if self.asleep_since.load(Ordering::Relaxed) != 0 {
             self.awake(hold);
         }
@@ -442,15 +449,20 @@ impl<H: Handler> Shared<H> {
         let (mut idle_since, mut idle_until) = (0, 0);
         loop {
             if self.attention.load(Ordering::Relaxed) && self.attend(hold) {
+                hold.late.wake_all();
                 self.role.give_up();
                 return;
             }
-            let found = match hold.next(passes % PASSES_PER_QUEUE == 0) {
+            let found = match hold.next(passes % PASSES_PER_QUEUE == 0 || !hold.late.is_empty()) {
                 Some(found) => found,
                 None => {
                     passes += 1;
                     if passes < FIRST_PASSES || passes % PASSES_PER_READING != 0 {
                         spin_hint();
+                        continue;
+                    }
+                    if hold.late.wake_one() {
+                        passes = 0;
                         continue;
                     }
                     let now = clock::now();
@@ -489,9 +501,9 @@ impl<H: Handler> Shared<H> {
                 idle_since = 0;
             }
             (passes, found_any) = (0, true);
-            hold.work += 1;
-            if hold.work >= WORK_PER_POLL {
-                self.glance(hold);
+            hold.served = hold.served.wrapping_add(1);
+            if hold.served % WORK_PER_LATE == 0 {
+                self.look_up(hold);
             }
             if self.serve(serving, found) == After::Lost {
                 return;
@@ -572,6 +584,18 @@ impl<H: Handler> Shared<H> {
         self.listen(Some(0));
     }
 
+    /// What is to be done now and then while requests are served.
+    #[cold]
+    fn look_up(&self, hold: &mut Hold<H::Peer>) {
+        hold.work += WORK_PER_LATE;
+        if hold.work >= WORK_PER_POLL {
+            self.glance(hold);
+        }
+        if !hold.late.is_empty() {
+            hold.late.wake_due(clock::now());
+        }
+    }
+
     /// The process is awake again.
     #[cold]
     fn awake(&self, hold: &mut Hold<H::Peer>) {
@@ -591,6 +615,7 @@ impl<H: Handler> Shared<H> {
     #[cold]
     fn prepare_to_sleep(&self, hold: &mut Hold<H::Peer>, idle_since: u64) -> Sleep<H::Peer> {
         self.sweep(hold);
+        hold.late.wake_all(); // [P17]
         if let Some(found) = hold.unwatch_all() {
             return Sleep::Found(found);
         }
@@ -653,11 +678,15 @@ impl<H: Handler> Shared<H> {
             }
             served.state.store(state, Ordering::Relaxed);
             let watched = watch && self.role.is_vacant() && here.is_well();
-            match handover::finish(&head.word, watched) {
-                Ok(tell) => here.tell(head, block, tell),
-                Err(corrupt) => here.condemn(corrupt),
-            }
-            if self.role.try_take() {
+            let won = match handover::finish(&head.word, watched) {
+                Ok(Tell { wake: false, announce: false }) => self.role.try_take(),
+                Ok(tell) => self.tell(here, head, block, tell),
+                Err(corrupt) => {
+                    here.condemn(corrupt);
+                    self.role.try_take()
+                }
+            };
+            if won {
                 // SAFETY: this thread holds the role again, and the reference ends before it gives the role up.
                 let hold = unsafe { &mut *self.hold.get() };
                 if self.asleep_since.load(Ordering::Relaxed) != 0 {
@@ -685,6 +714,36 @@ impl<H: Handler> Shared<H> {
                 held = false; // Arrived while nobody else could know: served here, without the role.
             }
         }
+    }
+
+    /// S2, second half, where somebody is to be told, and the try for the role that follows: `true` if it was won.
+    ///
+    /// In a crowd who is to be woken goes on the list of the role, if there is a worker who hears the tick should this one turn
+    /// to a handler that does not come back.
+    #[cold]
+    #[inline(never)]
+    fn tell(&self, here: &Channel<H::Peer>, head: &BlockHead, block: u32, tell: Tell) -> bool {
+        let crowded = tell.wake && !tell.announce && self.crowded.load(Ordering::Relaxed);
+        if !crowded {
+            here.tell(head, block, tell);
+        }
+        let won = self.role.try_take();
+        // Looked at with the role: a worker that has taken it meanwhile is not idle any more.
+        let later = if crowded && won && !self.idle.is_empty() { here.this.upgrade() } else { None };
+        if crowded && later.is_none() {
+            here.tell(head, block, tell);
+        }
+        if won && tell.wake {
+            let now = clock::now();
+            // SAFETY: this thread holds the role, and the reference ends before it gives the role up.
+            let hold = unsafe { &mut *self.hold.get() };
+            hold.crowd.learn(here, hold.served, now);
+            self.crowded.store(hold.crowd.is_there(), Ordering::Relaxed);
+            if let Some(channel) = later {
+                hold.late.add(channel, block, now); // [P17]
+            }
+        }
+        won
     }
 
     /// S3, for a promise that nobody is to keep: has its request arrived?
@@ -810,6 +869,7 @@ impl<H: Handler> Stepper<'_, H> {
             callee.attend(hold);
         }
         let Some(found) = hold.next(true) else {
+            hold.late.wake_all();
             callee.glance(hold);
             return false;
         };
@@ -824,6 +884,8 @@ impl<H: Handler> Stepper<'_, H> {
 
 impl<H: Handler> Drop for Stepper<'_, H> {
     fn drop(&mut self) {
+        // SAFETY: this thread holds the role; the reference is not used after this line.
+        unsafe { &mut *self.callee.hold.get() }.late.wake_all();
         self.callee.role.give_up();
         self.serving.release();
     }

@@ -23,6 +23,7 @@ impl<H: Handler> Shared<H> {
         }
         // SAFETY: this thread holds the role, and the reference ends before it gives the role up.
         let hold = unsafe { &mut *self.hold.get() };
+        hold.late.wake_all(); // [P17]
         while self.runs_handlers() {
             self.attend(hold);
             if let Some(found) = hold.next(true).or_else(|| hold.unwatch_all()) {

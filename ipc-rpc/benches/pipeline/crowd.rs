@@ -11,10 +11,15 @@ const ROUNDS: usize = 15;
 /// How many client processes there are if nobody says.
 pub const SIZES: [usize; 7] = [1, 2, 4, 8, 16, 32, 64];
 const WARM_UP: Duration = Duration::from_millis(50);
-const TIME: Duration = Duration::from_millis(200);
+const TIME: Duration = Duration::from_millis(500);
 
-/// A client process. Block `place` of the board is its own: it counts its calls there, and reads there when to stop.
-pub fn caller(name: &str, board: &str, place: u32) {
+/// What a client does between its calls, by the name that it is told.
+const PAUSES: [(&str, Duration); 2] = [("loop", Duration::ZERO), ("paced", Duration::from_millis(1))];
+
+/// A client process. Block `place` of the board is its own: it counts its calls there, and reads there when to stop. When it
+/// has stopped it says how long half of its calls took at most, and how long 99 % of them, in nanoseconds.
+pub fn caller(name: &str, board: &str, place: u32, pace: &str) {
+    let (_, pause) = *PAUSES.iter().find(|(name, _)| *name == pace).expect("a known pace");
     let board = Shared::open(board);
     let own = board.0.block(place).expect("a place on the board");
     let calc = CalcClient::connect(name).expect("a server");
@@ -22,12 +27,20 @@ pub fn caller(name: &str, board: &str, place: u32) {
     process::ready();
     loop {
         process::wait_to_be_told();
+        let mut times = Vec::new();
         while own.word.load(Ordering::Relaxed) == 0 {
+            let start = (!pause.is_zero()).then(Instant::now);
             assert_eq!(calc.add(calls, 1).expect("a reply"), calls + 1);
             calls += 1;
             own.deadline.store(calls, Ordering::Relaxed);
+            if let Some(start) = start {
+                times.push(start.elapsed().as_nanos() as u64);
+                std::thread::sleep(pause);
+            }
         }
-        process::say("stopped");
+        times.sort_unstable();
+        let at = |percent: usize| times.get(times.len() * percent / 100).copied().unwrap_or(0);
+        process::say(&format!("{} {}", at(50), at(99)));
     }
 }
 
@@ -50,15 +63,18 @@ struct Round {
     server_sleeps: f64,
     /// Part of the time that the server had a core, more than 1 if it had several.
     server_runs: f64,
+    /// Times of calls of a client in the middle: of half of them, and of 99 %, at most. In nanoseconds.
+    p50: f64,
+    p99: f64,
 }
 
 impl Crowd {
-    fn new(size: usize, folder: &Folder) -> Self {
+    fn new(size: usize, pace: &str, folder: &Folder) -> Self {
         let name = folder.join(&format!("crowd{size}.sock"));
         let server = Again::start(&["serve", &name]);
         let board = Shared::create();
         let path = board.path();
-        let clients = (0..size).map(|n| Again::start(&["caller", &name, &path, &n.to_string()])).collect();
+        let clients = (0..size).map(|n| Again::start(&["caller", &name, &path, &n.to_string(), pace])).collect();
         Crowd { board, clients, server }
     }
 
@@ -86,9 +102,7 @@ impl Crowd {
         let (after, time) = (self.counts(), start.elapsed());
         let kernel_after = kernel(self);
         self.set(1);
-        for client in &mut self.clients {
-            client.hear();
-        }
+        let times: Vec<Vec<f64>> = self.clients.iter_mut().map(|client| numbers(&client.hear())).collect();
         let calls: Vec<u64> = after.iter().zip(before).map(|(after, before)| after - before).collect();
         let sum: u64 = calls.iter().sum();
         let least = calls.iter().min().copied().unwrap_or(0);
@@ -100,14 +114,21 @@ impl Crowd {
             client_sleeps: each(kernel_after.0 - kernel_before.0),
             server_sleeps: each(server.sleeps),
             server_runs: server.running as f64 / time.as_nanos() as f64,
+            p50: median(times.iter().map(|times| times[0]).collect()),
+            p99: median(times.iter().map(|times| times[1]).collect()),
         }
     }
 }
 
-/// Prints a table; each line is a number of client processes.
-pub fn measure(sizes: &[usize]) {
+/// The numbers in what a client has said.
+fn numbers(line: &str) -> Vec<f64> {
+    line.split_whitespace().map(|number| number.parse().expect("a number")).collect()
+}
+
+/// Rounds of crowds of all sizes alternate; gives them by size.
+fn rounds(sizes: &[usize], pace: &str) -> Vec<Vec<Round>> {
     let folder = Folder::new();
-    let mut crowds: Vec<Crowd> = sizes.iter().map(|size| Crowd::new(*size, &folder)).collect();
+    let mut crowds: Vec<Crowd> = sizes.iter().map(|size| Crowd::new(*size, pace, &folder)).collect();
     let mut rounds: Vec<Vec<Round>> = sizes.iter().map(|_| Vec::new()).collect();
     let mut busy = Vec::new();
     for _ in 0..ROUNDS {
@@ -116,24 +137,51 @@ pub fn measure(sizes: &[usize]) {
             rounds.push(crowd.round());
         }
     }
+    machine::report(busy);
+    rounds
+}
+
+/// The middle of something that each round has.
+fn middle(rounds: &[Round], of: impl Fn(&Round) -> f64) -> f64 {
+    median(rounds.iter().map(of).collect())
+}
+
+/// Prints a table; each line is a number of client processes that call in a loop.
+pub fn measure(sizes: &[usize]) {
+    let rounds = rounds(sizes, "loop");
     // Ratios are to two clients, or to the first number asked for if that is not among them.
     let base = sizes.iter().position(|size| *size == 2).unwrap_or(0);
-    let two: Vec<f64> = rounds[base].iter().map(|round| round.total).collect();
     println!("blocking calls of so many client processes, one server process (medians of {ROUNDS} rounds of {TIME:?})");
     println!(
         "clients   calls/s in all   to that of {:2}  least busy client, of the mean   sleeps of clients   of the server, a call   cores of the server",
         sizes[base]
     );
-    for (size, rounds) in sizes.iter().zip(rounds) {
-        let ratio = median(rounds.iter().zip(&two).map(|(round, two)| round.total / two).collect());
-        let least = median(rounds.iter().map(|round| round.least).collect());
-        let sleeps = median(rounds.iter().map(|round| round.client_sleeps).collect());
-        let server_sleeps = median(rounds.iter().map(|round| round.server_sleeps).collect());
-        let runs = median(rounds.iter().map(|round| round.server_runs).collect());
-        let total = median(rounds.into_iter().map(|round| round.total).collect());
+    for (size, these) in sizes.iter().zip(&rounds) {
+        let ratios = these.iter().zip(&rounds[base]).map(|(round, base)| round.total / base.total);
         println!(
-            "{size:7}   {total:14.0}   {ratio:12.2}   {least:10.2}   {sleeps:22.3}   {server_sleeps:12.3}   {runs:12.2}"
+            "{size:7}   {:14.0}   {:12.2}   {:10.2}   {:22.3}   {:12.3}   {:12.2}",
+            middle(these, |round| round.total),
+            median(ratios.collect()),
+            middle(these, |round| round.least),
+            middle(these, |round| round.client_sleeps),
+            middle(these, |round| round.server_sleeps),
+            middle(these, |round| round.server_runs),
         );
     }
-    machine::report(busy);
+}
+
+/// The same for clients that call once in a millisecond.
+pub fn measure_paced(sizes: &[usize]) {
+    println!("one call in a millisecond of so many client processes (medians of {ROUNDS} rounds of {TIME:?})");
+    println!("clients   p50, µs    p99, µs   sleeps of clients   of the server, a call   cores of the server");
+    for (size, rounds) in sizes.iter().zip(&rounds(sizes, "paced")) {
+        println!(
+            "{size:7}   {:7.2}   {:8.2}   {:17.3}   {:21.3}   {:19.2}",
+            middle(rounds, |round| round.p50) / 1e3,
+            middle(rounds, |round| round.p99) / 1e3,
+            middle(rounds, |round| round.client_sleeps),
+            middle(rounds, |round| round.server_sleeps),
+            middle(rounds, |round| round.server_runs),
+        );
+    }
 }

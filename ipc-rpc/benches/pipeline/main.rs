@@ -86,7 +86,7 @@ fn main() {
             server.serve(CalcDispatcher::new(Adder)).expect("serving");
         }
         ["raw", memory] => raw::answer(memory),
-        ["caller", name, board, place] => crowd::caller(name, board, place.parse().expect("a number")),
+        ["caller", name, board, place, pace] => crowd::caller(name, board, place.parse().expect("a number"), pace),
         [] => {
             flight::measure(&flight::DEPTHS);
             crowd::measure(&crowd::SIZES);
@@ -101,10 +101,15 @@ fn main() {
             let sizes: Vec<usize> = sizes.iter().map(|n| n.parse().expect("numbers of clients")).collect();
             crowd::measure(&sizes);
         }
+        ["--paced"] => crowd::measure_paced(&crowd::SIZES),
+        ["--paced", ref sizes @ ..] => {
+            let sizes: Vec<usize> = sizes.iter().map(|n| n.parse().expect("numbers of clients")).collect();
+            crowd::measure_paced(&sizes);
+        }
         ["--sleeper"] => sleeper::measure(),
         ["--streams"] => streams::measure(),
         ref other => {
-            let known = "--in-flight, --clients [NUMBER..], --sleeper, --streams";
+            let known = "--in-flight, --clients [NUMBER..], --paced [NUMBER..], --sleeper, --streams";
             eprintln!("pipeline: unknown arguments {other:?}; known are {known}");
             std::process::exit(2);
         }
