@@ -200,7 +200,7 @@ impl<H: Held> Outlet<H> {
     /// Answers the credit that is due out of the iterator, and those that have come meanwhile.
     fn pump(self: &Arc<Self>, mut producer: Box<dyn Produce>, call: &mut impl Place) -> (u16, usize) {
         let mut before = clock::now();
-        let answer = producer.produce(call);
+        let answer = self.produce(&mut *producer, call);
         let mut last = answer.0 != REPLIED;
         loop {
             let after = clock::now();
@@ -236,7 +236,7 @@ impl<H: Held> Outlet<H> {
                 return answer;
             };
             drop(state);
-            let (status, len) = producer.produce(&mut credit);
+            let (status, len) = self.produce(&mut *producer, &mut credit);
             last = status != REPLIED;
             if last {
                 self.home.forget_outlet(self);
@@ -275,7 +275,7 @@ impl<H: Held> Outlet<H> {
             };
             drop(state);
             let before = clock::now();
-            let (status, len) = producer.produce(&mut credit);
+            let (status, len) = self.produce(&mut *producer, &mut credit);
             let took = clock::now().saturating_sub(before);
             let last = status != REPLIED || credit.is_cancelled();
             if last {
@@ -450,7 +450,8 @@ impl<H: Held> Outlet<H> {
 
     /// Ends the stream in the place of an item for which the credit was taken already.
     pub(crate) fn finish_with(self: &Arc<Self>, mut credit: H, status: u16, text: &str) {
-        let (status, len) = wire::say(status, text, &mut credit);
+        let closed = self.lock().closed;
+        let (status, len) = if closed { (CLOSED, 0) } else { wire::say(status, text, &mut credit) };
         self.home.forget_outlet(self);
         credit.finish(status, len);
         self.close();
@@ -458,15 +459,21 @@ impl<H: Held> Outlet<H> {
 
     /// Nobody reads any more.
     pub(crate) fn close(self: &Arc<Self>) {
-        let mut state = self.lock();
-        let rest = state.shut();
-        drop(state);
-        rest.settle(self);
+        discard(self.end());
     }
 
-    /// Does closing it run code of the user?
-    pub(crate) fn has_producer(&self) -> bool {
-        self.lock().producer.is_some()
+    /// As [`Outlet::close`], but does not run code of the user: dropping the iterator, which is given, may.
+    pub(crate) fn end(self: &Arc<Self>) -> Option<Box<dyn Produce>> {
+        let mut rest = self.lock().shut();
+        let producer = rest.producer.take();
+        rest.settle(self);
+        producer
+    }
+
+    /// The next item, or the end. Closed meanwhile, it has none of its own: an input may have been closed with it, and fail.
+    fn produce(&self, producer: &mut dyn Produce, place: &mut dyn Place) -> (u16, usize) {
+        let answer = producer.produce(place);
+        if answer.0 != REPLIED && self.lock().closed { (CLOSED, 0) } else { answer }
     }
 }
 

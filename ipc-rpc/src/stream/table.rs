@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::inlet::Inlet;
 use super::outlet::{Held, Outlet};
+use super::produce::{Produce, discard};
 use super::threads::{Leave, Threads};
 use super::wire::{CLOSE_INPUT, CLOSE_OUTPUT};
 
@@ -174,26 +175,29 @@ impl<H: Held> Table<H> {
         inner.over = true;
         let streams = std::mem::take(&mut inner.streams);
         drop(inner);
-        let mut slow = Vec::new();
+        let (mut inlets, mut producers) = (Vec::new(), Vec::new());
         for Entry { outlet, inlet, .. } in streams.into_values() {
-            if let Some(inlet) = inlet {
-                inlet.close("the client is gone, or the server shuts down");
-            }
-            match outlet {
-                Some(outlet) if outlet.has_producer() => slow.push(outlet),
-                Some(outlet) => outlet.close(),
-                None => {}
-            }
+            producers.extend(outlet.and_then(|outlet| outlet.end()));
+            inlets.extend(inlet);
         }
-        if slow.is_empty() {
-            return;
+        // Behind the outputs: one that is made out of an input is over by now, and does not fail.
+        for inlet in inlets {
+            inlet.close("the client is gone, or the server shuts down");
         }
-        let slow = Arc::new(slow);
-        let also = Arc::clone(&slow);
-        let close = move || also.iter().for_each(Outlet::close);
-        if std::thread::Builder::new().name(String::from("ipc-rpc stream")).spawn(close).is_err() {
-            slow.iter().for_each(Outlet::close);
+        if !producers.is_empty() {
+            let rest = Discarded(producers);
+            // Without a thread they are dropped here.
+            let _ = std::thread::Builder::new().name(String::from("ipc-rpc stream")).spawn(move || drop(rest));
         }
+    }
+}
+
+/// What is of a user, and goes when this does.
+struct Discarded(Vec<Box<dyn Produce>>);
+
+impl Drop for Discarded {
+    fn drop(&mut self) {
+        self.0.drain(..).for_each(discard);
     }
 }
 
