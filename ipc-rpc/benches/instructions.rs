@@ -3,6 +3,7 @@
 //! `cargo bench -p ipc-rpc --bench instructions` starts itself again under `valgrind --tool=callgrind`. Client and server are
 //! two ends of one connection in one thread, so that nothing waits and nothing spins: the client begins a call, the server
 //! makes one step, the client ends the call. The code is that of two processes; what is not counted is looking in vain.
+//! The client's two halves are one function, as in [`Stub::call`]; what is counted of it is what the server's step is not.
 //! The same for calls of which many are in flight: the client waits for some and starts as many, the server makes as many steps.
 //! With a number as argument the run fails if a side of a single call takes more instructions than that.
 
@@ -11,12 +12,14 @@ use std::hint::black_box;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use ipc_rpc::__private::{Dispatch, Incoming, Pair, Refused, Replied, ServiceDesc, Stub};
+use ipc_rpc::__private::{Argument, Dispatch, Incoming, Message, Pair, Refused, Replied, ServiceDesc, Stub};
 use ipc_rpc::{Pending, service, testing};
 
 /// The smallest service.
 #[service]
 pub trait Calc {
+    /// Nothing, and nothing back.
+    fn null(&self);
     /// The sum.
     fn add(&self, a: u64, b: u64) -> u64;
 }
@@ -24,6 +27,8 @@ pub trait Calc {
 struct Adder;
 
 impl Calc for Adder {
+    fn null(&self) {}
+
     fn add(&self, a: u64, b: u64) -> u64 {
         a.wrapping_add(b)
     }
@@ -57,32 +62,35 @@ const WARM_UP: u64 = 160;
 /// How the calls are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
+    Null,
     Single,
     Started,
     Batched,
 }
 
-const WAYS: [(Way, &str); 3] = [(Way::Single, "single"), (Way::Started, "started"), (Way::Batched, "batched")];
+const WAYS: [(Way, &str); 4] =
+    [(Way::Null, "null"), (Way::Single, "single"), (Way::Started, "started"), (Way::Batched, "batched")];
 /// Calls in flight, if more than one, and how many of them each side turns to at once.
 const DEPTH: u64 = 64;
 const PART: u64 = 16;
 
-type Begun<'a> = ipc_core::caller::Pending<&'a ipc_core::caller::Caller>;
-
 #[inline(never)]
-fn client_begins(stub: &Stub, a: u64, b: u64) -> Begun<'_> {
+fn client_calls<A: Message, R: Message>(
+    stub: &Stub,
+    method: u16,
+    args: &impl Argument<A>,
+    step: &mut dyn FnMut() -> bool,
+) -> R {
     assert!(stub.is_plain());
-    stub.begin::<_, (u64, u64)>(stub.caller(), 0, &(&a, &b), stub.limit()).expect("a call")
+    let limit = stub.limit();
+    let pending = stub.begin::<_, A>(stub.caller(), method, args, limit).expect("a call");
+    assert!(server_steps(step));
+    stub.end::<R, _>(method, pending, limit).expect("a reply")
 }
 
 #[inline(never)]
 fn server_steps(step: &mut dyn FnMut() -> bool) -> bool {
     step()
-}
-
-#[inline(never)]
-fn client_ends(stub: &Stub, pending: Begun<'_>) -> u64 {
-    stub.end::<u64, _>(0, pending, stub.limit()).expect("a reply")
 }
 
 /// A client with calls in flight.
@@ -105,7 +113,7 @@ impl Flying {
 }
 
 fn start(stub: &Stub, n: u64) -> Pending<u64> {
-    stub.start::<(u64, u64), u64>(0, &(&n, &1)).expect("a call")
+    stub.start::<(u64, u64), u64>(1, &(&n, &1)).expect("a call")
 }
 
 /// The oldest call ends, the next one starts.
@@ -131,11 +139,14 @@ fn server_goes_on(step: &mut dyn FnMut() -> bool) {
     (0..PART).for_each(|_| assert!(step()));
 }
 
+fn null(stub: &Stub, calls: u64, step: &mut dyn FnMut() -> bool) {
+    (0..calls).for_each(|_| client_calls::<(), ()>(stub, 0, &(), step));
+}
+
 fn single(stub: &Stub, calls: u64, step: &mut dyn FnMut() -> bool) {
     for n in 0..calls {
-        let pending = client_begins(stub, black_box(n), 1);
-        assert!(server_steps(step));
-        assert_eq!(client_ends(stub, pending), n + 1);
+        let sum: u64 = client_calls::<(u64, u64), u64>(stub, 1, &(&black_box(n), &1), step);
+        assert_eq!(sum, n + 1);
     }
 }
 
@@ -164,6 +175,10 @@ fn in_flight(stub: Stub, turn: fn(&mut Flying), calls: u64, step: &mut dyn FnMut
 fn run(way: Way, calls: u64) {
     let (stub, server) = testing::stepped(Bare(CalcDispatcher::new(Adder))).expect("a pair");
     let times = server.run(|step| match way {
+        Way::Null => {
+            null(&stub, calls, step);
+            None
+        }
         Way::Single => {
             single(&stub, calls, step);
             None
@@ -178,7 +193,7 @@ fn run(way: Way, calls: u64) {
 }
 
 /// Instructions of each of the functions that make up a call, in a run of so many calls.
-fn counted(way: (Way, &str), calls: u64) -> Option<[u64; 3]> {
+fn counted(way: (Way, &str), calls: u64) -> Option<[u64; 2]> {
     let out = std::env::temp_dir().join(format!("ipc-rpc-callgrind-{}-{calls}", std::process::id()));
     let status = Command::new("valgrind")
         .args(["--tool=callgrind", "--quiet", "--compress-strings=no", "--compress-pos=no"])
@@ -191,11 +206,13 @@ fn counted(way: (Way, &str), calls: u64) -> Option<[u64; 3]> {
     let _ = std::fs::remove_file(&out);
     let text = text.filter(|_| status.success())?;
     let names = match way.0 {
-        Way::Single => ["client_begins", "client_ends", "server_steps"],
-        Way::Started => ["client_goes_on", "nothing", "server_goes_on"],
-        Way::Batched => ["client_batches", "nothing", "server_goes_on"],
+        Way::Null | Way::Single => ["client_calls", "server_steps"],
+        Way::Started => ["client_goes_on", "server_goes_on"],
+        Way::Batched => ["client_batches", "server_goes_on"],
     };
-    Some(names.map(|name| inclusive(&text, name)))
+    let [client, server] = names.map(|name| inclusive(&text, name));
+    let nested = matches!(way.0, Way::Null | Way::Single);
+    Some([if nested { client.saturating_sub(server) } else { client }, server])
 }
 
 /// The inclusive cost of a function: that of all calls to it, which are the lines behind `calls=` in its callers.
@@ -230,7 +247,7 @@ fn main() {
             std::process::exit(1);
         };
         let per_call = |n: usize| (all[n].saturating_sub(warm_up[n])) as f64 / CALLS as f64;
-        let (client, server) = (per_call(0) + per_call(1), per_call(2));
+        let (client, server) = (per_call(0), per_call(1));
         println!("{:8} client {client:6.1}   server {server:6.1}", way.1);
         let too_many = limit.is_some_and(|limit| way.0 == Way::Single && client.max(server) > limit as f64);
         if client == 0.0 || server == 0.0 || too_many {
