@@ -112,18 +112,18 @@ const LOOKS: u32 = 2;
 const PATIENCE: u32 = 8;
 
 /// An extent goes with the block.
-pub(crate) const LARGE: u8 = 1;
+pub(crate) const LARGE: u32 = 1;
 /// The block's slot in [`Announcements`] was used for this lending.
-pub(crate) const POLLED: u8 = 2;
+pub(crate) const POLLED: u32 = 2;
 /// The callee slept when the block was lent, and had to be woken.
-pub(crate) const RANG: u8 = 4;
+pub(crate) const RANG: u32 = 4;
 
 /// What a block that is not in the pool is called by: its number, and what has to be undone when it goes home.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Block {
     pub(crate) number: u32,
-    /// [`LARGE`], [`POLLED`], [`RANG`].
-    pub(crate) flags: u8,
+    /// [`LARGE`], [`POLLED`], [`RANG`]. As wide as the number: padding would be copied along.
+    pub(crate) flags: u32,
 }
 
 /// The calling side of a channel. Shared by all threads of the process.
@@ -747,7 +747,7 @@ impl Caller {
 
     /// Counts an answered request as begun, unless its status says that it was not.
     #[inline(always)]
-    fn count(&self, number: u32, status: u16) {
+    pub(crate) fn count(&self, number: u32, status: u16) {
         if was_begun(status)
             && let Some(begun) = self.begun.get(number as usize)
         {
@@ -938,26 +938,9 @@ impl Caller {
         self.quiet.take() && self.ring() // [P15]
     }
 
-    /// Reads where the reply of an answered block lies; every word once, each judged against memory that this call lent
-    /// or the callee's arena.
-    #[inline]
-    pub(crate) fn reply_of(&self, block: Block) -> Result<Reply, Corrupt> {
-        let Some(head) = self.head(block.number) else { return Err(Corrupt(u64::from(block.number))) };
-        let (at, len) = (head.reply_at.load(Ordering::Relaxed), head.reply_len.load(Ordering::Relaxed));
-        let status = head.status.load(Ordering::Relaxed);
-        self.count(block.number, status);
-        if len == 0 {
-            return Ok(Reply { status, at: 0, len, theirs: false });
-        }
-        if self.segment.bytes(Area::Inline(block.number), at, len).is_some() {
-            return Ok(Reply { status, at, len, theirs: false });
-        }
-        // Field by field, so that no memory is known to who is not inlined: see `Slot::take`.
-        let Reply { at, len, theirs, .. } = self.large_reply_of(block, status, at, len)?;
-        Ok(Reply { status, at, len, theirs })
-    }
-
-    fn large_reply_of(&self, block: Block, status: u16, at: u32, len: u32) -> Result<Reply, Corrupt> {
+    /// Where the reply of an answered block lies that is not in the block itself, as far as the peer says: in memory that
+    /// this call lent, or in the callee's arena, which `true` stands for.
+    pub(crate) fn find_large_reply(&self, block: Block, at: u32, len: u32) -> Result<bool, Corrupt> {
         if len > MAX_MESSAGE {
             return Err(Corrupt(u64::from(len)));
         }
@@ -966,10 +949,10 @@ impl Caller {
             && at - extent.offset() <= extent.len()
             && len <= extent.len() - (at - extent.offset())
         {
-            return Ok(Reply { status, at, len, theirs: false });
+            return Ok(false);
         }
         match self.segment.bytes(Area::CalleeArena, at, len) {
-            Some(_) => Ok(Reply { status, at, len, theirs: true }),
+            Some(_) => Ok(true),
             None => Err(Corrupt(u64::from(at))),
         }
     }
@@ -1008,15 +991,4 @@ fn sleep<'a>(condvar: &Condvar, given: MutexGuard<'a, Given>, deadline: u64) -> 
         return None;
     }
     Some(condvar.wait_timeout(given, Duration::from_nanos(left)).unwrap_or_else(PoisonError::into_inner).0)
-}
-
-/// Where a reply lies, checked.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Reply {
-    pub(crate) status: u16,
-    /// Offset in the segment, checked.
-    pub(crate) at: u32,
-    pub(crate) len: u32,
-    /// It lies in the callee's arena.
-    pub(crate) theirs: bool,
 }

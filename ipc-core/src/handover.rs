@@ -31,7 +31,15 @@ pub fn submit(word: &AtomicU32, wishes: u32) -> Result<bool, Corrupt> {
         return Ok(false);
     }
     // [P1] release: the request bytes; pairs with `request`.
-    word::submitted(word.swap(word::REQUEST | wishes, Ordering::AcqRel))
+    let old = word.swap(word::REQUEST | wishes, Ordering::AcqRel);
+    if old == word::DONE | word::WATCHED { Ok(true) } else { judge(old) }
+}
+
+/// All that a swap to `REQUEST` finds but seldom. Apart, so that the common value is compared first.
+#[cold]
+#[inline(never)]
+fn judge(old: u32) -> Result<bool, Corrupt> {
+    word::submitted(old)
 }
 
 /// C4, caller: looks at a lent block.

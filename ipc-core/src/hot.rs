@@ -51,8 +51,11 @@ struct Hot {
     /// The block whose answer is looked at next if all goes in order, and the one that was fetched last.
     expected: Cell<u32>,
     ahead: Cell<u32>,
-    home: RefCell<Weak<Caller>>,
 }
+
+/// Brings home what the thread keeps when it ends. Apart from [`Hot`], which needs no destructor then, so that looking at it
+/// is no question of whether it is still there.
+struct Home(RefCell<Weak<Caller>>);
 
 thread_local! {
     static HOT: Hot = const {
@@ -64,27 +67,27 @@ thread_local! {
             last: Cell::new(NONE),
             expected: Cell::new(NONE),
             ahead: Cell::new(NONE),
-            home: RefCell::new(Weak::new()),
         }
     };
+    static HOME: Home = const { Home(RefCell::new(Weak::new())) };
 }
 
 /// The block that this thread used last of those of the caller with number `caller`, if it keeps any.
 #[inline(always)]
 pub(crate) fn take(caller: u64) -> Option<u32> {
-    HOT.try_with(|hot| if hot.caller.get() == caller { hot.pop() } else { None }).ok().flatten()
+    HOT.with(|hot| if hot.caller.get() == caller { hot.pop() } else { None })
 }
 
 /// Keeps a block for the next call, if this thread keeps blocks of that caller and has room.
 #[inline(always)]
 pub(crate) fn keep(caller: u64, block: u32) -> bool {
-    HOT.try_with(|hot| hot.caller.get() == caller && hot.push(block)).unwrap_or(false)
+    HOT.with(|hot| hot.caller.get() == caller && hot.push(block))
 }
 
 /// A block for a thread for which [`take`] has none: from the pool, with some more for the calls after this one.
 #[inline(never)]
 pub(crate) fn refill(caller: &Caller) -> Option<u32> {
-    let room = HOT.try_with(|hot| if hot.caller.get() == caller.number() { hot.room.get() } else { 0 }).unwrap_or(0);
+    let room = HOT.with(|hot| if hot.caller.get() == caller.number() { hot.room.get() } else { 0 });
     if room <= 2 || caller.pool().has_waiters() {
         return caller.pool().pop();
     }
@@ -105,12 +108,12 @@ pub(crate) fn refill(caller: &Caller) -> Option<u32> {
 #[inline(never)]
 pub(crate) fn bring_home(caller: &Caller, block: u32) {
     let free = !caller.pool().has_waiters();
-    if free && HOT.try_with(|hot| hot.make_room(caller) && hot.push(block)).unwrap_or(false) {
+    if free && HOT.with(|hot| hot.make_room(caller) && hot.push(block)) {
         return;
     }
     let mut blocks = [block; MOST / 2 + 1];
     let mut count = 1;
-    let _ = HOT.try_with(|hot| {
+    HOT.with(|hot| {
         if hot.caller.get() == caller.number() {
             count += hot.take_oldest(blocks.get_mut(1..).unwrap_or_default());
         }
@@ -121,8 +124,8 @@ pub(crate) fn bring_home(caller: &Caller, block: u32) {
 /// This thread has lent `block`: notes in `after` that it follows the block that it lent before.
 #[inline(never)]
 pub(crate) fn lent(caller: u64, block: u32, after: &[AtomicU32]) {
-    let last = HOT.try_with(|hot| if hot.caller.get() == caller { hot.last.replace(block) } else { NONE });
-    if let Some(after) = last.ok().and_then(|last| after.get(last as usize)) {
+    let last = HOT.with(|hot| if hot.caller.get() == caller { hot.last.replace(block) } else { NONE });
+    if let Some(after) = after.get(last as usize) {
         after.store(block, Ordering::Relaxed);
     }
 }
@@ -132,7 +135,7 @@ pub(crate) fn lent(caller: u64, block: u32, after: &[AtomicU32]) {
 #[inline]
 pub(crate) fn ahead(caller: u64, block: u32, after: &[AtomicU32]) -> Option<u32> {
     let follow = |block: u32| after.get(block as usize).map_or(NONE, |next| next.load(Ordering::Relaxed));
-    HOT.try_with(|hot| {
+    HOT.with(|hot| {
         if hot.caller.get() != caller {
             return None;
         }
@@ -143,8 +146,6 @@ pub(crate) fn ahead(caller: u64, block: u32, after: &[AtomicU32]) -> Option<u32>
         hot.ahead.set(ahead);
         Some(ahead)
     })
-    .ok()
-    .flatten()
 }
 
 impl Hot {
@@ -203,22 +204,23 @@ impl Hot {
         if !caller.kept().has_room() {
             return false;
         }
+        // Not in a thread that is ending, which keeps nothing any more.
+        let Ok(home) = HOME.try_with(|home| home.0.take()) else { return false };
         if std::ptr::eq(self.place.get(), &raw const NOWHERE) {
             let place = lock(&PLACES).pop();
             self.place.set(place.unwrap_or_else(|| Box::leak(Box::new(Place::new()))));
         }
-        self.go_home();
+        self.go_home(&home);
         if !caller.kept().add(self.place.get()) {
             return false;
         }
         self.caller.set(caller.number());
         self.room.set(1);
-        *self.home.borrow_mut() = caller.weak();
+        HOME.with(|home| home.0.replace(caller.weak()));
         true
     }
 
-    fn go_home(&self) {
-        let home = self.home.take();
+    fn go_home(&self, home: &Weak<Caller>) {
         let room = self.room.replace(0);
         self.caller.set(0);
         self.last.set(NONE);
@@ -235,12 +237,15 @@ impl Hot {
     }
 }
 
-impl Drop for Hot {
+impl Drop for Home {
     fn drop(&mut self) {
-        self.go_home();
-        if !std::ptr::eq(self.place.get(), &raw const NOWHERE) {
-            lock(&PLACES).push(self.place.get());
-        }
+        HOT.with(|hot| {
+            hot.go_home(self.0.get_mut());
+            let place = hot.place.replace(&NOWHERE);
+            if !std::ptr::eq(place, &raw const NOWHERE) {
+                lock(&PLACES).push(place);
+            }
+        });
     }
 }
 

@@ -18,11 +18,11 @@ use std::task::{Context, Poll};
 
 use crate::announcements::Asked;
 use crate::arena::NoExtent;
-use crate::caller::{Block, Caller, LARGE, Limit, POLLED, RANG, Reply, deadline_of};
+use crate::caller::{Block, Caller, LARGE, Limit, POLLED, RANG, deadline_of};
 use crate::clock;
 use crate::futex;
 use crate::handover;
-use crate::layout::{BlockHead, EXTENT_START, INLINE, INLINE_ROOM};
+use crate::layout::{BlockHead, EXTENT_START, INLINE, INLINE_ROOM, REPLIED};
 use crate::prefetch;
 use crate::sync::{Ordering, fence, spin_hint};
 use crate::word::{self, Corrupt, Lent};
@@ -72,14 +72,34 @@ unsafe impl Holder for Arc<Caller> {}
 struct Slot<C: Holder> {
     caller: C,
     block: Block,
+    /// Offset of the block.
+    at: u32,
 }
 
 impl<C: Holder> Slot<C> {
     #[inline(always)]
+    fn new(caller: C, number: u32) -> Self {
+        let geometry = caller.segment.geometry();
+        if number >= geometry.blocks() {
+            unreachable!("the pool of a channel holds only its own blocks");
+        }
+        let at = geometry.block_at(number);
+        Slot { caller, block: Block { number, flags: 0 }, at }
+    }
+
+    #[inline(always)]
     fn head(&self) -> &BlockHead {
-        match self.caller.head(self.block.number) {
-            Some(head) => head,
-            None => unreachable!("the pool of a channel holds only its own blocks"),
+        // SAFETY: `new` has computed the offset of a block of this caller's segment, and the caller is always the same.
+        unsafe { self.caller.segment.block_at(self.at) }
+    }
+
+    /// Brings the block home after a reply of `len` bytes, which lies in the callee's arena if it is `theirs`.
+    #[inline(always)]
+    fn go_home(self, len: u32, theirs: bool) {
+        if theirs && is_worth_releasing(&self.caller, len) {
+            self.caller.release_reply(self.block);
+        } else {
+            self.caller.bring_home(self.block);
         }
     }
 
@@ -92,7 +112,7 @@ impl<C: Holder> Slot<C> {
     unsafe fn take(slot: &ManuallyDrop<Slot<C>>) -> Self {
         // SAFETY: the caller does not use the original again.
         let caller = unsafe { ptr::read(&raw const slot.caller) };
-        Slot { caller, block: Block { number: slot.block.number, flags: slot.block.flags } }
+        Slot { caller, block: Block { number: slot.block.number, flags: slot.block.flags }, at: slot.at }
     }
 }
 
@@ -108,8 +128,8 @@ pub struct Draft<C: Holder> {
 impl<C: Holder> Draft<C> {
     #[inline]
     pub(crate) fn new(caller: C, number: u32) -> Self {
-        let at = caller.segment.geometry().block_at(number) + INLINE;
-        let slot = Slot { caller, block: Block { number, flags: 0 } };
+        let slot = Slot::new(caller, number);
+        let at = slot.at + INLINE;
         Draft { slot: ManuallyDrop::new(slot), at, room: INLINE_ROOM, tag: 0 }
     }
 
@@ -323,15 +343,16 @@ impl<C: Holder> Pending<C> {
     /// [`Failure`]. After `TimedOut` the block comes home later, by itself.
     #[inline]
     pub fn wait(self, limit: Limit) -> Result<Answer<C>, Failure> {
-        self.wait_then(limit, Ok, |failure, _| Err(failure))
+        self.wait_then(limit, Ok, Ok, |failure, _| Err(failure))
     }
 
-    /// As [`Pending::wait`], but goes on with one of two functions. A `Result` of an answer would be put together and taken
-    /// apart again in memory, which costs a fifth of a short call.
+    /// As [`Pending::wait`], but goes on with one of three functions: there is a reply, or another answer, or none. A `Result`
+    /// of an answer would be put together and taken apart again in memory, which costs a fifth of a short call.
     #[inline(always)]
     pub fn wait_then<T>(
         self,
         limit: Limit,
+        replied: impl FnOnce(Answer<C>) -> T,
         answered: impl FnOnce(Answer<C>) -> T,
         failed: impl FnOnce(Failure, C) -> T,
     ) -> T {
@@ -354,12 +375,30 @@ impl<C: Holder> Pending<C> {
         if looks == 0 {
             slot.caller.look_ahead(slot.block.number);
         }
-        match slot.caller.reply_of(slot.block) {
-            Ok(reply) => answered(Answer { slot, reply }),
-            Err(corrupt) => {
-                let (failure, caller) = Pending { slot }.lost(Failure::Corrupt(corrupt));
-                failed(failure, caller)
+        // Every word once; the place is judged against memory that this call lent, or the callee's arena.
+        let head = slot.head();
+        let (mut at, len) = (head.reply_at.load(Ordering::Relaxed), head.reply_len.load(Ordering::Relaxed));
+        let status = head.status.load(Ordering::Relaxed);
+        let mut theirs = false;
+        // A sum of 64 bits, which cannot overflow: the reply begins and ends in the block.
+        if u64::from(at.wrapping_sub(slot.at + INLINE)) + u64::from(len) > u64::from(INLINE_ROOM) {
+            match slot.caller.find_large_reply(slot.block, at, len) {
+                // Where nothing lies need not be said.
+                _ if len == 0 => at = slot.at,
+                Ok(is_theirs) => theirs = is_theirs,
+                Err(corrupt) => {
+                    slot.caller.count(slot.block.number, status);
+                    let (failure, caller) = Pending { slot }.lost(Failure::Corrupt(corrupt));
+                    return failed(failure, caller);
+                }
             }
+        }
+        if status == REPLIED {
+            slot.caller.count(slot.block.number, REPLIED);
+            replied(Answer { slot, status: REPLIED, at, len, theirs })
+        } else {
+            slot.caller.count(slot.block.number, status);
+            answered(Answer { slot, status, at, len, theirs })
         }
     }
 
@@ -495,7 +534,12 @@ impl<C: Holder> Drop for Pending<C> {
 #[derive(Debug)]
 pub struct Answer<C: Holder> {
     slot: ManuallyDrop<Slot<C>>,
-    reply: Reply,
+    status: u16,
+    /// Offset and length of the reply, checked.
+    at: u32,
+    len: u32,
+    /// It lies in the callee's arena.
+    theirs: bool,
 }
 
 impl<C: Holder> Answer<C> {
@@ -508,14 +552,23 @@ impl<C: Holder> Answer<C> {
     /// How the call ended, as the callee put it.
     #[inline]
     pub fn status(&self) -> u16 {
-        self.reply.status
+        self.status
     }
 
     /// Address and number of the reply's bytes. They are ours until this value is dropped; a hostile peer can still
     /// change them.
     #[inline]
     pub fn bytes(&self) -> (NonNull<u8>, usize) {
-        (self.slot.caller.segment.pointer(self.reply.at), self.reply.len as usize)
+        (self.slot.caller.segment.pointer(self.at), self.len as usize)
+    }
+
+    /// Drops it, in few instructions.
+    #[inline(always)]
+    pub fn release(self) {
+        let this = ManuallyDrop::new(self);
+        // SAFETY: the value is not dropped and not used again.
+        let slot = unsafe { Slot::take(&this.slot) };
+        slot.go_home(this.len, this.theirs);
     }
 
     /// The same block for another request, without a way through the pool, where somebody else could take it. The memory of
@@ -532,14 +585,16 @@ impl<C: Holder> Answer<C> {
 }
 
 impl<C: Holder> Drop for Answer<C> {
-    #[inline]
+    // Little enough to be part of whoever drops: an answer whose address somebody knows is not kept in registers.
+    #[inline(always)]
     fn drop(&mut self) {
-        // SAFETY: an answer is dropped once, and its slot taken only here.
+        // SAFETY: an answer is dropped once, and its slot taken only here, in `release` and in `again`, which forget it.
         let slot = unsafe { Slot::take(&self.slot) };
-        if self.reply.theirs && is_worth_releasing(&slot.caller, self.reply.len) {
-            slot.caller.release_reply(slot.block);
-        } else {
-            slot.caller.bring_home(slot.block);
-        }
+        drop_slot(slot, self.len, self.theirs);
     }
+}
+
+#[inline(never)]
+fn drop_slot<C: Holder>(slot: Slot<C>, len: u32, theirs: bool) {
+    slot.go_home(len, theirs);
 }

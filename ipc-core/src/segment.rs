@@ -121,6 +121,16 @@ impl Segment {
         Some(unsafe { at.cast::<BlockHead>().as_ref() })
     }
 
+    /// The head of the block at offset `at`.
+    ///
+    /// # Safety
+    /// `at` is [`Geometry::block_at`] of a block of this segment.
+    #[inline(always)]
+    pub(crate) unsafe fn block_at(&self, at: u32) -> &BlockHead {
+        // SAFETY: in the mapping and aligned, by the promise, as in `block`.
+        unsafe { self.pointer(at).cast::<BlockHead>().as_ref() }
+    }
+
     /// The word `taken` of block `index`, or `None` if there is no such block.
     #[inline]
     pub fn taken(&self, index: u32) -> Option<&AtomicU32> {

@@ -58,7 +58,6 @@ pub const fn legal(value: u32) -> bool {
 ///
 /// # Errors
 /// [`Corrupt`] if the block was not the caller's to lend.
-#[inline(always)]
 pub const fn submitted(old: u32) -> Result<bool, Corrupt> {
     match old {
         FREE | DONE => Ok(false),

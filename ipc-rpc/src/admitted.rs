@@ -115,7 +115,7 @@ impl Job {
             }
             std::mem::take(&mut state.ending)
         };
-        self.answer(Err(Refused { status, reason }));
+        self.answer(Err(Refused::new(status, reason)));
     }
 
     /// The handler has not been polled, and will not.
@@ -180,7 +180,7 @@ impl Drop for Outcome {
         call.peer().tasks.answered(&call.peer().runtime, place);
         let (status, len) = match result {
             Ok(replied) => (REPLIED, replied.len),
-            Err(Refused { status, reason }) => router::refuse(&mut call, status, &reason),
+            Err(refused) => router::refuse(&mut call, refused.status(), refused.reason()),
         };
         call.finish(status, len);
     }
@@ -268,7 +268,7 @@ impl Drop for Admitted {
 
 #[cold]
 fn answered() -> Refused {
-    Refused { status: status::RESULT, reason: "the call is answered".into() }
+    Refused::new(status::RESULT, "the call is answered")
 }
 
 /// Takes a call away from its worker and gives it to the future that `f` makes.
@@ -525,8 +525,5 @@ fn spawn(tasks: &Arc<Tasks>, runtime: &Arc<Runtime>, future: BoxFuture<'static>)
 
 #[cold]
 fn busy(whose: &str, limit: usize, name: &str) -> Refused {
-    Refused {
-        status: status::BUSY,
-        reason: format!("it works on {limit} calls {whose}, as many as `Limits::{name}` allows"),
-    }
+    Refused::new(status::BUSY, format!("it works on {limit} calls {whose}, as many as `Limits::{name}` allows"))
 }

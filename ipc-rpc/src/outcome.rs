@@ -46,18 +46,29 @@ impl Connection {
     /// The owned `R` of a reply.
     #[inline]
     pub(crate) fn read<R: Message, C: Holder>(&self, method: u16, answer: &Answer<C>) -> Result<R, CallError> {
+        self.value(answer).map_err(|error| self.invalid(method, error))
+    }
+
+    /// The owned `R` of a reply, whose block comes home then.
+    #[inline]
+    pub(crate) fn read_last<R: Message, C: Holder>(&self, method: u16, answer: Answer<C>) -> Result<R, CallError> {
+        let value = self.value(&answer);
+        answer.release();
+        value.map_err(|error| self.invalid(method, error))
+    }
+
+    #[inline]
+    fn value<R: Message, C: Holder>(&self, answer: &Answer<C>) -> Result<R, MessageError> {
         let (bytes, len) = answer.bytes();
         if self.trust == Trust::InPlace {
             // SAFETY: the bytes are this answer's; the server is trusted not to change them.
-            let form = unsafe { access::<R>(bytes.as_ptr(), len) };
-            return form.and_then(owned::<R>).map_err(|error| self.invalid(method, error));
+            return unsafe { access::<R>(bytes.as_ptr(), len) }.and_then(owned::<R>);
         }
         // SAFETY: the bytes are this answer's.
         let copy = unsafe { Snapshot::copy(bytes, len) };
         let (bytes, len) = copy.bytes();
         // SAFETY: the bytes are a private copy.
-        let form = unsafe { access::<R>(bytes.as_ptr(), len) };
-        form.and_then(owned::<R>).map_err(|error| self.invalid(method, error))
+        unsafe { access::<R>(bytes.as_ptr(), len) }.and_then(owned::<R>)
     }
 
     /// The owned `Result<R, E>` of a reply, its error as the handler's.

@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use ipc_core::caller::{Answer, Caller, Limit};
 use ipc_core::clock;
-use ipc_core::layout::REPLIED;
 
 use crate::call_error::CallError;
 use crate::connect::Connection;
@@ -162,16 +161,10 @@ impl<T, E> Pending<T, E> {
 /// Waits, and gives the result.
 #[inline(always)]
 fn finish<T, E>(lent: Lent, limit: Limit, allowed: Duration, method: u16, read: Read<T, E>) -> Result<T, CallError<E>> {
-    let answered = |answer: Answer<Shared>| {
-        let connection = &*answer.holder().0;
-        if answer.status() == REPLIED {
-            read(connection, method, &answer)
-        } else {
-            Err(connection.not_replied(method, &answer, allowed).widen())
-        }
-    };
+    let replied = |answer: Answer<Shared>| read(&answer.holder().0, method, &answer);
+    let answered = |answer: Answer<Shared>| Err(answer.holder().0.not_replied(method, &answer, allowed).widen());
     let failed = |failure, Shared(connection)| Err(connection.failed(method, failure, allowed).widen());
-    lent.wait_then(limit, answered, failed)
+    lent.wait_then(limit, replied, answered, failed)
 }
 
 #[cold]

@@ -25,7 +25,7 @@ use crate::endpoint;
 use crate::handshake::{self, Asked, Hello};
 use crate::runtime::{Runs, Runtime, Work};
 use crate::server::{Limits, ServeError};
-use crate::service::{Dispatch, Incoming, Lent, Refused, ReplyMemory, ServiceDesc};
+use crate::service::{Dispatch, Incoming, Lent, ReplyMemory, ServiceDesc};
 use crate::status;
 use crate::stream;
 use crate::trust::{Reading, Snapshot};
@@ -222,7 +222,7 @@ impl Handler for Router {
         let dispatch = || handling.scope(|| route.service.dispatch(route.index, incoming));
         match catch_unwind(AssertUnwindSafe(dispatch)) {
             Ok(Ok(replied)) => (REPLIED, replied.len),
-            Ok(Err(Refused { status, reason })) => refuse(call, status, &reason),
+            Ok(Err(refused)) => refuse(call, refused.status(), refused.reason()),
             Err(panic) => refuse(call, status::PANICKED, &message_of(panic)),
         }
     }
@@ -293,7 +293,7 @@ impl Router {
         let result = catch_unwind(AssertUnwindSafe(|| handling.scope(dispatch)));
         match result {
             Ok(Ok(replied)) => (REPLIED, replied.len),
-            Ok(Err(Refused { status, reason })) => refuse(call, status, &reason),
+            Ok(Err(refused)) => refuse(call, refused.status(), refused.reason()),
             Err(panic) => refuse(call, status::PANICKED, &message_of(panic)),
         }
     }

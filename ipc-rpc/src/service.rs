@@ -82,17 +82,29 @@ pub struct Replied {
     pub(crate) len: usize,
 }
 
-/// Why there is no reply to a request.
+/// Why there is no reply to a request. One pointer, so that a `Result` with it is given back in registers.
 #[derive(Debug)]
-pub struct Refused {
-    pub(crate) status: u16,
-    pub(crate) reason: String,
+pub struct Refused(Box<(u16, String)>);
+
+impl Refused {
+    #[cold]
+    pub(crate) fn new(status: u16, reason: impl Into<String>) -> Self {
+        Refused(Box::new((status, reason.into())))
+    }
+
+    pub(crate) fn status(&self) -> u16 {
+        self.0.0
+    }
+
+    pub(crate) fn reason(&self) -> &str {
+        &self.0.1
+    }
 }
 
 impl From<MessageError> for Refused {
     #[cold]
     fn from(error: MessageError) -> Self {
-        Refused { status: status::REJECTED, reason: error.to_string() }
+        Refused::new(status::REJECTED, error.to_string())
     }
 }
 
@@ -241,18 +253,18 @@ impl<'a> Incoming<'a> {
     /// Always.
     #[cold]
     pub fn unknown_method(self) -> Result<Replied, Refused> {
-        Err(Refused { status: status::REJECTED, reason: "the service has no method of this number".into() })
+        Err(Refused::new(status::REJECTED, "the service has no method of this number"))
     }
 }
 
 #[cold]
 fn refused(error: EncodeError) -> Refused {
-    Refused { status: status::RESULT, reason: error.to_string() }
+    Refused::new(status::RESULT, error.to_string())
 }
 
 #[cold]
 pub(crate) fn too_short() -> Refused {
-    Refused { status: status::REJECTED, reason: "the request is too short".into() }
+    Refused::new(status::REJECTED, "the request is too short")
 }
 
 /// Writes a reply.
@@ -268,8 +280,8 @@ pub(crate) unsafe fn write_reply<R: Message, M: ReplyMemory + ?Sized>(
     mut buffer: Buffer,
     grow: &mut GrowReply<'_, M>,
 ) -> Result<Replied, Refused> {
-    if buffer.len == 0 && size_of::<R::Form>() > 0 {
-        // There is no room behind the request, and where there is none the address may be any.
+    if buffer.len < size_of::<R::Form>() {
+        // There is no room behind the request, and where there is none at all the address may be any.
         buffer = grow.grow(0, size_of::<R::Form>()).map_err(refused)?;
     }
     // SAFETY: the caller's promise, or the extent just taken.

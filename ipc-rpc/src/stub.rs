@@ -11,7 +11,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipc_core::caller::{Answer, Caller, Draft, Failure, Holder, Limit, NoBlock, Pending};
-use ipc_core::layout::REPLIED;
 
 use crate::call_error::CallError;
 use crate::callback::{First, Later};
@@ -90,7 +89,7 @@ impl Stub {
     pub fn call<A: Message, R: Message>(&self, method: u16, args: &impl Argument<A>) -> Result<R, CallError> {
         if !self.is_plain() {
             let answer = self.send_on_terms(&*self.connection.caller, method, args)?;
-            return self.connection.read::<R, _>(method, &answer);
+            return self.connection.read(method, &answer);
         }
         let limit = self.limit();
         let pending = self.begin(&*self.connection.caller, method, args, limit)?;
@@ -103,8 +102,8 @@ impl Stub {
     /// [`CallError`].
     #[inline]
     pub fn end<R: Message, C: Holder>(&self, method: u16, pending: Pending<C>, limit: Limit) -> Result<R, CallError> {
-        let allowed = || self.allowed();
-        self.wait(method, pending, limit, allowed, |answer| self.connection.read::<R, _>(method, &answer))
+        let read = |answer| self.connection.read_last(method, answer);
+        self.wait(method, pending, limit, || self.allowed(), read)
     }
 
     /// Calls a method whose result is a `Result<R, E>`.
@@ -117,8 +116,8 @@ impl Stub {
         method: u16,
         args: &impl Argument<A>,
     ) -> Result<R, CallError<E>> {
-        let answer = self.send(&*self.connection.caller, method, args).map_err(CallError::widen)?;
-        self.connection.read_result::<R, E, _>(method, &answer)
+        let result = self.call::<A, Result<R, E>>(method, args);
+        result.map_err(CallError::widen)?.map_err(CallError::Handler)
     }
 
     /// Calls a method whose result is an `R`, and leaves the reply where it lies.
@@ -309,12 +308,9 @@ impl Stub {
         allowed: impl Fn() -> Duration,
         then: impl FnOnce(Answer<C>) -> Result<T, CallError>,
     ) -> Result<T, CallError> {
-        let answered = |answer: Answer<C>| {
-            let replied = answer.status() == REPLIED;
-            if replied { then(answer) } else { Err(self.connection.not_replied(method, &answer, allowed())) }
-        };
+        let answered = |answer: Answer<C>| Err(self.connection.not_replied(method, &answer, allowed()));
         let failed = |failure, _| Err(self.connection.failed(method, failure, allowed()));
-        pending.wait_then(limit, answered, failed)
+        pending.wait_then(limit, then, answered, failed)
     }
 
     /// The memory of a reply that is kept.

@@ -185,7 +185,7 @@ impl Dispatch for Finder {
 }
 
 fn refused(reason: &str) -> Refused {
-    Refused { status: status::REJECTED, reason: reason.to_owned() }
+    Refused::new(status::REJECTED, reason)
 }
 
 enum Served {

@@ -167,7 +167,7 @@ impl Admitted {
     /// # Errors
     /// The client cannot be called.
     pub async fn callback<C: Handle>(&self, number: u32) -> Result<C, Refused> {
-        let gone = || Refused { status: crate::status::REJECTED, reason: "the call is over".into() };
+        let gone = || Refused::new(crate::status::REJECTED, "the call is over");
         // Asked outside of the call's lock: the first time hands are shaken.
         let remote = self.client(|client| client.callbacks.clone()).ok_or_else(gone)?;
         poll_fn(|cx| remote.poll_open(cx)).await;

@@ -174,7 +174,7 @@ impl Remote {
     /// thread that drops it.
     #[cold]
     pub(super) fn handle<C: Handle>(&self, number: u32, later: Option<&Arc<Later>>) -> Result<C, Refused> {
-        let refuse = |reason: &str| Refused { status: status::REJECTED, reason: reason.to_owned() };
+        let refuse = |reason: &str| Refused::new(status::REJECTED, reason);
         let door = self.open();
         let (all, line) = match &door.state {
             State::Open(all, line) => (all, line),

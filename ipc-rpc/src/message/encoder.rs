@@ -57,18 +57,47 @@ pub unsafe fn encode<A: Message>(
     buffer: Buffer,
     grow: &mut dyn Grow,
 ) -> Result<usize, EncodeError> {
-    let start = buffer.data.addr().get() % MAX_ALIGN;
-    let mut encoder = Encoder {
-        base: buffer.data.as_ptr().wrapping_sub(start),
-        start,
-        pos: start,
-        end: start + buffer.len.min(MAX_SIZE),
-        depth: 0,
-        grow,
-        scratch: Scratch::default(),
-    };
+    // SAFETY: the caller's promise.
+    if let Some(len) = unsafe { encode_flat::<A>(x, buffer) } {
+        return Ok(len);
+    }
+    let mut encoder = Encoder::new(buffer, grow);
     encoder.value::<A, _>(x)?;
-    Ok(encoder.pos - start)
+    Ok(encoder.pos - encoder.start)
+}
+
+/// Archives `x` if its form is all there is to it and fits where it is; gives its length. No encoder is needed for that, and
+/// as the compiler knows it none is made.
+///
+/// # Safety
+///
+/// As for [`encode`].
+#[inline(always)]
+unsafe fn encode_flat<A: Message>(x: &(impl Argument<A> + ?Sized), buffer: Buffer) -> Option<usize> {
+    let size = size_of::<A::Form>();
+    let form = buffer.data.cast::<A::Form>();
+    // A first pass that leaves nothing has written nothing: the second one would not know where.
+    if size_of::<A::Res>() != 0 || size > MAX_SIZE || size > buffer.len || !form.is_aligned() {
+        return None;
+    }
+    let none = Buffer { data: buffer.data, len: 0 };
+    let resolver = x.serialize(&mut Encoder::new(none, &mut Full)).ok()?;
+    // SAFETY: the buffer has room for the form, aligned, and is valid for writes.
+    unsafe { form.write_bytes(0, 1) };
+    // SAFETY: `form` points to zeroed, aligned room for the form; no form points to another one, so the position is any.
+    x.resolve(resolver, unsafe { Place::new_unchecked(0, form.as_ptr()) });
+    Some(size)
+}
+
+/// Has no room.
+struct Full;
+
+// SAFETY: it gives no buffer.
+unsafe impl Grow for Full {
+    #[cold]
+    fn grow(&mut self, _: usize, needed: usize) -> Result<Buffer, EncodeError> {
+        Err(EncodeError::OutOfMemory { needed })
+    }
 }
 
 /// The state of one encoding.
@@ -86,7 +115,21 @@ pub struct Encoder<'g> {
     scratch: Scratch,
 }
 
-impl Encoder<'_> {
+impl<'g> Encoder<'g> {
+    #[inline(always)]
+    fn new(buffer: Buffer, grow: &'g mut dyn Grow) -> Self {
+        let start = buffer.data.addr().get() % MAX_ALIGN;
+        Encoder {
+            base: buffer.data.as_ptr().wrapping_sub(start),
+            start,
+            pos: start,
+            end: start + buffer.len.min(MAX_SIZE),
+            depth: 0,
+            grow,
+            scratch: Scratch::default(),
+        }
+    }
+
     /// Reserves `size` bytes at the next multiple of `align` and returns their position. The padding before them is zeroed.
     #[inline]
     fn reserve(&mut self, size: usize, align: usize) -> Result<usize, EncodeError> {

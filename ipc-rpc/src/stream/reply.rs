@@ -20,7 +20,7 @@ use crate::trust::Reading;
 
 #[cold]
 fn rejected(reason: &str) -> Refused {
-    Refused { status: status::REJECTED, reason: reason.into() }
+    Refused::new(status::REJECTED, reason)
 }
 
 /// Leave for what a stream needs of the server: asked for before the handler runs, if it is known then that it will be needed.
@@ -49,7 +49,7 @@ fn room(site: &Site) -> Result<Room, Refused> {
         return Ok(Room(None));
     }
     let leave = site.streams.threads.take();
-    let busy = || Refused { status: status::BUSY, reason: too_many(site) };
+    let busy = || Refused::new(status::BUSY, too_many(site));
     leave.map(|leave| Room(Some(leave))).ok_or_else(busy)
 }
 
@@ -97,7 +97,7 @@ fn attach<T: Message>(site: &Site, context: &Context, stream: Streaming<T>, room
             let leave = match (room.0, &source) {
                 (None, Source::Items(_)) => None,
                 (leave, _) => {
-                    let busy = || Refused { status: status::RESULT, reason: too_many(site) };
+                    let busy = || Refused::new(status::RESULT, too_many(site));
                     Some(leave.or_else(|| site.streams.threads.take()).ok_or_else(busy)?)
                 }
             };
