@@ -37,21 +37,24 @@ const CHANCE: u32 = 16;
 /// How many entries ahead of the one that is taken the blocks are fetched.
 const AHEAD: usize = 4;
 
-/// A place in the watch set.
-struct Watch<P> {
-    channel: *const Channel<P>,
-    head: *const BlockHead,
+/// A block as the holder of the role finds it. The channel is alive while the role is held.
+pub(crate) struct Spot<P> {
+    pub(crate) channel: *const Channel<P>,
+    /// The head of the block; the pointer is good for all of its bytes.
+    pub(crate) head: *const BlockHead,
     /// The place of the channel.
-    at: usize,
-    block: u32,
+    pub(crate) at: usize,
+    pub(crate) block: u32,
 }
 
-impl<P> Watch<P> {
+impl<P> Clone for Spot<P> {
     #[inline(always)]
-    fn found(&self) -> Found<P> {
-        Found { channel: self.channel, at: self.at, block: self.block, head: self.head, watch: true }
+    fn clone(&self) -> Self {
+        *self
     }
 }
+
+impl<P> Copy for Spot<P> {}
 
 /// Asks for the line of the block at `offset`, if there is one: it is on its way while something else is done.
 #[inline(always)]
@@ -91,7 +94,7 @@ impl<P> Scanned<P> {
 pub(crate) struct Hold<P> {
     pub(crate) channels: Vec<Option<Scanned<P>>>,
     /// A watched block's channel is in `channels` at its place: it is forgotten before the channel is retired.
-    watches: [Watch<P>; WATCHES],
+    watches: [Spot<P>; WATCHES],
     /// Which of `watches` mean anything, a bit each.
     watching: u16,
     /// The watch that is looked at first.
@@ -116,24 +119,26 @@ pub(crate) struct Hold<P> {
     pub(crate) crowd: Crowd,
 }
 
-/// A request that was found. The channel is alive while the role is held.
+/// A request that was found.
 pub(crate) struct Found<P> {
-    pub(crate) channel: *const Channel<P>,
-    /// The place of the channel.
-    pub(crate) at: usize,
-    pub(crate) block: u32,
-    /// The head of the block; the pointer is good for all of its bytes.
-    pub(crate) head: *const BlockHead,
-    /// Answered, it is worth to be watched.
-    pub(crate) watch: bool,
+    pub(crate) spot: Spot<P>,
+    /// What is in its word.
+    pub(crate) seen: Seen,
+    /// The place where it was watched, [`ANY`], or [`NO_PLACE`].
+    pub(crate) place: usize,
 }
+
+/// A block that was not watched is to be, in any place.
+const ANY: usize = WATCHES;
+/// Answered, the block is not to be watched.
+pub(crate) const NO_PLACE: usize = WATCHES + 1;
 
 impl<P> Hold<P> {
     /// No channels.
     pub(crate) fn new() -> Self {
         Hold {
             channels: Vec::new(),
-            watches: [const { Watch { channel: ptr::null(), head: ptr::null(), at: 0, block: 0 } }; WATCHES],
+            watches: [const { Spot { channel: ptr::null(), head: ptr::null(), at: 0, block: 0 } }; WATCHES],
             watching: 0,
             cursor: 0,
             streak: 0,
@@ -187,19 +192,15 @@ impl<P> Hold<P> {
             }
             self.burst = 0;
         }
-        if self.streak >= STREAK {
-            return self.look_at_queues_first();
+        let due = self.streak >= STREAK;
+        if due && let Some(found) = self.look_at_queues() {
+            return Some(found);
         }
         if let Some(found) = self.look_at_watches() {
             self.streak += 1;
             return Some(found);
         }
-        if queues { self.look_at_queues() } else { None }
-    }
-
-    #[inline(never)]
-    fn look_at_queues_first(&mut self) -> Option<Found<P>> {
-        self.look_at_queues().or_else(|| self.look_at_watches())
+        if queues && !due { self.look_at_queues() } else { None }
     }
 
     /// Looks at the watched words, once round from the cursor, which moves behind a hit.
@@ -215,22 +216,34 @@ impl<P> Hold<P> {
             if value == word::DONE | word::WATCHED {
                 continue;
             }
-            let found = watch.found();
+            let judged = match word::seen(value) {
+                Ok(Seen::Nothing) => Err(Corrupt(u64::from(value))), // Nobody but us takes the promise back.
+                judged => judged.map(|seen| Found { spot: *watch, seen, place: at }),
+            };
+            let channel = watch.channel;
             self.forget_watch(at);
-            match word::unwatched(value) {
-                Ok(_) => {
+            match judged {
+                Ok(found) => {
                     self.cursor = (at + 1) % WATCHES;
                     return Some(found);
                 }
                 // SAFETY: as above, of its channel.
-                Err(corrupt) => unsafe { &*found.channel }.condemn(corrupt),
+                Err(corrupt) => unsafe { &*channel }.condemn(corrupt),
             }
         }
         None
     }
 
-    /// Looks at the heads of the next few queues.
+    #[inline(always)]
     fn look_at_queues(&mut self) -> Option<Found<P>> {
+        // Put together again: what a function that is not inlined has written stays in memory else.
+        let Found { spot: Spot { channel, head, at, block }, seen, place } = self.look_at_slice()?;
+        Some(Found { spot: Spot { channel, head, at, block }, seen, place })
+    }
+
+    /// Looks at the heads of the next few queues.
+    #[inline(never)]
+    fn look_at_slice(&mut self) -> Option<Found<P>> {
         self.streak = 0;
         let all = self.channels.len();
         for _ in 0..SLICE.min(all) {
@@ -291,14 +304,22 @@ impl<P> Hold<P> {
             scanned.last = [block, a, b, c];
         }
         // Of a block, so inside of the segment.
-        let head = segment.pointer(entry.offset).cast().as_ptr();
+        let head: *const BlockHead = segment.pointer(entry.offset).cast().as_ptr();
         if entry.kind != Kind::Request || self.is_watched(head) {
             // SAFETY: `channels` keeps it alive.
             unsafe { &*channel }.condemn(Corrupt(u64::from(entry.offset)));
             return None;
         }
-        let watch = again && !more && self.is_worth_watching(channel);
-        Some(Found { channel, at, block, head, watch })
+        let place = if again && !more && self.is_worth_watching(channel) { ANY } else { NO_PLACE };
+        // SAFETY: the head of a block of `channel`, which `channels` keeps alive; atomics only.
+        match handover::request(&unsafe { &*head }.word) {
+            Ok(seen) => Some(Found { spot: Spot { channel, head, at, block }, seen, place }),
+            Err(corrupt) => {
+                // SAFETY: `channels` keeps it alive.
+                unsafe { &*channel }.condemn(corrupt);
+                None
+            }
+        }
     }
 
     /// Shall a block of `channel` that came by the queue be watched from now on? If there is room, and now and then in the
@@ -314,7 +335,7 @@ impl<P> Hold<P> {
     }
 
     /// The watches that mean something, with their places.
-    fn watched(&self) -> impl Iterator<Item = (usize, &Watch<P>)> + Clone {
+    fn watched(&self) -> impl Iterator<Item = (usize, &Spot<P>)> + Clone {
         self.watches.iter().enumerate().filter(|(at, _)| self.watching & (1 << at) != 0)
     }
 
@@ -335,14 +356,26 @@ impl<P> Hold<P> {
         self.watching &= !(1 << at);
     }
 
-    /// Puts a block that was answered with `WATCHED` into the set; its channel is scanned at place `at`. Beyond a limit an
-    /// older one is given up; gives that one if its request has arrived.
-    #[inline]
-    pub(crate) fn watch(&mut self, found: Found<P>) -> Option<Found<P>> {
-        let evicted = if self.watching == 0 { None } else { self.evict(found.channel) };
+    /// Puts a block that was answered with `WATCHED` back into its place in the set, unless another one has been put there.
+    #[inline(always)]
+    pub(crate) fn watch_again(&mut self, head: *const BlockHead, place: usize) -> bool {
+        // What is there is still this block's then: it was, no other block of a channel that is alive has this head, and nobody
+        // else watches a block that is being served.
+        let free = self.watches.get(place).is_some_and(|watch| watch.head == head);
+        if free {
+            self.watching |= 1 << place;
+        }
+        free
+    }
+
+    /// Puts a block that was answered with `WATCHED` into the set. Beyond a limit an older one is given up; gives that one if
+    /// its request has arrived.
+    #[inline(never)]
+    pub(crate) fn watch(&mut self, spot: Spot<P>) -> Option<Found<P>> {
+        let evicted = if self.watching == 0 { None } else { self.evict(spot.channel) };
         let free = (!self.watching).trailing_zeros() as usize;
         if let Some(place) = self.watches.get_mut(free) {
-            *place = Watch { channel: found.channel, head: found.head, at: found.at, block: found.block };
+            *place = spot;
             self.watching |= 1 << free;
         }
         evicted
@@ -363,9 +396,9 @@ impl<P> Hold<P> {
         self.forget_watch(at);
         let watch = self.watches.get(at)?;
         // SAFETY: its bit was set, so this is the block of a channel that `channels` keeps alive; atomics only.
-        match handover::unwatch(&unsafe { &*watch.head }.word) {
-            Ok(true) => Some(watch.found()),
-            Ok(false) => None,
+        let word = &unsafe { &*watch.head }.word;
+        match handover::unwatch(word).and_then(|arrived| arrived.then(|| handover::request(word)).transpose()) {
+            Ok(arrived) => arrived.map(|seen| Found { spot: *watch, seen, place: at }),
             Err(corrupt) => {
                 // SAFETY: `channels` keeps it alive.
                 unsafe { &*watch.channel }.condemn(corrupt);

@@ -34,7 +34,7 @@ use crate::clock;
 use crate::doorbell;
 use crate::gap::{Gap, Waiting};
 use crate::handover;
-use crate::hold::{Found, Hold, Scanned};
+use crate::hold::{Found, Hold, NO_PLACE, Scanned};
 use crate::idle::Idle;
 use crate::layout::{BlockHead, NOT_RUN, RELEASE, TAKEN};
 use crate::poll::{Poll, Signal, Ticker};
@@ -641,16 +641,17 @@ impl<H: Handler> Shared<H> {
     /// channel found is alive. No reference to the data of the role is passed in: it would outlive the role.
     #[inline(always)]
     fn serve(&self, serving: &Serving<H::Peer>, found: Found<H::Peer>) -> After {
-        let Found { mut channel, mut at, mut block, head: mut word, mut watch } = found;
+        let Found { mut spot, mut seen, mut place } = found;
         let mut held = true;
         loop {
             // SAFETY: with the role held, `hold.channels` keeps the channel alive; without it, the `serving` entry stored
             // below does: a retirer frees only channels that no entry names, and it saw ours because we stored it before
             // we gave the role up (P5).
-            let here = unsafe { &*channel };
+            let here = unsafe { &*spot.channel };
             // SAFETY: the head of a block of that channel; atomics only.
-            let head = unsafe { &*word };
-            let served = match self.take(here, word, block) {
+            let head = unsafe { &*spot.head };
+            let block = spot.block;
+            let served = match self.take(here, spot.head, block, seen) {
                 Ok(Some(served)) => served,
                 Ok(None) => return self.done(serving, held),
                 Err(corrupt) => {
@@ -659,7 +660,7 @@ impl<H: Handler> Shared<H> {
                 }
             };
             if held {
-                serving.channel.store(channel.cast_mut(), Ordering::Relaxed);
+                serving.channel.store(spot.channel.cast_mut(), Ordering::Relaxed);
                 self.role.give_up(); // [P5] from here on `hold` is not ours.
             }
             let mut call = match Call::new(here, head, block) {
@@ -677,7 +678,7 @@ impl<H: Handler> Shared<H> {
                 return self.deferred(serving, call.method());
             }
             served.state.store(state, Ordering::Relaxed);
-            let watched = watch && self.role.is_vacant() && here.is_well();
+            let watched = place != NO_PLACE && self.role.is_vacant();
             let won = match handover::finish(&head.word, watched) {
                 Ok(Tell { wake: false, announce: false }) => self.role.try_take(),
                 Ok(tell) => self.tell(here, head, block, tell),
@@ -699,19 +700,24 @@ impl<H: Handler> Shared<H> {
                 }
                 held = true;
                 if here.is_well() {
-                    let evicted = hold.watch(Found { channel, at, block, head: word, watch });
-                    let Some(evicted) = evicted else { return After::Held };
+                    if hold.watch_again(spot.head, place) {
+                        return After::Held;
+                    }
+                    let Some(evicted) = hold.watch(spot) else { return After::Held };
                     // The request of another watched block has arrived, and nobody else knows.
-                    Found { channel, at, block, head: word, watch } = evicted;
-                } else if !self.has_arrived(here, head) {
+                    Found { spot, seen, place } = evicted;
+                } else if let Some(arrived) = self.has_arrived(here, head) {
+                    seen = arrived;
+                } else {
                     return After::Held; // The channel has ended since, and nobody will look again.
                 }
             } else {
-                if !watched || !self.has_arrived(here, head) {
+                let arrived = if watched { self.has_arrived(here, head) } else { None };
+                let Some(arrived) = arrived else {
                     self.learn(serving, call.method());
                     return self.done(serving, false);
-                }
-                held = false; // Arrived while nobody else could know: served here, without the role.
+                };
+                (held, seen) = (false, arrived); // While nobody else could know: served here, without the role.
             }
         }
     }
@@ -746,14 +752,15 @@ impl<H: Handler> Shared<H> {
         won
     }
 
-    /// S3, for a promise that nobody is to keep: has its request arrived?
+    /// S3, for a promise that nobody is to keep: gives its request if that has arrived.
     #[cold]
-    fn has_arrived(&self, channel: &Channel<H::Peer>, head: &BlockHead) -> bool {
-        match handover::unwatch(&head.word) {
-            Ok(arrived) => arrived && !channel.is_broken(),
+    fn has_arrived(&self, channel: &Channel<H::Peer>, head: &BlockHead) -> Option<Seen> {
+        let arrived = handover::unwatch(&head.word);
+        match arrived.and_then(|arrived| arrived.then(|| handover::request(&head.word)).transpose()) {
+            Ok(arrived) => arrived.filter(|_| !channel.is_broken()),
             Err(corrupt) => {
                 channel.condemn(corrupt);
-                false
+                None
             }
         }
     }
@@ -796,37 +803,22 @@ impl<H: Handler> Shared<H> {
         After::Lost
     }
 
-    /// S1: judges the word and takes the block, or refuses the request. Gives what is remembered of it if the handler is to run.
+    /// S1: takes a block in whose word that was `seen`, or refuses the request. Gives what is remembered of the block if the
+    /// handler is to run.
     #[inline(always)]
     fn take<'c>(
         &self,
         channel: &'c Channel<H::Peer>,
         at: *const BlockHead,
         block: u32,
+        seen: Seen,
     ) -> Result<Option<&'c Served>, Corrupt> {
         // SAFETY: the head of a block of that channel, as it was found; atomics only.
         let head = unsafe { &*at };
-        let refuse = match handover::request(&head.word)? {
-            Seen::Nothing => return Ok(None), // Only a hint.
-            Seen::Refuse => true,
-            Seen::Run => {
-                let deadline = head.deadline.load(Ordering::Relaxed);
-                deadline != 0 && clock::now() >= deadline
-            }
-        };
         let Some(served) = channel.blocks.get(block as usize) else { return Ok(None) };
-        let before = served.state.load(Ordering::Relaxed);
-        if before & BUSY != 0 {
-            return Err(Corrupt(u64::from(block)));
-        }
-        let mut refuse = refuse;
-        if before & HOLDS_REPLY != 0 {
-            channel.release_reply(block);
-            served.state.store(0, Ordering::Relaxed);
-            refuse |= head.method.load(Ordering::Relaxed) == RELEASE;
-        }
-        if refuse {
-            channel.refuse(head, block, NOT_RUN);
+        let deadline = head.deadline.load(Ordering::Relaxed);
+        let plain = seen == Seen::Run && deadline == 0 && served.state.load(Ordering::Relaxed) == 0;
+        if !plain && !self.may_run(channel, (head, block), served, seen, deadline)? {
             return Ok(None);
         }
         served.state.store(BUSY, Ordering::Relaxed);
@@ -836,6 +828,36 @@ impl<H: Handler> Shared<H> {
         // SAFETY: the pointer is good for the whole block, in which `taken` lies, aligned; atomic.
         handover::take(unsafe { &*taken }, count); // [P8]
         Ok(Some(served))
+    }
+
+    /// Is a request to run that has something to it? If there is one and it is not, answers it.
+    #[inline(never)]
+    fn may_run(
+        &self,
+        channel: &Channel<H::Peer>,
+        (head, block): (&BlockHead, u32),
+        served: &Served,
+        seen: Seen,
+        deadline: u64,
+    ) -> Result<bool, Corrupt> {
+        let mut refuse = match seen {
+            Seen::Nothing => return Ok(false), // Only a hint.
+            Seen::Refuse => true,
+            Seen::Run => deadline != 0 && clock::now() >= deadline,
+        };
+        let before = served.state.load(Ordering::Relaxed);
+        if before & BUSY != 0 {
+            return Err(Corrupt(u64::from(block)));
+        }
+        if before & HOLDS_REPLY != 0 {
+            channel.release_reply(block);
+            served.state.store(0, Ordering::Relaxed);
+            refuse |= head.method.load(Ordering::Relaxed) == RELEASE;
+        }
+        if refuse {
+            channel.refuse(head, block, NOT_RUN);
+        }
+        Ok(!refuse)
     }
 }
 

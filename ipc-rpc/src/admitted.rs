@@ -32,7 +32,7 @@ use crate::message::Message;
 use crate::message::private_exports::{Buffer, access, access_unchecked};
 use crate::router::{self, Client};
 use crate::runtime::Runtime;
-use crate::service::{self, GrowReply, Lent, Refused, Replied, ReplyMemory};
+use crate::service::{self, Lent, Refused, Replied, ReplyMemory};
 use crate::status;
 use crate::trust::{Reading, Snapshot};
 
@@ -247,7 +247,7 @@ impl Admitted {
         let Some(call) = &mut state.call else { return Err(answered()) };
         let (data, len) = call.reply_buffer();
         // SAFETY: the buffer is this call's until it is finished, which takes the lock held here.
-        unsafe { service::write_reply::<R, _>(value, Buffer { data, len }, &mut GrowReply(call)) }
+        unsafe { service::write_reply::<R, _>(value, Buffer { data, len }, call) }
     }
 
     /// Answers.

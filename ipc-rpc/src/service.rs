@@ -11,7 +11,7 @@ use ipc_core::callee::{Call, Deferred};
 
 use crate::admitted::{self, Admitted};
 use crate::context::{Context, Extra};
-use crate::message::private_exports::{Buffer, Desc, Grow, access, access_unchecked, encode};
+use crate::message::private_exports::{Buffer, Desc, Grow, access, access_unchecked, encode, encode_flat};
 use crate::message::{EncodeError, Message, MessageError};
 use crate::router::Client;
 use crate::status;
@@ -103,6 +103,7 @@ impl Refused {
 
 impl From<MessageError> for Refused {
     #[cold]
+    #[inline(never)]
     fn from(error: MessageError) -> Self {
         Refused::new(status::REJECTED, error.to_string())
     }
@@ -244,7 +245,7 @@ impl<'a> Incoming<'a> {
     #[inline]
     pub fn reply<R: Message>(self, value: &R) -> Result<Replied, Refused> {
         // SAFETY: the buffer is this call's by the promise of `new`.
-        unsafe { write_reply::<R, _>(value, self.reply, &mut GrowReply(self.call)) }
+        unsafe { write_reply::<R, _>(value, self.reply, self.call) }
     }
 
     /// Refuses a method number that this service does not have.
@@ -258,11 +259,13 @@ impl<'a> Incoming<'a> {
 }
 
 #[cold]
+#[inline(never)]
 fn refused(error: EncodeError) -> Refused {
     Refused::new(status::RESULT, error.to_string())
 }
 
 #[cold]
+#[inline(never)]
 pub(crate) fn too_short() -> Refused {
     Refused::new(status::REJECTED, "the request is too short")
 }
@@ -273,24 +276,43 @@ pub(crate) fn too_short() -> Refused {
 /// The value cannot be sent.
 ///
 /// # Safety
-/// `buffer` is writable, and stays so until `grow` replaces it.
+/// `buffer` is the reply's memory, writable, and stays so until it grows.
 #[inline]
 pub(crate) unsafe fn write_reply<R: Message, M: ReplyMemory + ?Sized>(
     value: &R,
-    mut buffer: Buffer,
-    grow: &mut GrowReply<'_, M>,
+    buffer: Buffer,
+    memory: &mut M,
 ) -> Result<Replied, Refused> {
-    if buffer.len < size_of::<R::Form>() {
-        // There is no room behind the request, and where there is none at all the address may be any.
+    // SAFETY: the caller's promise.
+    if let Some(len) = unsafe { encode_flat::<R>(value, buffer) } {
+        return Ok(Replied { len });
+    }
+    // SAFETY: the caller's promise.
+    unsafe { write_long_reply(value, buffer, memory) }
+}
+
+/// The same for a reply of parts, or without room. A function of its own, so that short ones need little of the stack.
+///
+/// # Safety
+/// As for [`write_reply`].
+#[inline(never)]
+unsafe fn write_long_reply<R: Message, M: ReplyMemory + ?Sized>(
+    value: &R,
+    mut buffer: Buffer,
+    memory: &mut M,
+) -> Result<Replied, Refused> {
+    let mut grow = GrowReply(memory);
+    if buffer.len == 0 && size_of::<R::Form>() > 0 {
+        // There is no room behind the request, and where there is none the address may be any.
         buffer = grow.grow(0, size_of::<R::Form>()).map_err(refused)?;
     }
     // SAFETY: the caller's promise, or the extent just taken.
-    let len = unsafe { encode::<R>(value, buffer, grow) }.map_err(refused)?;
+    let len = unsafe { encode::<R>(value, buffer, &mut grow) }.map_err(refused)?;
     Ok(Replied { len })
 }
 
 /// Lets a reply grow.
-pub(crate) struct GrowReply<'a, M: ?Sized>(pub(crate) &'a mut M);
+struct GrowReply<'a, M: ?Sized>(&'a mut M);
 
 // SAFETY: `grow_reply` of a call gives writable memory of at least `needed` bytes at an address that is 8 modulo 16, as that
 // of every reply buffer with room is, with the first `used` bytes in place.

@@ -7,7 +7,6 @@
 use super::Shared;
 use crate::callee::{BUSY, Channel, HOLDS_REPLY, Handler};
 use crate::doorbell;
-use crate::handover;
 use crate::hold::{Found, Hold, Scanned};
 use crate::layout::{BlockHead, NOT_RUN, RELEASE, STOPPING};
 use crate::sync::Ordering;
@@ -50,18 +49,17 @@ impl<H: Handler> Shared<H> {
 
     fn refuse(&self, found: &Found<H::Peer>) {
         // SAFETY: this thread holds the role, so `hold.channels` keeps the channel alive.
-        let channel = unsafe { &*found.channel };
+        let channel = unsafe { &*found.spot.channel };
         // SAFETY: the head of a block of that channel; atomics only.
-        let head = unsafe { &*found.head };
-        if let Err(corrupt) = refuse(channel, head, found.block) {
+        let head = unsafe { &*found.spot.head };
+        if let Err(corrupt) = refuse(channel, head, found.spot.block, found.seen) {
             channel.condemn(corrupt);
         }
     }
 }
 
 /// S1 and S2 of a request that is not run.
-fn refuse<P>(channel: &Channel<P>, head: &BlockHead, block: u32) -> Result<(), Corrupt> {
-    let seen = handover::request(&head.word)?;
+fn refuse<P>(channel: &Channel<P>, head: &BlockHead, block: u32, seen: Seen) -> Result<(), Corrupt> {
     let Some(served) = channel.blocks.get(block as usize).filter(|_| seen != Seen::Nothing) else { return Ok(()) };
     let before = served.state.load(Ordering::Relaxed);
     if before & BUSY != 0 {

@@ -73,7 +73,7 @@ pub unsafe fn encode<A: Message>(
 ///
 /// As for [`encode`].
 #[inline(always)]
-unsafe fn encode_flat<A: Message>(x: &(impl Argument<A> + ?Sized), buffer: Buffer) -> Option<usize> {
+pub unsafe fn encode_flat<A: Message>(x: &(impl Argument<A> + ?Sized), buffer: Buffer) -> Option<usize> {
     let size = size_of::<A::Form>();
     let form = buffer.data.cast::<A::Form>();
     // A first pass that leaves nothing has written nothing: the second one would not know where.

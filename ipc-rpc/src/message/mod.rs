@@ -281,7 +281,7 @@ pub mod private_exports {
     pub use super::checker::{Checker, check, unknown_variant};
     pub use super::desc::{Desc, DescFn, Field, Kind, Variant, lines};
     pub use super::elements::{Elements, ElementsIter};
-    pub use super::encoder::{Buffer, Encoder, Grow, encode, field, mismatch, resolve, serialize};
+    pub use super::encoder::{Buffer, Encoder, Grow, encode, encode_flat, field, mismatch, resolve, serialize};
     pub use super::error::{EncodeError, MessageError, MessageErrorKind};
     pub use super::plain::{SliceArg, copies, has_tag, plain_ref, plain_slice, slice_arg};
     pub use super::{
