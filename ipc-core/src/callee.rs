@@ -24,7 +24,7 @@ use crate::layout::{ABANDONED, BlockHead, EXTENT_START, INLINE, INLINE_ROOM, MAX
 use crate::queue::{Kind, Producer};
 use crate::segment::{Area, Segment};
 use crate::socket::{self, Credentials};
-use crate::sync::{AtomicU8, AtomicU32, Ordering};
+use crate::sync::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use crate::word::{self, Corrupt, Seen, Tell};
 
 /// What a handshake has to say about a new connection.
@@ -106,6 +106,8 @@ pub(crate) struct Channel<P> {
     pub(crate) id: u64,
     pub(crate) peer: P,
     pub(crate) blocks: Box<[Served]>,
+    /// Its doorbell was heard, and is to be emptied.
+    pub(crate) rung: AtomicBool,
     pub(crate) this: Weak<Channel<P>>,
     /// Which one of the answers that woke somebody was the last one of this channel; see [`Crowd`](crate::late::Crowd).
     pub(crate) woken: AtomicU32,
@@ -125,6 +127,7 @@ impl<P> Channel<P> {
         Arc::new_cyclic(|this| Channel {
             this: this.clone(),
             woken: AtomicU32::new(0),
+            rung: AtomicBool::new(false),
             blocks: (0..geometry.blocks()).map(|_| Served::default()).collect(),
             announcements: Producer::new(),
             arena: Arena::new(geometry.callee_arena_at(), geometry.callee_arena()),

@@ -47,7 +47,9 @@ use crate::segment::{Area, Segment};
 use crate::socket;
 use crate::sync::{AtomicU8, AtomicU32, AtomicU64, Mutex, Ordering, fence, lock};
 use crate::word::{self, Corrupt, Lent};
+use crate::yielding::Yielding;
 
+use crate::lending::FIRST_LOOKS;
 pub use crate::lending::{Answer, Draft, Failure, Holder, Lending, Pending};
 pub use crate::turns::{Drafting, Flushing, Sleeping};
 
@@ -158,6 +160,9 @@ pub struct Caller {
     /// How many zombies are in `given`, to be looked at.
     zombies: AtomicU32,
     pub(crate) gap: Gap,
+    pub(crate) yielding: Yielding,
+    /// How often a thread looks for a reply before anything else is considered.
+    first_looks: AtomicU32,
     pub(crate) odds: Odds,
     alarm: Alarm,
     bells: Arc<Bells>,
@@ -191,6 +196,8 @@ impl Caller {
             flushed: Condvar::new(),
             zombies: AtomicU32::new(0),
             gap: Gap::new(),
+            yielding: Yielding::new(),
+            first_looks: AtomicU32::new(FIRST_LOOKS),
             odds: Odds::new(),
             alarm: Alarm::new(),
             bells: bells.clone(),
@@ -209,6 +216,17 @@ impl Caller {
     /// How threads wait for replies, from now on.
     pub fn wait_as(&self, waiting: Waiting) {
         self.gap.wait_as(waiting);
+    }
+
+    #[inline(always)]
+    pub(crate) fn first_looks(&self) -> u32 {
+        self.first_looks.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn look_first(&self, times: u32) {
+        if self.first_looks() != times {
+            self.first_looks.store(times, Ordering::Relaxed);
+        }
     }
 
     /// The control socket.

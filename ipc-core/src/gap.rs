@@ -21,8 +21,8 @@ const SHORTEST_SPIN: u64 = 4_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[repr(u8)]
 pub enum Waiting {
-    /// Looks for as long as the next message has been worth it, then sleeps: right unless something else is known. Looks for
-    /// about a microsecond only if the other side runs on the same core.
+    /// Looks for as long as the next message has been worth it, then sleeps: right unless something else is known. Where the
+    /// other side runs on the same core, gives it the core a few times instead of looking.
     #[default]
     Adaptive,
     /// Looks until the message comes, and never sleeps: for a core that has nothing else to do. With more threads than
@@ -67,6 +67,11 @@ impl Gap {
         let old = self.estimate.load(Ordering::Relaxed);
         let gap = gap.min(LONGEST_SPIN * 8);
         self.estimate.store(old - old / 4 + gap / 4, Ordering::Relaxed);
+    }
+
+    /// Is the waiter free to decide how it waits?
+    pub fn is_adaptive(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) == Waiting::Adaptive as u8
     }
 
     /// For how many nanoseconds spinning is worth while now; 0: sleep at once. `in_vain`: the other side cannot run meanwhile.

@@ -19,6 +19,7 @@ use crate::late::{Crowd, Late};
 use crate::layout::BlockHead;
 use crate::prefetch;
 use crate::queue::{Consumer, Kind};
+use crate::scanner::FIRST_PASSES;
 use crate::segment::Segment;
 use crate::sync::{AtomicU64, Ordering};
 use crate::word::{self, Corrupt, Seen};
@@ -112,6 +113,8 @@ pub(crate) struct Hold<P> {
     pub(crate) ticking: bool,
     /// Requests served since the epoll set was last looked at.
     pub(crate) work: u32,
+    /// How many looks in vain come before anything else is considered.
+    pub(crate) first_passes: u32,
     /// Requests served in all, modulo 2^32.
     pub(crate) served: u32,
     /// Callers that are answered and not woken yet.
@@ -148,6 +151,7 @@ impl<P> Hold<P> {
             retired: Vec::new(),
             ticking: false,
             work: 0,
+            first_passes: FIRST_PASSES,
             served: 0,
             late: Late::new(),
             crowd: Crowd::default(),

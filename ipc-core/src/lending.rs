@@ -29,7 +29,9 @@ use crate::word::{self, Corrupt, Lent};
 
 /// Looks, with pauses between them, before anything else is considered: about a microsecond. Without the pauses the line is
 /// pulled away from a callee that is writing its answer.
-const FIRST_LOOKS: u32 = 48;
+pub(crate) const FIRST_LOOKS: u32 = 48;
+/// How often the core is given to a callee that is on the same one before the thread parks.
+const YIELDS: u32 = 2;
 /// Looks between two readings of the clock while spinning on.
 const LOOKS_PER_READING: u32 = 16;
 /// A reply in the callee's arena of at least this many bytes is given back at once, not when its block is next used. Shorter
@@ -361,7 +363,7 @@ impl<C: Holder> Pending<C> {
         loop {
             match handover::look(&slot.head().word) {
                 Ok(Lent::Done) => break,
-                Ok(Lent::Out(_)) if looks < FIRST_LOOKS => spin_hint(),
+                Ok(Lent::Out(_)) if looks < slot.caller.first_looks() => spin_hint(),
                 _ => match (Pending { slot }).wait_long(limit) {
                     Ok(pending) => {
                         slot = pending.into_slot();
@@ -453,6 +455,11 @@ impl<C: Holder> Pending<C> {
         if own.load(Ordering::Relaxed) != core {
             own.store(core, Ordering::Relaxed);
         }
+        caller.look_first(if shares_core { 0 } else { FIRST_LOOKS });
+        if shares_core && self.comes_by_yielding()? {
+            caller.gap.learn(clock::now().saturating_sub(start));
+            return Ok(());
+        }
         let spin = caller.gap.worth_spinning(shares_core || rang);
         let until = start.saturating_add(spin).min(deadline);
         let mut now = start;
@@ -470,6 +477,22 @@ impl<C: Holder> Pending<C> {
             now = clock::now();
         }
         self.park(start, deadline)
+    }
+
+    /// Gives the core to the callee, which is on the same one: is the reply there then?
+    fn comes_by_yielding(&self) -> Result<bool, Failure> {
+        let caller = &*self.slot.caller;
+        for _ in 0..YIELDS {
+            if !caller.gap.is_adaptive() || !caller.yielding.give_way() {
+                return Ok(false);
+            }
+            match handover::look(&self.slot.head().word) {
+                Ok(Lent::Done) => return Ok(true),
+                Ok(Lent::Out(_)) => {}
+                Err(corrupt) => return Err(Failure::Corrupt(corrupt)),
+            }
+        }
+        Ok(false)
     }
 
     fn park(&self, start: u64, deadline: u64) -> Result<(), Failure> {

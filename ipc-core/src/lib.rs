@@ -63,3 +63,5 @@ pub mod segment;
 pub mod socket;
 #[cfg(not(loom))]
 pub mod turns;
+#[cfg(not(loom))]
+mod yielding;

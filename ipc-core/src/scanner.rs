@@ -42,10 +42,15 @@ use crate::role::Role;
 use crate::socket;
 use crate::sync::{AtomicBool, AtomicU32, AtomicU64, Ordering, spin_hint};
 use crate::word::{Corrupt, Seen, Tell};
+use crate::yielding::Yielding;
 use long::Methods;
 
 /// Empty passes before the clock is read for the first time: about a microsecond or two.
-const FIRST_PASSES: u32 = 40;
+pub(crate) const FIRST_PASSES: u32 = 48;
+/// As many if the caller is on the same core, where looking is in vain.
+const PASSES_IN_VAIN: u32 = 2;
+/// How often the core is given to such a caller before the holder sleeps.
+const YIELDS: u32 = 2;
 /// Empty passes over the watched words for one over the queues. Each look at a cell takes its line away from a caller that is
 /// just writing to it; a caller that is looked at seldom gets many requests out before they are found, all in a row.
 const PASSES_PER_QUEUE: u32 = 32;
@@ -202,6 +207,8 @@ struct Shared<H: Handler> {
     connections: Mutex<HashMap<u64, Connection<H::Peer>>>,
     /// Every channel that there was, for the count of what is in use; those that are gone for good are forgotten now and then.
     every: Mutex<Vec<Weak<Channel<H::Peer>>>>,
+    /// Channels whose doorbell was heard and not emptied yet.
+    rung: Mutex<Vec<Arc<Channel<H::Peer>>>>,
     /// Held while a connection is judged.
     greeting: Mutex<()>,
     /// Those of the base workers first.
@@ -215,6 +222,7 @@ struct Shared<H: Handler> {
     tick: Ticker,
     listener: Option<OwnedFd>,
     gap: Gap,
+    yielding: Yielding,
     asleep_since: AtomicU64,
     single_core: bool,
 }
@@ -262,6 +270,7 @@ impl<H: Handler> Callee<H> {
             changes: Mutex::default(),
             connections: Mutex::default(),
             every: Mutex::default(),
+            rung: Mutex::default(),
             greeting: Mutex::new(()),
             serving: (0..base.saturating_add(workers.spare)).map(|_| Serving::new()).collect(),
             base,
@@ -272,6 +281,7 @@ impl<H: Handler> Callee<H> {
             tick,
             listener,
             gap: Gap::new(),
+            yielding: Yielding::new(),
             // Not 0: the first worker to look finds the process just woken, and arms the tick.
             asleep_since: AtomicU64::new(1),
             single_core: std::thread::available_parallelism().is_ok_and(|n| n.get() == 1),
@@ -446,7 +456,7 @@ impl<H: Handler> Shared<H> {
             self.awake(hold);
         }
         let (mut passes, mut found_any) = (0u32, false);
-        let (mut idle_since, mut idle_until) = (0, 0);
+        let (mut idle_since, mut idle_until, mut yields) = (0, 0, 0);
         loop {
             if self.attention.load(Ordering::Relaxed) && self.attend(hold) {
                 hold.late.wake_all();
@@ -457,7 +467,7 @@ impl<H: Handler> Shared<H> {
                 Some(found) => found,
                 None => {
                     passes += 1;
-                    if passes < FIRST_PASSES || passes % PASSES_PER_READING != 0 {
+                    if passes < hold.first_passes || passes % PASSES_PER_READING.min(hold.first_passes) != 0 {
                         spin_hint();
                         continue;
                     }
@@ -469,6 +479,11 @@ impl<H: Handler> Shared<H> {
                     if idle_since == 0 {
                         idle_since = now;
                         idle_until = now.saturating_add(self.worth_spinning(hold));
+                        yields = if hold.first_passes < FIRST_PASSES && self.gap.is_adaptive() { YIELDS } else { 0 };
+                    }
+                    if yields != 0 && self.yielding.give_way() {
+                        (passes, yields) = (0, yields - 1);
+                        continue;
                     }
                     if now < idle_until {
                         hold.work += 16;
@@ -514,7 +529,7 @@ impl<H: Handler> Shared<H> {
     }
 
     /// How long the holder goes on looking before it sleeps, in nanoseconds.
-    fn worth_spinning(&self, hold: &Hold<H::Peer>) -> u64 {
+    fn worth_spinning(&self, hold: &mut Hold<H::Peer>) -> u64 {
         let core = clock::core();
         let mut shared = self.single_core;
         for scanned in hold.channels.iter().flatten() {
@@ -526,6 +541,7 @@ impl<H: Handler> Shared<H> {
             shared |=
                 hold.channels.len() == 1 && scanned.channel.segment.caller_flags().core.load(Ordering::Relaxed) == core;
         }
+        hold.first_passes = if shared { PASSES_IN_VAIN } else { FIRST_PASSES };
         self.gap.worth_spinning(shared)
     }
 
@@ -619,6 +635,7 @@ impl<H: Handler> Shared<H> {
         if let Some(found) = hold.unwatch_all() {
             return Sleep::Found(found);
         }
+        self.empty_doorbells();
         for scanned in hold.channels.iter().flatten() {
             doorbell::raise_one(&scanned.channel.segment.callee_flags().asleep);
         }

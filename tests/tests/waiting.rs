@@ -1,6 +1,6 @@
-//! The ways of waiting, and that they differ in who sleeps.
+//! The ways of waiting, that they differ in who sleeps, and that they get along with few cores.
 #![allow(missing_docs, unsafe_code)]
-// Unsafe code is needed here to ask the system how often a thread slept.
+// Unsafe code is needed here to ask the system how often a thread slept, and to bind threads to a core.
 
 use std::time::Duration;
 
@@ -71,5 +71,50 @@ fn who_always_looks_does_not_sleep_and_who_parks_does() {
         let slept = sleeps() - before;
         // A wake of the server's doorbell can make a thread wait for the system, but not once a call.
         assert_eq!(slept >= 5, sleeper, "{waiting:?} slept {slept} times");
+    }
+}
+
+/// Binds this thread, and those that it starts from now on, to the first core that it may run on.
+fn share_a_core() {
+    let size = size_of::<libc::cpu_set_t>();
+    // SAFETY: a set of bits, for which zero is a value.
+    let mut all: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    let mut one = all;
+    // SAFETY: `all` is a place for that many bytes.
+    assert_eq!(unsafe { libc::sched_getaffinity(0, size, &raw mut all) }, 0);
+    // SAFETY: only reads the set, below its size.
+    let first = (0..libc::CPU_SETSIZE as usize).find(|&core| unsafe { libc::CPU_ISSET(core, &all) }).unwrap();
+    // SAFETY: the number lies in the set.
+    unsafe { libc::CPU_SET(first, &mut one) };
+    // SAFETY: reads that many bytes of a local.
+    assert_eq!(unsafe { libc::sched_setaffinity(0, size, &raw const one) }, 0);
+}
+
+#[test]
+fn all_of_them_share_a_core_with_each_other_and_with_somebody_who_computes() {
+    share_a_core();
+    for waiting in [Waiting::Adaptive, Waiting::Park] {
+        for computes in [false, true] {
+            let (clerk, _server) = pair(waiting, waiting);
+            let over = std::sync::atomic::AtomicBool::new(false);
+            std::thread::scope(|scope| {
+                if computes {
+                    scope.spawn(|| {
+                        while !over.load(std::sync::atomic::Ordering::Relaxed) {
+                            std::hint::spin_loop();
+                        }
+                    });
+                }
+                for n in 0..if computes { 100 } else { 20_000 } {
+                    assert_eq!(clerk.double(n).unwrap(), n * 2, "{waiting:?}");
+                }
+                assert!(clerk.with_timeout(Duration::from_millis(20)).nap(60).is_err(), "{waiting:?}");
+                let pending: Vec<_> = (0..40).map(|n| clerk.start().double(n).unwrap()).collect();
+                for (n, pending) in (0..).zip(pending) {
+                    assert_eq!(pending.wait().unwrap(), n * 2, "{waiting:?}");
+                }
+                over.store(true, std::sync::atomic::Ordering::Relaxed);
+            });
+        }
     }
 }

@@ -40,6 +40,7 @@ impl<H: Handler> Shared<H> {
 
     /// Raises the sleep flags. `true`: something has arrived. Nothing is watched.
     fn prepare_to_wait(&self, hold: &Hold<H::Peer>) -> bool {
+        self.empty_doorbells();
         for scanned in hold.channels.iter().flatten() {
             doorbell::raise_one(&scanned.channel.segment.callee_flags().asleep);
         }

@@ -4,7 +4,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::PoisonError;
+use std::sync::{Arc, MutexGuard, PoisonError};
 
 use super::{Change, Connection, LISTENER, STOP, Shared, TICK, WAKE};
 use crate::callee::{Channel, Handler};
@@ -75,14 +75,10 @@ impl<H: Handler> Shared<H> {
             Some(Connection::Channel(channel)) => {
                 let channel = channel.clone();
                 drop(connections);
-                // The doorbell is emptied before the queue is looked at (section "Sleeping" of docs/protocol.md).
-                match socket::drain(channel.socket()) {
-                    Drained::HungUp => self.change(Change::HungUp(ready.id)),
-                    Drained::Quiet if ready.hung_up => self.change(Change::HungUp(ready.id)),
-                    Drained::Quiet => {}
-                    Drained::More => {
-                        let _ = self.poll.again(channel.socket(), ready.id);
-                    }
+                if ready.hung_up {
+                    self.change(Change::HungUp(ready.id));
+                } else if !channel.rung.swap(true, Ordering::Relaxed) {
+                    self.rung().push(channel.clone());
                 }
                 let since = self.asleep_since.load(Ordering::Relaxed);
                 let woken = channel.segment.callee_flags().woken_at.load(Ordering::Relaxed);
@@ -98,6 +94,26 @@ impl<H: Handler> Shared<H> {
             }
             None => {}
         }
+    }
+
+    /// Empties the doorbells that have been heard. For the holder of the role before it raises the sleep flags: it looks at
+    /// the queues after that, so a ring that is lost here has nothing new to say. Until then nobody waits for it.
+    pub(super) fn empty_doorbells(&self) {
+        let rung = std::mem::take(&mut *self.rung());
+        for channel in rung {
+            channel.rung.store(false, Ordering::Relaxed);
+            match socket::drain(channel.socket()) {
+                Drained::HungUp => self.change(Change::HungUp(channel.id)),
+                Drained::Quiet => {}
+                Drained::More => {
+                    let _ = self.poll.again(channel.socket(), channel.id);
+                }
+            }
+        }
+    }
+
+    fn rung(&self) -> MutexGuard<'_, Vec<Arc<Channel<H::Peer>>>> {
+        self.rung.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The first packet of a connection has come.

@@ -63,34 +63,60 @@ impl Futex {
     }
 }
 
-/// A doorbell, level triggered: a readable socket or eventfd.
+/// A doorbell: a socket with room for one ring, whose reader is told once of each that comes, as long as it is there.
 #[derive(Debug)]
 pub struct Bell {
-    rung: Mutex<bool>,
+    state: Mutex<Rung>,
     ring: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Rung {
+    /// Not read yet.
+    there: bool,
+    /// Nobody was told of it yet.
+    news: bool,
+    /// Nobody sleeps any more.
+    over: bool,
 }
 
 impl Bell {
     pub fn new() -> Self {
-        Bell { rung: Mutex::new(false), ring: Condvar::new() }
+        Bell { state: Mutex::new(Rung::default()), ring: Condvar::new() }
     }
 
+    /// One that finds no room is lost.
     pub fn ring(&self) {
-        *self.rung.lock().unwrap() = true;
+        let mut rung = self.state.lock().unwrap();
+        if !rung.there {
+            (rung.there, rung.news) = (true, true);
+            self.ring.notify_all();
+        }
+    }
+
+    /// Sleeps until it has been rung, and leaves the ring there.
+    pub fn hear(&self) {
+        let mut rung = self.state.lock().unwrap();
+        while !(rung.there && rung.news || rung.over) {
+            rung = self.ring.wait(rung).unwrap();
+        }
+        rung.news = false;
+    }
+
+    /// Sleeps until it has been rung, and empties it.
+    pub fn wait(&self) {
+        self.hear();
+        self.empty();
+    }
+
+    /// Ends every sleep.
+    pub fn stop(&self) {
+        self.state.lock().unwrap().over = true;
         self.ring.notify_all();
     }
 
-    /// Sleeps until it has been rung, and drains it.
-    pub fn wait(&self) {
-        let mut rung = self.rung.lock().unwrap();
-        while !*rung {
-            rung = self.ring.wait(rung).unwrap();
-        }
-        *rung = false;
-    }
-
-    pub fn drain(&self) {
-        *self.rung.lock().unwrap() = false;
+    pub fn empty(&self) {
+        self.state.lock().unwrap().there = false;
     }
 }
 

@@ -142,6 +142,7 @@ impl Shared {
             if take(&mut scan.watching) && unwatch(&self.block.word).unwrap() {
                 return true;
             }
+            self.bell.empty();
             raise(&self.asleep);
             scan.queue.pop(&self.cells).unwrap().is_some()
         });
@@ -213,7 +214,7 @@ fn watched_before_the_role_is_won_back(wrong: &'static str) {
     served |= other.join().unwrap();
     // Both workers are idle: this one stands for whichever of them the doorbell wakes.
     while !served {
-        shared.bell.wait();
+        shared.bell.hear();
         assert!(shared.role.try_take());
         served = shared.visit();
         shared.role.give_up();
@@ -248,7 +249,7 @@ fn poke(wrong: &'static str) {
         move || {
             loop {
                 if !holder {
-                    shared.bell.wait();
+                    shared.bell.hear();
                     if served.load(Ordering::SeqCst) == 1 {
                         break;
                     }
@@ -272,7 +273,7 @@ fn poke(wrong: &'static str) {
                 };
             }
             // Lets the other worker leave the model.
-            shared.bell.ring();
+            shared.bell.stop();
         }
     };
     let other = thread::spawn(work(false));
