@@ -48,14 +48,14 @@ pub(crate) struct Spot<P> {
     pub(crate) block: u32,
 }
 
-impl<P> Clone for Spot<P> {
+impl<P> Spot<P> {
+    /// The request that was `seen` here, where the block is watched at `place`.
     #[inline(always)]
-    fn clone(&self) -> Self {
-        *self
+    fn found(&self, seen: Seen, place: usize) -> Found<P> {
+        let &Spot { channel, head, at, block } = self;
+        Found { spot: Spot { channel, head, at, block }, seen, place }
     }
 }
-
-impl<P> Copy for Spot<P> {}
 
 /// Asks for the line of the block at `offset`, if there is one: it is on its way while something else is done.
 #[inline(always)]
@@ -131,6 +131,14 @@ pub(crate) struct Found<P> {
     pub(crate) place: usize,
 }
 
+impl<P> Found<P> {
+    /// The same, put together anew: what a function that is not inlined has written stays in memory else.
+    #[inline(always)]
+    pub(crate) fn renewed(self) -> Self {
+        self.spot.found(self.seen, self.place)
+    }
+}
+
 /// A block that was not watched is to be, in any place.
 const ANY: usize = WATCHES;
 /// Answered, the block is not to be watched.
@@ -192,19 +200,19 @@ impl<P> Hold<P> {
         if self.burst != 0 {
             self.burst -= 1;
             if let Some(found) = self.look_at_queue(self.queue) {
-                return Some(found);
+                return Some(found.renewed());
             }
             self.burst = 0;
         }
         let due = self.streak >= STREAK;
         if due && let Some(found) = self.look_at_queues() {
-            return Some(found);
+            return Some(found.renewed());
         }
         if let Some(found) = self.look_at_watches() {
             self.streak += 1;
             return Some(found);
         }
-        if queues && !due { self.look_at_queues() } else { None }
+        if queues && !due { self.look_at_queues().map(Found::renewed) } else { None }
     }
 
     /// Looks at the watched words, once round from the cursor, which moves behind a hit.
@@ -222,7 +230,7 @@ impl<P> Hold<P> {
             }
             let judged = match word::seen(value) {
                 Ok(Seen::Nothing) => Err(Corrupt(u64::from(value))), // Nobody but us takes the promise back.
-                judged => judged.map(|seen| Found { spot: *watch, seen, place: at }),
+                judged => judged.map(|seen| watch.found(seen, at)),
             };
             let channel = watch.channel;
             self.forget_watch(at);
@@ -238,16 +246,9 @@ impl<P> Hold<P> {
         None
     }
 
-    #[inline(always)]
-    fn look_at_queues(&mut self) -> Option<Found<P>> {
-        // Put together again: what a function that is not inlined has written stays in memory else.
-        let Found { spot: Spot { channel, head, at, block }, seen, place } = self.look_at_slice()?;
-        Some(Found { spot: Spot { channel, head, at, block }, seen, place })
-    }
-
     /// Looks at the heads of the next few queues.
     #[inline(never)]
-    fn look_at_slice(&mut self) -> Option<Found<P>> {
+    fn look_at_queues(&mut self) -> Option<Found<P>> {
         self.streak = 0;
         let all = self.channels.len();
         for _ in 0..SLICE.min(all) {
@@ -402,7 +403,7 @@ impl<P> Hold<P> {
         // SAFETY: its bit was set, so this is the block of a channel that `channels` keeps alive; atomics only.
         let word = &unsafe { &*watch.head }.word;
         match handover::unwatch(word).and_then(|arrived| arrived.then(|| handover::request(word)).transpose()) {
-            Ok(arrived) => arrived.map(|seen| Found { spot: *watch, seen, place: at }),
+            Ok(arrived) => arrived.map(|seen| watch.found(seen, at)),
             Err(corrupt) => {
                 // SAFETY: `channels` keeps it alive.
                 unsafe { &*watch.channel }.condemn(corrupt);

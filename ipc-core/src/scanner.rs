@@ -34,7 +34,7 @@ use crate::clock;
 use crate::doorbell;
 use crate::gap::{Gap, Waiting};
 use crate::handover;
-use crate::hold::{Found, Hold, NO_PLACE, Scanned};
+use crate::hold::{Found, Hold, NO_PLACE, Scanned, Spot};
 use crate::idle::Idle;
 use crate::layout::{BlockHead, NOT_RUN, RELEASE, TAKEN};
 use crate::poll::{Poll, Signal, Ticker};
@@ -506,7 +506,7 @@ impl<H: Handler> Shared<H> {
                         }
                         Sleep::Found(found) => {
                             self.awake(hold);
-                            found
+                            found.renewed()
                         }
                     }
                 }
@@ -658,17 +658,16 @@ impl<H: Handler> Shared<H> {
     /// channel found is alive. No reference to the data of the role is passed in: it would outlive the role.
     #[inline(always)]
     fn serve(&self, serving: &Serving<H::Peer>, found: Found<H::Peer>) -> After {
-        let Found { mut spot, mut seen, mut place } = found;
+        let Found { spot: Spot { mut channel, head: mut word, mut at, mut block }, mut seen, mut place } = found;
         let mut held = true;
         loop {
             // SAFETY: with the role held, `hold.channels` keeps the channel alive; without it, the `serving` entry stored
             // below does: a retirer frees only channels that no entry names, and it saw ours because we stored it before
             // we gave the role up (P5).
-            let here = unsafe { &*spot.channel };
+            let here = unsafe { &*channel };
             // SAFETY: the head of a block of that channel; atomics only.
-            let head = unsafe { &*spot.head };
-            let block = spot.block;
-            let served = match self.take(here, spot.head, block, seen) {
+            let head = unsafe { &*word };
+            let served = match self.take(here, word, block, seen) {
                 Ok(Some(served)) => served,
                 Ok(None) => return self.done(serving, held),
                 Err(corrupt) => {
@@ -677,7 +676,7 @@ impl<H: Handler> Shared<H> {
                 }
             };
             if held {
-                serving.channel.store(spot.channel.cast_mut(), Ordering::Relaxed);
+                serving.channel.store(channel.cast_mut(), Ordering::Relaxed);
                 self.role.give_up(); // [P5] from here on `hold` is not ours.
             }
             let mut call = match Call::new(here, head, block) {
@@ -717,12 +716,13 @@ impl<H: Handler> Shared<H> {
                 }
                 held = true;
                 if here.is_well() {
-                    if hold.watch_again(spot.head, place) {
+                    if hold.watch_again(word, place) {
                         return After::Held;
                     }
-                    let Some(evicted) = hold.watch(spot) else { return After::Held };
+                    let evicted = hold.watch(Spot { channel, head: word, at, block });
+                    let Some(evicted) = evicted else { return After::Held };
                     // The request of another watched block has arrived, and nobody else knows.
-                    Found { spot, seen, place } = evicted;
+                    Found { spot: Spot { channel, head: word, at, block }, seen, place } = evicted;
                 } else if let Some(arrived) = self.has_arrived(here, head) {
                     seen = arrived;
                 } else {
