@@ -7,7 +7,8 @@
 //! the reply; dropping it brings the block home.
 //!
 //! # Safety
-//! Values are moved out of types that have a destructor, and a growing request is copied while its memory is ours alone.
+//! Values are moved out of types that have a destructor, the head of a block is found by its offset, which was checked when the
+//! block was taken, and a growing request is copied while its memory is ours alone.
 #![allow(unsafe_code)]
 
 use std::mem::ManuallyDrop;
