@@ -598,6 +598,8 @@ impl<H: Handler> Shared<H> {
         hold.work = 0;
         self.sweep(hold);
         self.listen(Some(0));
+        // One that does not sleep would keep those who have rung and left.
+        self.empty_doorbells();
     }
 
     /// What is to be done now and then while requests are served.

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use ipc_core::callee::{Call, CallWatch, Deferred, Greeting, Handler};
 use ipc_core::caller::{Caller, Failure, Limit, Pending};
+use ipc_core::gap::Waiting;
 use ipc_core::layout::{ABANDONED, Geometry, INLINE, NOT_RUN, STOPPING};
 use ipc_core::queue::{Kind, Producer};
 use ipc_core::scanner::{Callee, CalleeUsage, Workers};
@@ -294,6 +295,21 @@ fn a_watch_speaks_of_a_call_only(status: u16) {
     running.many().deferred.lock().unwrap().clear();
     drop(caller);
     until("the hang-up is heard", || watch.is_gone());
+}
+
+#[test]
+fn a_callee_that_never_sleeps_keeps_nothing_of_those_who_ring_and_leave() {
+    let running = Running::new(ONE);
+    running.callee.wait_as(Waiting::Spin);
+    for round in 0..10 {
+        let (_segment, socket) = running.shake_hands();
+        until("it is scanned", || running.usage().channels == 1);
+        socket::ring(socket.as_fd());
+        std::thread::sleep(Duration::from_millis(10)); // The ring is heard before the hang-up in some of the rounds.
+        drop(socket);
+        let in_use = || (running.usage().channels, running.usage().retired);
+        until(&format!("{round} is gone"), || in_use() == (0, 0));
+    }
 }
 
 #[test]
