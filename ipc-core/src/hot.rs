@@ -211,7 +211,8 @@ impl Hot {
             self.place.set(place.unwrap_or_else(|| Box::leak(Box::new(Place::new()))));
         }
         self.go_home(&home);
-        if !caller.kept().add(self.place.get()) {
+        // Whoever was woken for one of them may have come to keep blocks here meanwhile: those stay.
+        if self.caller.get() != 0 || !caller.kept().add(self.place.get()) {
             return false;
         }
         self.caller.set(caller.number());

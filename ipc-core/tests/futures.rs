@@ -3,8 +3,9 @@
 
 mod side;
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::os::fd::AsFd;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
@@ -16,6 +17,7 @@ use ipc_core::layout::Geometry;
 use ipc_core::queue::{Consumer, Kind, Producer};
 use ipc_core::segment::Segment;
 use ipc_core::socket;
+use ipc_core::turns::Drafting;
 use side::{BLOCKS, ECHO, SLEEP, STALL, Side, block_on, draft, reply};
 
 const SOON: Duration = Duration::from_secs(20);
@@ -218,6 +220,42 @@ fn those_who_wait_for_a_block_get_one_in_turn() {
     }
     drop(second);
     nothing_is_left(&side.caller);
+}
+
+/// Goes on with a future that waits for a block, and gives the block back, where it is woken.
+struct Inline(Mutex<Option<Drafting<Arc<Caller>>>>);
+
+impl Wake for Inline {
+    fn wake(self: Arc<Self>) {
+        let mut waiting = self.0.lock().unwrap().take().unwrap();
+        assert!(Pin::new(&mut waiting).poll(&mut Context::from_waker(Waker::noop())).is_ready());
+    }
+}
+
+#[test]
+fn a_waker_that_uses_blocks_itself_does_not_mix_up_those_of_two_callers() {
+    let (one, other) = (Side::start(1), Side::start(1));
+    // This thread keeps a block, all others are taken, and a future waits.
+    drop(lend(&one.caller, ECHO, 1).wait(Limit::None).unwrap());
+    let take = || {
+        let drafts: Vec<_> = (1..BLOCKS).map(|_| Caller::try_draft(one.caller.clone()).unwrap()).collect();
+        let inline = Arc::new(Inline(Mutex::new(Some(Caller::draft_async(one.caller.clone(), Limit::None)))));
+        let waker = Waker::from(inline.clone());
+        let mut waiting = inline.0.lock().unwrap();
+        assert!(Pin::new(waiting.as_mut().unwrap()).poll(&mut Context::from_waker(&waker)).is_pending());
+        drafts
+    };
+    let drafts = std::thread::scope(|scope| scope.spawn(take).join().unwrap());
+    assert_eq!(one.caller.usage().waiting, 1);
+    // It is to keep a block of the other caller now. The first one's goes home, and wakes the future here.
+    drop(lend(&other.caller, ECHO, 2).wait(Limit::None).unwrap());
+    assert_eq!(one.caller.usage().waiting, 0);
+    drop(drafts);
+    for side in [one, other] {
+        let all = std::iter::from_fn(|| Caller::try_draft(side.caller.clone()).ok()).take(2 * BLOCKS as usize);
+        assert_eq!(all.collect::<Vec<_>>().len(), BLOCKS as usize);
+        nothing_is_left(&side.caller);
+    }
 }
 
 #[test]
