@@ -234,11 +234,28 @@ pub fn send_all(socket: BorrowedFd<'_>, bytes: &[u8], descriptors: &[BorrowedFd<
     }
 }
 
-/// Receives one packet into `buffer`; gives its length and the descriptors that came with it. Length 0: the peer is gone.
+/// How long the next packet is. 0: the peer is gone.
+fn next_len(socket: BorrowedFd<'_>) -> io::Result<usize> {
+    let flags = libc::MSG_PEEK | libc::MSG_TRUNC | libc::MSG_DONTWAIT;
+    loop {
+        // SAFETY: nothing is written through a pointer to no bytes.
+        let len = unsafe { libc::recv(socket.as_raw_fd(), std::ptr::null_mut(), 0, flags) };
+        match call(len) {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            // A peer that closes with our unread packet in its buffer resets the connection.
+            Err(e) if e.kind() == io::ErrorKind::ConnectionReset => return Ok(0),
+            other => return other,
+        }
+    }
+}
+
+/// Receives one packet and the descriptors that came with it. An empty one: the peer is gone.
 ///
 /// # Errors
-/// `WouldBlock` if there is none yet, `InvalidData` for a packet that does not fit.
-pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
+/// `WouldBlock` if there is none yet, `InvalidData` for one that is longer than [`MAX_PACKET`].
+pub fn receive(socket: BorrowedFd<'_>) -> io::Result<(Vec<u8>, Vec<OwnedFd>)> {
+    // No more than it needs: what a thread has once allocated it keeps.
+    let mut buffer = vec![0; next_len(socket)?.min(MAX_PACKET)];
     let mut control = Control([0; 64]);
     let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
     // SAFETY: all-zero bytes are a valid `msghdr`, a plain C structure.
@@ -255,7 +272,6 @@ pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<(usize, 
         let got = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, flags) };
         match call(got) {
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            // A peer that closes with our unread packet in its buffer resets the connection.
             Err(e) if e.kind() == io::ErrorKind::ConnectionReset => break 0,
             other => break other?,
         }
@@ -264,7 +280,8 @@ pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<(usize, 
     if message.msg_flags & libc::MSG_TRUNC != 0 {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "the peer sent a packet that is too long"));
     }
-    Ok((len, descriptors))
+    buffer.truncate(len);
+    Ok((buffer, descriptors))
 }
 
 /// Takes ownership of every descriptor in the control part of a received message.
@@ -367,13 +384,14 @@ mod tests {
         let file = crate::poll::Signal::new().unwrap();
         send(a.as_fd(), b"hello", Some(file.as_fd())).unwrap();
         send(a.as_fd(), b"again", None).unwrap();
-        let mut buffer = [0; 16];
-        let (len, fds) = receive(b.as_fd(), &mut buffer).unwrap();
-        assert_eq!((&buffer[..len], fds.len()), (&b"hello"[..], 1));
-        assert_eq!(receive(b.as_fd(), &mut buffer[..2]).unwrap_err().kind(), io::ErrorKind::InvalidData);
-        assert_eq!(receive(b.as_fd(), &mut buffer).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        send(a.as_fd(), &[1; MAX_PACKET + 1], None).unwrap();
+        let (packet, fds) = receive(b.as_fd()).unwrap();
+        assert_eq!((&packet[..], fds.len()), (&b"hello"[..], 1));
+        assert_eq!(receive(b.as_fd()).unwrap().0, b"again");
+        assert_eq!(receive(b.as_fd()).unwrap_err().kind(), io::ErrorKind::InvalidData);
+        assert_eq!(receive(b.as_fd()).unwrap_err().kind(), io::ErrorKind::WouldBlock);
         drop(a);
-        assert_eq!(receive(b.as_fd(), &mut buffer).unwrap().0, 0);
+        assert_eq!(receive(b.as_fd()).unwrap().0, b"");
     }
 
     #[test]

@@ -322,12 +322,11 @@ impl Connection {
         if !socket::wait_readable(socket.as_fd(), deadline).map_err(io)? {
             return Err(ConnectError::TimedOut { path, after: config.connect_timeout });
         }
-        let mut packet = vec![0; socket::MAX_PACKET];
-        let (len, _) = socket::receive(socket.as_fd(), &mut packet).map_err(io)?;
-        if len == 0 {
+        let (packet, _) = socket::receive(socket.as_fd()).map_err(io)?;
+        if packet.is_empty() {
             return Err(ConnectError::Refused { path, reason: "it closed the connection without a word".into() });
         }
-        let mut methods = match handshake::answered(packet.get(..len).unwrap_or_default(), services) {
+        let mut methods = match handshake::answered(&packet, services) {
             Some(Answer::Welcome { methods }) => methods,
             Some(Answer::Version(there)) => return Err(ConnectError::Version { path, here: PROTOCOL, there }),
             Some(Answer::Format(there)) => {

@@ -13,7 +13,7 @@ use std::time::Duration;
 use ipc_core::layout::{BlockHead, Geometry, INLINE, INLINE_ROOM};
 use ipc_core::queue::{Kind, Producer};
 use ipc_core::segment::{Area, Segment};
-use ipc_core::socket::{self, MAX_PACKET};
+use ipc_core::socket;
 use ipc_core::{clock, doorbell};
 
 use crate::helper::Place;
@@ -54,10 +54,8 @@ pub fn geometry(hello: &[u8]) -> Geometry {
 /// The system fails.
 pub fn receive(socket: BorrowedFd<'_>) -> Option<(Vec<u8>, Vec<OwnedFd>)> {
     assert!(socket::wait_readable(socket, deadline()).expect("a socket"), "nothing was said for ever");
-    let mut packet = vec![0; MAX_PACKET];
-    let (len, descriptors) = socket::receive(socket, &mut packet).expect("a packet");
-    packet.truncate(len);
-    (len > 0).then_some((packet, descriptors))
+    let (packet, descriptors) = socket::receive(socket).expect("a packet");
+    (!packet.is_empty()).then_some((packet, descriptors))
 }
 
 /// A listener that pretends to be a server.

@@ -9,7 +9,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use super::{Change, Connection, LISTENER, STOP, Shared, TICK, WAKE};
 use crate::callee::{Channel, Handler};
 use crate::poll::Ready;
-use crate::socket::{self, Drained, MAX_PACKET};
+use crate::socket::{self, Drained};
 use crate::sync::Ordering;
 
 /// Connections that have not said hello yet.
@@ -118,8 +118,7 @@ impl<H: Handler> Shared<H> {
 
     /// The first packet of a connection has come.
     fn greet(&self, id: u64, socket: OwnedFd) {
-        let mut hello = vec![0; MAX_PACKET];
-        let (len, descriptors) = match socket::receive(socket.as_fd(), &mut hello) {
+        let (hello, descriptors) = match socket::receive(socket.as_fd()) {
             Ok(received) => received,
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
                 self.keep(id, socket);
@@ -127,11 +126,13 @@ impl<H: Handler> Shared<H> {
             }
             Err(_) => return,
         };
-        let Some(hello) = hello.get(..len).filter(|h| !h.is_empty()) else { return };
+        if hello.is_empty() {
+            return;
+        }
         let Ok(who) = socket::credentials(socket.as_fd()) else { return };
         // One after the other, so that a limit on the number of channels holds.
         let _one = self.greeting.lock().unwrap_or_else(PoisonError::into_inner);
-        let greeting = self.handler.greet(hello, descriptors, who, self.open());
+        let greeting = self.handler.greet(&hello, descriptors, who, self.open());
         let Some((segment, peer)) = greeting.accepted else {
             let _ = socket::send(socket.as_fd(), &greeting.answer, None);
             // Not closed before the peer has read the answer: it hangs up, or is the oldest some day.

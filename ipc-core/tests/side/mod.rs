@@ -24,7 +24,7 @@ pub const SLEEP: u16 = 1;
 pub const STALL: u16 = 2;
 pub const STATUS: u16 = 16;
 
-fn geometry() -> Geometry {
+pub fn geometry() -> Geometry {
     Geometry::new(BLOCKS, 1 << 20, 1 << 20).unwrap()
 }
 
@@ -84,8 +84,7 @@ impl Side {
         let segment = Segment::create(geometry()).unwrap();
         socket::send(ours.as_fd(), b"hello", Some(segment.descriptor())).unwrap();
         assert!(socket::wait_readable(ours.as_fd(), ipc_core::clock::after(Duration::from_secs(10))).unwrap());
-        let mut answer = [0; 16];
-        assert_eq!(socket::receive(ours.as_fd(), &mut answer).unwrap().0, 7);
+        assert_eq!(socket::receive(ours.as_fd()).unwrap().0, b"welcome");
         Side { caller: Caller::new(segment, ours).unwrap(), callee: Some(callee), threads }
     }
 
