@@ -1,9 +1,9 @@
 //! What the holder of the scanner role looks at: channels, their queues, and the watch set.
 //!
 //! Watched words are looked at first: who calls again and again is answered at once. After so many hits in a row, or none,
-//! the heads of a few queues follow, in turn, so that a look costs the same with many channels as with a few. Of one queue so
-//! many requests are taken in a row at most. Both counts are small: no watched block can hide a queue, and no channel another
-//! one.
+//! the heads of a few queues follow, in turn, so that a look costs the same with many channels as with a few; and those of the
+//! queues that had requests last, so that idle channels delay nobody. Of one queue so many requests are taken in a row at
+//! most. Both counts are small: no watched block can hide a queue, and no channel another one.
 //!
 //! # Safety
 //! Pointers into channels that `channels` keeps alive: looking them up by place for every word would cost more than looking
@@ -29,10 +29,12 @@ const WATCHES: usize = 16;
 const WATCHES_PER_CHANNEL: usize = 4;
 /// Hits on watched words before a queue has its turn.
 const STREAK: u32 = 8;
-/// Requests of one queue before others have their turn.
-const BURST: u32 = 8;
-/// Queues of which one look sees the heads.
+/// Requests of one queue in a row before others have their turn.
+const BURST: u32 = 9;
+/// Queues of which one look sees the heads, in turn.
 const SLICE: usize = 8;
+/// So many of those that had requests last are looked at besides if there are more.
+const RECENT: usize = 4;
 /// Of so many blocks that could be watched if there were room, one takes the place of another.
 const CHANCE: u32 = 16;
 /// How many entries ahead of the one that is taken the blocks are fetched.
@@ -102,9 +104,15 @@ pub(crate) struct Hold<P> {
     cursor: usize,
     /// Hits on watched words since a queue had its turn.
     streak: u32,
-    /// The queue that is looked at first, and how many more requests may be taken from it before others have their turn.
+    /// The queue that was looked at last, in turn, and how many more the next looks see at once.
     queue: usize,
+    due: usize,
+    /// The queues that had requests last, the latest behind. Many channels are idle as a rule: those that are not need not
+    /// wait until it is their turn.
+    recent: [usize; RECENT],
+    /// Counts a run of requests down that are taken from one queue, and which one that is.
     burst: u32,
+    burst_at: usize,
     /// Blocks that were not watched for want of room.
     unwatched: u32,
     /// Channels that are no longer scanned but may be in use by a worker.
@@ -154,7 +162,10 @@ impl<P> Hold<P> {
             cursor: 0,
             streak: 0,
             queue: 0,
+            due: 0,
+            recent: [usize::MAX; RECENT],
             burst: 0,
+            burst_at: 0,
             unwatched: 0,
             retired: Vec::new(),
             ticking: false,
@@ -199,7 +210,9 @@ impl<P> Hold<P> {
     pub(crate) fn next(&mut self, queues: bool) -> Option<Found<P>> {
         if self.burst != 0 {
             self.burst -= 1;
-            if let Some(found) = self.look_at_queue(self.queue) {
+            if self.burst != 0
+                && let Some(found) = self.look_at_queue(self.burst_at)
+            {
                 return Some(found.renewed());
             }
             self.burst = 0;
@@ -246,18 +259,47 @@ impl<P> Hold<P> {
         None
     }
 
-    /// Looks at the heads of the next few queues.
+    /// There may be something in any queue: the next looks go once round before they are short again.
+    pub(crate) fn look_at_all(&mut self) {
+        self.due = self.channels.len();
+    }
+
+    /// Looks at the heads of the next few queues, then at those that had requests last: in this order nobody waits longer for
+    /// its turn because of them.
     #[inline(never)]
     fn look_at_queues(&mut self) -> Option<Found<P>> {
         self.streak = 0;
         let all = self.channels.len();
-        for _ in 0..SLICE.min(all) {
+        for _ in 0..self.due.max(SLICE).min(all) {
+            self.due = self.due.saturating_sub(1);
             self.queue = if self.queue + 1 < all { self.queue + 1 } else { 0 };
             if let Some(found) = self.look_at_queue(self.queue) {
+                if all > SLICE {
+                    self.note_recent(self.queue);
+                }
+                return Some(found);
+            }
+        }
+        if all > SLICE { self.look_at_recent() } else { None }
+    }
+
+    fn look_at_recent(&mut self) -> Option<Found<P>> {
+        for at in self.recent {
+            if let Some(found) = self.look_at_queue(at) {
+                self.note_recent(at);
                 return Some(found);
             }
         }
         None
+    }
+
+    /// The queue at place `at` had a request: of the recent ones it is the last to be looked at now, and to be forgotten.
+    fn note_recent(&mut self, at: usize) {
+        let place = self.recent.iter().position(|recent| *recent == at).unwrap_or(0);
+        if let Some(later) = self.recent.get_mut(place..) {
+            later.rotate_left(1);
+        }
+        self.recent[RECENT - 1] = at;
     }
 
     #[inline]
@@ -290,7 +332,7 @@ impl<P> Hold<P> {
         if more {
             let mut first = AHEAD;
             if self.burst == 0 {
-                (self.burst, first) = (BURST, 0);
+                (self.burst, self.burst_at, first) = (BURST, at, 0);
             }
             for ahead in first..=AHEAD {
                 if let Some(offset) = scanned.requests.peek(cells, ahead) {

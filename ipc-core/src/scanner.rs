@@ -618,6 +618,7 @@ impl<H: Handler> Shared<H> {
     #[cold]
     fn awake(&self, hold: &mut Hold<H::Peer>) {
         self.asleep_since.store(0, Ordering::Relaxed);
+        hold.look_at_all();
         self.arm(hold);
     }
 
