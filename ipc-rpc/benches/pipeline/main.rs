@@ -6,6 +6,8 @@
 
 mod crowd;
 mod flight;
+mod footprint;
+mod idle;
 mod machine;
 mod process;
 mod raw;
@@ -87,6 +89,7 @@ fn main() {
         }
         ["raw", memory] => raw::answer(memory),
         ["caller", name, board, place, pace] => crowd::caller(name, board, place.parse().expect("a number"), pace),
+        ["keep", name, count] => idle::keep(name, count.parse().expect("a number")),
         [] => {
             flight::measure(&flight::DEPTHS);
             crowd::measure(&crowd::SIZES);
@@ -106,10 +109,16 @@ fn main() {
             let sizes: Vec<usize> = sizes.iter().map(|n| n.parse().expect("numbers of clients")).collect();
             crowd::measure_paced(&sizes);
         }
+        ["--idle"] => idle::measure(&idle::SIZES),
+        ["--idle", ref sizes @ ..] => {
+            let sizes: Vec<usize> = sizes.iter().map(|n| n.parse().expect("numbers of clients")).collect();
+            idle::measure(&sizes);
+        }
         ["--sleeper"] => sleeper::measure(),
         ["--streams"] => streams::measure(),
         ref other => {
-            let known = "--in-flight, --clients [NUMBER..], --paced [NUMBER..], --sleeper, --streams";
+            let known =
+                "--in-flight, --clients [NUMBER..], --paced [NUMBER..], --idle [NUMBER..], --sleeper, --streams";
             eprintln!("pipeline: unknown arguments {other:?}; known are {known}");
             std::process::exit(2);
         }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::iter::Sum;
 use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -55,7 +56,7 @@ impl Again {
 }
 
 /// What the kernel counts of a process.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Nanoseconds on a core.
     pub running: u64,
@@ -95,6 +96,17 @@ impl Counts {
             sleeps: self.sleeps.saturating_sub(before.sleeps),
             preempted: self.preempted.saturating_sub(before.preempted),
         }
+    }
+}
+
+impl Sum for Counts {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Counts::default(), |sum, one| Counts {
+            running: sum.running + one.running,
+            waiting: sum.waiting + one.waiting,
+            sleeps: sum.sleeps + one.sleeps,
+            preempted: sum.preempted + one.preempted,
+        })
     }
 }
 
