@@ -445,7 +445,8 @@ impl<P> Hold<P> {
         // SAFETY: its bit was set, so this is the block of a channel that `channels` keeps alive; atomics only.
         let word = &unsafe { &*watch.head }.word;
         match handover::unwatch(word).and_then(|arrived| arrived.then(|| handover::request(word)).transpose()) {
-            Ok(arrived) => arrived.map(|seen| watch.found(seen, at)),
+            // Its place is another's now, or soon.
+            Ok(arrived) => arrived.map(|seen| watch.found(seen, ANY)),
             Err(corrupt) => {
                 // SAFETY: `channels` keeps it alive.
                 unsafe { &*watch.channel }.condemn(corrupt);
