@@ -203,6 +203,8 @@ struct Shared<H: Handler> {
     /// Something in `changes`, `retired` or `stopping` wants the holder's attention.
     attention: AtomicBool,
     stopping: AtomicBool,
+    /// Who has the role keeps it: a stepper, or a worker that closes down. Or no handler will run any more.
+    role_is_kept: AtomicBool,
     changes: Mutex<Vec<Change<H::Peer>>>,
     connections: Mutex<HashMap<u64, Connection<H::Peer>>>,
     /// Every channel that there was, for the count of what is in use; those that are gone for good are forgotten now and then.
@@ -267,6 +269,7 @@ impl<H: Handler> Callee<H> {
             crowded: AtomicBool::new(false),
             attention: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
+            role_is_kept: AtomicBool::new(false),
             changes: Mutex::default(),
             connections: Mutex::default(),
             every: Mutex::default(),
@@ -347,6 +350,7 @@ impl<H: Handler> Callee<H> {
     pub fn stepper(&self, me: usize) -> Option<Stepper<'_, H>> {
         let serving = self.shared.own(me)?;
         if self.shared.role.try_take() {
+            self.shared.role_is_kept.store(true, Ordering::Relaxed);
             return Some(Stepper { callee: &self.shared, serving });
         }
         serving.release();
@@ -928,6 +932,7 @@ impl<H: Handler> Drop for Stepper<'_, H> {
     fn drop(&mut self) {
         // SAFETY: this thread holds the role; the reference is not used after this line.
         unsafe { &mut *self.callee.hold.get() }.late.wake_all();
+        self.callee.role_is_kept.store(false, Ordering::Relaxed);
         self.callee.role.give_up();
         self.serving.release();
     }

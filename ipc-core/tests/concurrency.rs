@@ -32,6 +32,8 @@ const NAP: u16 = 5;
 const NEST: u16 = 6;
 /// Defers, and says that nothing has run.
 const TURN_AWAY: u16 = 7;
+/// Waits until the test opens the second gate.
+const WAIT_ELSEWHERE: u16 = 8;
 
 const WELL: u16 = 16;
 
@@ -69,6 +71,10 @@ struct Many {
     deferred: Mutex<Vec<Deferred<u32>>>,
     watches: Mutex<Vec<CallWatch<u32>>>,
     gate: Gate,
+    second: Gate,
+    /// Who comes now waits at the door.
+    shut: AtomicBool,
+    door: Gate,
     ended: AtomicUsize,
     corrupt: AtomicUsize,
     peers: AtomicU32,
@@ -79,6 +85,9 @@ impl Handler for Many {
     type Peer = u32;
 
     fn greet(&self, _: &[u8], mut descriptors: Vec<OwnedFd>, _: Credentials, _: usize) -> Greeting<u32> {
+        if self.shut.load(Ordering::SeqCst) {
+            self.door.wait();
+        }
         let segment = Segment::open(descriptors.pop().unwrap(), geometry()).unwrap();
         let peer = self.peers.fetch_add(1, Ordering::SeqCst);
         Greeting { answer: b"welcome".to_vec(), accepted: Some((segment, peer)) }
@@ -95,6 +104,7 @@ impl Handler for Many {
                 return (77, 77);
             }
             WAIT | WAIT_UNSAID => self.gate.wait(),
+            WAIT_ELSEWHERE => self.second.wait(),
             ABANDON => drop(call.defer()),
             TURN_AWAY => call.defer().finish(NOT_RUN, 0),
             NEST => {
@@ -133,13 +143,21 @@ struct Running {
 
 impl Running {
     fn new(workers: Workers) -> Self {
-        let callee = Arc::new(Callee::new(Many::default(), None, workers).unwrap());
-        let start = |me| {
-            let callee = callee.clone();
-            std::thread::Builder::new().name(WORKER.into()).spawn(move || callee.work(me)).unwrap()
-        };
-        let threads = (0..workers.base).map(start).collect();
-        Running { callee, threads }
+        let mut running = Running::idle(workers);
+        (0..workers.base).for_each(|_| running.start());
+        running
+    }
+
+    /// Without a thread.
+    fn idle(workers: Workers) -> Self {
+        Running { callee: Arc::new(Callee::new(Many::default(), None, workers).unwrap()), threads: Vec::new() }
+    }
+
+    /// Starts the next worker.
+    fn start(&mut self) {
+        let (callee, me) = (self.callee.clone(), self.threads.len());
+        let thread = std::thread::Builder::new().name(WORKER.into());
+        self.threads.push(thread.spawn(move || callee.work(me)).unwrap());
     }
 
     fn many(&self) -> &Many {
@@ -173,7 +191,8 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.many().gate.open();
+        let many = self.many();
+        [&many.gate, &many.second, &many.door].into_iter().for_each(Gate::open);
         self.end();
     }
 }
@@ -473,6 +492,42 @@ fn a_handler_that_calls_its_own_callee_does_not_hang_the_end() {
         running.end();
         *running.many().nested.lock().unwrap() = None;
     }
+}
+
+/// A worker that has found a request looks at its sockets, because it is its turn, before it begins it: there it is held up
+/// while the callee is stopped, and another worker has nothing more to do.
+#[test]
+fn nor_does_one_that_begins_when_the_callee_was_told_to_stop_already() {
+    let mut running = Running::idle(Workers { base: 2, ..ONE });
+    running.callee.wait_as(Waiting::Park); // So that only requests count.
+    running.start();
+    let caller = running.connect();
+    *running.many().nested.lock().unwrap() = Some(running.connect());
+    for _ in 0..509 {
+        call(&caller, ECHO, b"");
+    }
+    let waits = begin(&caller, WAIT, b"");
+    until("one waits", || running.many().gate.waiting.load(Ordering::SeqCst) == 1);
+    running.start();
+    let waits_elsewhere = begin(&caller, WAIT_ELSEWHERE, b"");
+    until("both wait", || running.many().second.waiting.load(Ordering::SeqCst) == 1);
+    running.many().shut.store(true, Ordering::SeqCst);
+    let (ours, theirs) = socket::pair().unwrap();
+    let segment = Segment::create(geometry()).unwrap();
+    socket::send(ours.as_fd(), b"hello", Some(segment.descriptor())).unwrap();
+    running.callee.adopt(theirs).unwrap();
+    let nest = begin(&caller, NEST, b"");
+    running.many().gate.open();
+    until("it is found, and held up", || running.many().door.waiting.load(Ordering::SeqCst) == 1);
+    running.callee.stop();
+    running.many().second.open();
+    assert_eq!(end(waits_elsewhere).unwrap().0, WELL);
+    std::thread::sleep(Duration::from_millis(20)); // Its worker would be gone.
+    running.many().door.open();
+    until("it is answered", || nest.is_ready());
+    assert_eq!((end(waits).unwrap().0, end(nest).unwrap().0), (WELL, STOPPING));
+    running.end();
+    *running.many().nested.lock().unwrap() = None;
 }
 
 #[test]

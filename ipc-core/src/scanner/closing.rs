@@ -4,6 +4,8 @@
 //! The data of the role, and pointers to channels that were found under the role, which this thread keeps meanwhile.
 #![allow(unsafe_code)]
 
+use std::time::Duration;
+
 use super::Shared;
 use crate::callee::{BUSY, Channel, HOLDS_REPLY, Handler};
 use crate::doorbell;
@@ -12,14 +14,24 @@ use crate::layout::{BlockHead, NOT_RUN, RELEASE, STOPPING};
 use crate::sync::Ordering;
 use crate::word::{Corrupt, Seen};
 
+/// A look at everything, and whatever else is done with the role, seldom takes longer.
+const MOMENT: Duration = Duration::from_micros(50);
+
 impl<H: Handler> Shared<H> {
     /// Refuses what arrives for as long as handlers run: one of them may wait for it, or for what its caller does then. For a
     /// worker that runs none. Keeps the role while it sleeps: nobody else wants it, and whoever eats a doorbell on the way out
     /// raises `stop` behind it.
     pub(super) fn close_down(&self) {
-        if !self.runs_handlers() || !self.role.try_take() {
-            return;
+        // Whoever has the role may have found a request before it was told, and run its handler next.
+        while !self.role.try_take() {
+            if self.role_is_kept.load(Ordering::Relaxed) {
+                return;
+            }
+            std::thread::sleep(MOMENT);
         }
+        self.role_is_kept.store(true, Ordering::Relaxed);
+        // For whoever takes the role next, that is when no handler runs any more.
+        self.attention.store(true, Ordering::Relaxed);
         // SAFETY: this thread holds the role, and the reference ends before it gives the role up.
         let hold = unsafe { &mut *self.hold.get() };
         hold.late.wake_all(); // [P17]
