@@ -220,7 +220,7 @@ fn a_reader_that_stops_ends_the_writer() {
 fn a_deadline_ends_the_stream() {
     let (client, _server) = testing::pair(FlowsDispatcher::new(Source::default())).unwrap();
     let started = Instant::now();
-    let hasty = client.with_timeout(Duration::from_millis(50));
+    let hasty = client.with_timeout(Duration::from_millis(500));
     let mut stream = hasty.stays(3).unwrap().skip(3);
     assert!(matches!(stream.next(), Some(Err(CallError::TimedOut { .. }))));
     assert!(stream.next().is_none());
@@ -238,7 +238,7 @@ fn a_deadline_ends_the_stream() {
     send_first(&sink2);
     assert!(matches!(smol::block_on(hasty.total(numbers)), Err(CallError::TimedOut { .. })));
     assert!(sink.send(&1).is_err() && sink2.send(&1).is_err());
-    assert!(started.elapsed() < Duration::from_secs(5));
+    assert!(started.elapsed() < Duration::from_secs(20));
     // `stays`, `later`, `judge` and `total` have ended.
     until(|| client.stopped().unwrap() == 4);
 }
@@ -562,7 +562,8 @@ fn the_death_of_a_client_ends_streams() {
         drop(doubled);
         let (sink, numbers) = Streaming::channel();
         let also = client.clone();
-        let call = thread::spawn(move || also.with_timeout(Duration::from_millis(30)).judge(numbers));
+        // Long enough to begin on a busy machine: one that does not is none of the writers that end.
+        let call = thread::spawn(move || also.with_timeout(Duration::from_millis(400)).judge(numbers));
         while sink.send(&1).is_ok() {}
         assert!(call.join().unwrap().is_err());
     }
