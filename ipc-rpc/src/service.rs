@@ -58,6 +58,10 @@ pub struct ParamDesc {
 /// Runs the methods of one service; written by `#[service]`.
 ///
 /// The type is named by users as `XDispatcher`; only [`Server`](crate::Server) calls these methods.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no dispatcher of a service",
+    label = "pass the dispatcher of an object: `XDispatcher::new(object)` for a `trait X`"
+)]
 pub trait Dispatch: Send + Sync + 'static {
     /// The service.
     #[doc(hidden)]
