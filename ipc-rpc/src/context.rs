@@ -63,6 +63,10 @@ impl RefUnwindSafe for Context {}
 impl Context {
     /// When the caller stops waiting; `None`: it waits as long as it takes, or has not said yet that it will not.
     ///
+    /// A limit set by `with_timeout` is here from the start. That of [`ClientConfig::timeout`](crate::ClientConfig::timeout)
+    /// is told when the caller has looked for the reply in vain for a moment, of a pending call when it is waited for: a handler
+    /// that asks as its first step may see `None`.
+    ///
     /// ```
     /// assert_eq!(ipc_rpc::Context::default().deadline(), None);
     /// ```
@@ -70,7 +74,7 @@ impl Context {
         self.deadline_nanos().map(instant)
     }
 
-    /// How long the caller still waits; zero when that is over, `None` without a limit.
+    /// How long the caller still waits; zero when that is over, `None` where [`deadline`](Context::deadline) is.
     ///
     /// ```
     /// assert_eq!(ipc_rpc::Context::default().remaining(), None);

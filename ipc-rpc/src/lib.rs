@@ -371,7 +371,8 @@
 //! | [`BindError`], [`ServeError`] | a server could not start |
 //! | [`EncodeError`], [`MessageError`] | a value cannot be sent; received bytes are no value of their type |
 //!
-//! All of them print as one lowercase line that says what to do where that is known. New variants may be added.
+//! All of them print as one lowercase line that says what to do where that is known. New variants may be added. A `main` that
+//! returns one shows its `Debug` form, which is for the program's author: print it with `{}`.
 //!
 //! # Guarantees
 //!
