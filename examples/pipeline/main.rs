@@ -64,7 +64,7 @@ fn in_flight<'t>(client: &DictionaryClient, text: &'t [String]) -> Result<BTreeS
     let (starting, mut unknown, mut calls) = (client.start(), BTreeSet::new(), VecDeque::new());
     let mut text = text.iter();
     loop {
-        // One notification for all calls that there is room for.
+        // As many calls as there is room for.
         for word in text.by_ref().take(IN_FLIGHT - calls.len()) {
             calls.push_back((word.as_str(), starting.knows(word)?));
         }
