@@ -37,6 +37,8 @@ const SLICE: usize = 8;
 const RECENT: usize = 4;
 /// Of so many blocks that could be watched if there were room, one takes the place of another.
 const CHANCE: u32 = 16;
+/// A caller from which so many requests come in a row is the only one that calls.
+const RUN: u32 = 32;
 /// How many entries ahead of the one that is taken the blocks are fetched.
 const AHEAD: usize = 4;
 
@@ -125,6 +127,11 @@ pub(crate) struct Hold<P> {
     pub(crate) first_passes: u32,
     /// Requests served in all, modulo 2^32.
     pub(crate) served: u32,
+    /// The place of the channel whose request was served last, and how many came from it in a row.
+    last: usize,
+    run: u32,
+    /// The core that all channels have been told of.
+    pub(crate) core: u32,
     /// Callers that are answered and not woken yet.
     pub(crate) late: Late<P>,
     pub(crate) crowd: Crowd,
@@ -172,13 +179,31 @@ impl<P> Hold<P> {
             work: 0,
             first_passes: FIRST_PASSES,
             served: 0,
+            last: 0,
+            run: 0,
+            core: 0,
             late: Late::new(),
             crowd: Crowd::default(),
         }
     }
 
+    /// A request of the channel at place `at` is served.
+    #[inline(always)]
+    pub(crate) fn count(&mut self, at: usize) {
+        self.served = self.served.wrapping_add(1);
+        self.run = if at == self.last { self.run.saturating_add(1) } else { 0 };
+        self.last = at;
+    }
+
+    /// The channel of the only caller that calls, as it seems.
+    pub(crate) fn only_caller(&self) -> Option<&Channel<P>> {
+        let only = self.channels.len() == 1 || self.run >= RUN;
+        self.channels.get(self.last).filter(|_| only)?.as_ref().map(|scanned| &*scanned.channel)
+    }
+
     /// Scans `channel` from now on.
     pub(crate) fn add(&mut self, channel: Arc<Channel<P>>) {
+        channel.segment.callee_flags().core.store(self.core, Ordering::Relaxed);
         let cells = ptr::from_ref(channel.segment.request_cells());
         let scanned = Scanned {
             channel,

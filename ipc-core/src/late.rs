@@ -35,16 +35,24 @@ struct Sleeper<P> {
 pub(crate) struct Late<P> {
     sleepers: VecDeque<Sleeper<P>>,
     moved: u64,
+    /// The core that callers were told of, since it was asked.
+    told: u32,
 }
 
 impl<P> Late<P> {
     pub(crate) fn new() -> Self {
-        Late { sleepers: VecDeque::new(), moved: 0 }
+        Late { sleepers: VecDeque::new(), moved: 0, told: 0 }
     }
 
     #[inline(always)]
     pub(crate) fn is_empty(&self) -> bool {
         self.sleepers.is_empty()
+    }
+
+    /// Have callers been told of another core than this one, since this was asked?
+    pub(crate) fn has_told_other(&mut self, core: u32) -> bool {
+        let told = std::mem::take(&mut self.told);
+        told != 0 && told != core
     }
 
     /// The answer to `block` of `channel` is told later. Who is due is told now.
@@ -60,7 +68,8 @@ impl<P> Late<P> {
     pub(crate) fn wake_one(&mut self) -> bool {
         let Some(sleeper) = self.sleepers.pop_front() else { return false };
         // So that a caller that the kernel puts on this core makes room again at once.
-        sleeper.channel.segment.callee_flags().core.store(clock::core(), Ordering::Relaxed);
+        self.told = clock::core();
+        sleeper.channel.segment.callee_flags().core.store(self.told, Ordering::Relaxed);
         if let Some(head) = sleeper.channel.segment.block(sleeper.block) {
             sleeper.channel.wake(head, sleeper.since);
         }

@@ -33,6 +33,8 @@ use crate::word::{self, Corrupt, Lent};
 pub(crate) const FIRST_LOOKS: u32 = 48;
 /// How often the core is given to a callee that is on the same one before the thread parks.
 const YIELDS: u32 = 2;
+/// Nanoseconds that a few time slices of others take.
+const SLICES: u64 = 20_000_000;
 /// Looks between two readings of the clock while spinning on.
 const LOOKS_PER_READING: u32 = 16;
 /// A reply in the callee's arena of at least this many bytes is given back at once, not when its block is next used. Shorter
@@ -457,7 +459,8 @@ impl<C: Holder> Pending<C> {
             own.store(core, Ordering::Relaxed);
         }
         caller.look_first(if shares_core { 0 } else { FIRST_LOOKS });
-        if shares_core && self.comes_by_yielding()? {
+        // Whoever else is on this core has it for a time slice then: not if the deadline may pass meanwhile.
+        if shares_core && deadline.saturating_sub(start) > SLICES && self.comes_by_yielding()? {
             caller.gap.learn(clock::now().saturating_sub(start));
             return Ok(());
         }

@@ -520,7 +520,7 @@ impl<H: Handler> Shared<H> {
                 idle_since = 0;
             }
             (passes, found_any) = (0, true);
-            hold.served = hold.served.wrapping_add(1);
+            hold.count(found.spot.at);
             if hold.served % WORK_PER_LATE == 0 {
                 self.look_up(hold);
             }
@@ -535,16 +535,16 @@ impl<H: Handler> Shared<H> {
     /// How long the holder goes on looking before it sleeps, in nanoseconds.
     fn worth_spinning(&self, hold: &mut Hold<H::Peer>) -> u64 {
         let core = clock::core();
-        let mut shared = self.single_core;
-        for scanned in hold.channels.iter().flatten() {
-            let flags = scanned.channel.segment.callee_flags();
-            if flags.core.load(Ordering::Relaxed) != core {
-                flags.core.store(core, Ordering::Relaxed);
+        if hold.core != core || hold.late.has_told_other(core) {
+            hold.core = core;
+            for scanned in hold.channels.iter().flatten() {
+                scanned.channel.segment.callee_flags().core.store(core, Ordering::Relaxed);
             }
-            // With one caller on this very core, spinning keeps it from running.
-            shared |=
-                hold.channels.len() == 1 && scanned.channel.segment.caller_flags().core.load(Ordering::Relaxed) == core;
         }
+        // Spinning keeps a caller from running that is on this very core.
+        let is_here =
+            |channel: &Channel<_>| core != 0 && channel.segment.caller_flags().core.load(Ordering::Relaxed) == core;
+        let shared = self.single_core || hold.only_caller().is_some_and(is_here);
         hold.first_passes = if shared { PASSES_IN_VAIN } else { FIRST_PASSES };
         self.gap.worth_spinning(shared)
     }
