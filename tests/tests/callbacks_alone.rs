@@ -140,6 +140,8 @@ fn handles_that_are_released_wait_for_a_silent_client_in_one_thread() {
         // More than there are blocks.
         JobsClient::connect(place.socket()).unwrap().forget().unwrap();
         assert_eq!(handle.usage().callbacks, 0);
+        // A thread has its name only once it runs.
+        until(|| threads("ipc-rpc release") > 0);
         assert_eq!(threads("ipc-rpc release"), 1);
         client.go_on();
         until(|| threads("ipc-rpc release") == 0);
