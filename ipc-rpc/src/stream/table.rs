@@ -12,6 +12,9 @@ use super::wire::{CLOSE_INPUT, CLOSE_OUTPUT};
 /// Streams that a client may have open at once; more are refused.
 pub(crate) const MAX_STREAMS: usize = 1024;
 
+/// Why all streams of a client are over.
+const OVER: &str = "the client is gone, or the server shuts down";
+
 /// The streams of one client, by the number that it has given them.
 pub(crate) struct Table<H> {
     inner: Arc<Mutex<Inner<H>>>,
@@ -75,7 +78,7 @@ impl<H> Inner<H> {
             return Err("the request names no stream");
         }
         if self.over {
-            return Err("the client is gone, or the server shuts down");
+            return Err(OVER);
         }
         if self.streams.len() >= MAX_STREAMS && !self.streams.contains_key(&target) {
             return Err("the client has too many streams open");
@@ -140,9 +143,16 @@ impl<H: Held> Table<H> {
         Ok(())
     }
 
-    /// The handler of the call takes its input stream, once.
+    /// The handler of the call takes its input stream, once. When all are over it has one that is closed, as it would have if it
+    /// had taken its own a moment ago.
     pub(crate) fn claim_inlet(&self, target: u16) -> Option<Arc<Inlet<H>>> {
         let mut inner = self.lock();
+        if inner.over {
+            drop(inner);
+            let inlet = Inlet::new();
+            inlet.close(OVER);
+            return Some(inlet);
+        }
         let entry = inner.streams.get_mut(&target).filter(|e| !e.claimed)?;
         entry.claimed = true;
         entry.inlet.clone()
@@ -182,7 +192,7 @@ impl<H: Held> Table<H> {
         }
         // Behind the outputs: one that is made out of an input is over by now, and does not fail.
         for inlet in inlets {
-            inlet.close("the client is gone, or the server shuts down");
+            inlet.close(OVER);
         }
         if !producers.is_empty() {
             let rest = Discarded(producers);
