@@ -1,7 +1,7 @@
 //! A stream: a server follows a log file that grows, and a client prints the lines as they come.
 //!
 //! `cargo run --release --example stream -- serve` in one terminal,
-//! `cargo run --release --example stream -- follow /var/log/syslog 10` in another: the last 10 lines, then new ones until
+//! `cargo run --release --example stream -- follow CHANGELOG.md 10` in another: the last 10 lines, then new ones until
 //! Ctrl-C. With a third argument it ends after so many lines.
 #![deny(unsafe_code)]
 

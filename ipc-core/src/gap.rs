@@ -28,7 +28,8 @@ pub enum Waiting {
     /// Looks until the message comes, and never sleeps: for a core that has nothing else to do. With more threads than
     /// cores, calls take as long as the scheduler lets a thread run, some milliseconds each.
     Spin,
-    /// Looks for about a microsecond, then sleeps: where processor time matters more than the time of a call.
+    /// Looks for about a microsecond, or not at all if the other side runs on the same core, then sleeps: where processor time
+    /// matters more than the time of a call.
     Park,
 }
 

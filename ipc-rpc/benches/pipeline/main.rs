@@ -14,6 +14,7 @@ mod raw;
 mod sleeper;
 mod streams;
 
+use std::str::FromStr;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -95,32 +96,23 @@ fn main() {
             crowd::measure(&crowd::SIZES);
         }
         ["--in-flight"] => flight::measure(&flight::DEPTHS),
-        ["--in-flight", ref depths @ ..] => {
-            let depths: Vec<u32> = depths.iter().map(|n| n.parse().expect("numbers of calls")).collect();
-            flight::measure(&depths);
-        }
+        ["--in-flight", ref depths @ ..] => flight::measure(&numbers(depths)),
         ["--clients"] => crowd::measure(&crowd::SIZES),
-        ["--clients", ref sizes @ ..] => {
-            let sizes: Vec<usize> = sizes.iter().map(|n| n.parse().expect("numbers of clients")).collect();
-            crowd::measure(&sizes);
-        }
+        ["--clients", ref sizes @ ..] => crowd::measure(&numbers(sizes)),
         ["--paced"] => crowd::measure_paced(&crowd::SIZES),
-        ["--paced", ref sizes @ ..] => {
-            let sizes: Vec<usize> = sizes.iter().map(|n| n.parse().expect("numbers of clients")).collect();
-            crowd::measure_paced(&sizes);
-        }
+        ["--paced", ref sizes @ ..] => crowd::measure_paced(&numbers(sizes)),
         ["--idle"] => idle::measure(&idle::SIZES),
-        ["--idle", ref sizes @ ..] => {
-            let sizes: Vec<usize> = sizes.iter().map(|n| n.parse().expect("numbers of clients")).collect();
-            idle::measure(&sizes);
-        }
+        ["--idle", ref sizes @ ..] => idle::measure(&numbers(sizes)),
         ["--sleeper"] => sleeper::measure(),
         ["--streams"] => streams::measure(),
         ref other => {
-            let known =
-                "--in-flight, --clients [NUMBER..], --paced [NUMBER..], --idle [NUMBER..], --sleeper, --streams";
+            let known = "--in-flight [NUMBER..], --clients [NUMBER..], --paced [NUMBER..], --idle [NUMBER..], --sleeper, --streams";
             eprintln!("pipeline: unknown arguments {other:?}; known are {known}");
             std::process::exit(2);
         }
     }
+}
+
+fn numbers<T: FromStr>(arguments: &[&str]) -> Vec<T> {
+    arguments.iter().map(|n| n.parse().ok().unwrap_or_else(|| panic!("`{n}` is no number"))).collect()
 }

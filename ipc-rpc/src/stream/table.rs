@@ -253,6 +253,8 @@ impl<H> Home<H> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::VecDeque;
+
     use super::super::Table;
     use super::CLOSE_INPUT;
 
@@ -272,5 +274,15 @@ mod tests {
         };
         table.open_inlet(3, close).unwrap();
         assert_eq!(table.open(), 0);
+    }
+
+    #[test]
+    fn a_call_whose_input_went_with_all_streams_has_one_that_is_closed() {
+        let table = Table::new(1);
+        assert!(table.claim_inlet(1).is_none(), "it was not announced");
+        table.add_inlet(1).unwrap();
+        table.close();
+        let inlet = table.claim_inlet(1).expect("announced, and taken away");
+        assert!(inlet.wait(&mut VecDeque::new()).is_err());
     }
 }
