@@ -8,6 +8,8 @@
 
 #![allow(missing_docs)] // of what gungraun's macros make
 
+mod bare;
+
 use std::hint::black_box;
 
 use gungraun::{
@@ -16,8 +18,10 @@ use gungraun::{
 use ipc_core::extent::{Extent, Extents};
 use ipc_core::queue::{Consumer, Kind, Producer};
 use ipc_core::sync::AtomicU64;
-use ipc_rpc::__private::{Argument, Dispatch, Incoming, Message, Pair, Refused, Replied, ServiceDesc, Stub};
+use ipc_rpc::__private::{Argument, Message, Stub};
 use ipc_rpc::{service, testing};
+
+use bare::Bare;
 
 /// Rounds that are counted together; the first ones, which find caches of ours empty, hardly count.
 const ROUNDS: u64 = 1000;
@@ -25,13 +29,13 @@ const ROUNDS: u64 = 1000;
 /// Instructions of one round, by the name that the count is printed under.
 const BASELINE: [(&str, u64); 10] = [
     ("null client", 169),
-    ("null server", 281),
+    ("null server", 283),
     ("small client", 222),
-    ("small server", 314),
+    ("small server", 316),
     ("text client", 537),
-    ("text server", 730),
+    ("text server", 732),
     ("page client", 1603),
-    ("page server", 327),
+    ("page server", 329),
     ("queue push_and_pop", 60),
     ("extents take_and_free", 432),
 ];
@@ -72,28 +76,6 @@ impl Shapes for Echo {
 
     fn page(&self, bytes: &[u8]) -> u64 {
         bytes.len() as u64
-    }
-}
-
-/// The same dispatcher, whose client is the untyped stub.
-struct Bare(ShapesDispatcher<Echo>);
-
-impl Dispatch for Bare {
-    fn service(&self) -> &'static ServiceDesc {
-        self.0.service()
-    }
-
-    #[inline]
-    fn dispatch(&self, method: u16, call: Incoming<'_>) -> Result<Replied, Refused> {
-        self.0.dispatch(method, call)
-    }
-}
-
-impl Pair for Bare {
-    type Client = Stub;
-
-    fn client(stub: Stub) -> Stub {
-        stub
     }
 }
 

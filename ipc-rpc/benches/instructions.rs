@@ -7,13 +7,17 @@
 //! The same for calls of which many are in flight: the client waits for some and starts as many, the server makes as many steps.
 //! With a number as argument the run fails if a null call takes more instructions than that, both sides together.
 
+mod bare;
+
 use std::collections::VecDeque;
 use std::hint::black_box;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use ipc_rpc::__private::{Argument, Dispatch, Incoming, Message, Pair, Refused, Replied, ServiceDesc, Stub};
+use ipc_rpc::__private::{Argument, Message, Stub};
 use ipc_rpc::{Pending, service, testing};
+
+use bare::Bare;
 
 /// The smallest service.
 #[service]
@@ -31,28 +35,6 @@ impl Calc for Adder {
 
     fn add(&self, a: u64, b: u64) -> u64 {
         a.wrapping_add(b)
-    }
-}
-
-/// The same dispatcher, whose client is the untyped stub.
-struct Bare(CalcDispatcher<Adder>);
-
-impl Dispatch for Bare {
-    fn service(&self) -> &'static ServiceDesc {
-        self.0.service()
-    }
-
-    #[inline]
-    fn dispatch(&self, method: u16, call: Incoming<'_>) -> Result<Replied, Refused> {
-        self.0.dispatch(method, call)
-    }
-}
-
-impl Pair for Bare {
-    type Client = Stub;
-
-    fn client(stub: Stub) -> Stub {
-        stub
     }
 }
 
