@@ -172,7 +172,7 @@ impl<L> Announcements<L> {
     /// The count of due announcements has gone up from zero: raises the sleep flag. `true`: something has come meanwhile,
     /// [`Announcements::hear`] it.
     pub fn listen(&self, cells: &[AtomicU64], asleep: &AtomicU32) -> bool {
-        doorbell::raise(asleep); // [P4]
+        doorbell::raise(asleep); // [P4], [P14]
         lock(&self.queue).is_ready(cells)
     }
 

@@ -90,6 +90,7 @@ impl<P> Late<P> {
         }
     }
 
+    /// With the role, which was given up behind every [`Late::add`] [P17].
     pub(crate) fn wake_all(&mut self) {
         while self.wake_one() {}
     }

@@ -522,7 +522,7 @@ impl<C: Holder> Pending<C> {
                     Err(corrupt) => Err(Failure::Corrupt(corrupt)),
                 };
             }
-            futex::wait(&head.word, value, until); // [P7]
+            futex::wait(&head.word, value, until); // [P7], [P9]: it sleeps on a word without `CANCELLED` only.
         }
         // The callee noted when it woke us; without a note, now is the best guess.
         let woken = caller.segment.caller_flags().woken_at.load(Ordering::Relaxed);
@@ -531,7 +531,7 @@ impl<C: Holder> Pending<C> {
         Ok(())
     }
 
-    /// The peer is gone: what the block says is final.
+    /// The peer is gone: what the block says is final [P11].
     #[cold]
     fn outcome(&self) -> Result<(), Failure> {
         let head = self.slot.head();

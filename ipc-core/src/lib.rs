@@ -27,6 +27,7 @@ pub mod pool;
 mod prefetch;
 pub mod queue;
 pub mod role;
+pub mod serving;
 pub mod sync;
 pub mod word;
 

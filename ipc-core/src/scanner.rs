@@ -24,8 +24,6 @@ use std::cell::UnsafeCell;
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::ptr;
-use std::sync::atomic::AtomicPtr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::JoinHandle;
 
@@ -39,6 +37,7 @@ use crate::idle::Idle;
 use crate::layout::{BlockHead, NOT_RUN, RELEASE, TAKEN};
 use crate::poll::{Poll, Signal, Ticker};
 use crate::role::Role;
+use crate::serving::Serving;
 use crate::socket;
 use crate::sync::{AtomicBool, AtomicU32, AtomicU64, Ordering, spin_hint};
 use crate::word::{Corrupt, Seen, Tell};
@@ -82,53 +81,6 @@ enum Change<P> {
 enum After {
     Held,
     Lost,
-}
-
-/// What a worker serves. One thread at a time is a worker: two would hide each other's channels from [`Shared::sweep`].
-#[repr(align(128))]
-#[derive(Debug)]
-struct Serving<P> {
-    /// The channel whose call runs, or null. Odd: a tick has found it running; the next store wipes that.
-    channel: AtomicPtr<Channel<P>>,
-    claimed: AtomicBool,
-}
-
-impl<P> Serving<P> {
-    fn new() -> Self {
-        Serving { channel: AtomicPtr::new(ptr::null_mut()), claimed: AtomicBool::new(false) }
-    }
-
-    fn claim(&self) -> bool {
-        !self.claimed.swap(true, Ordering::Acquire)
-    }
-
-    fn release(&self) {
-        self.claimed.store(false, Ordering::Release);
-    }
-
-    /// Does a handler run?
-    fn is_busy(&self) -> bool {
-        !self.channel.load(Ordering::Relaxed).is_null()
-    }
-
-    /// Does a call of `channel` run?
-    fn serves(&self, channel: *const Channel<P>) -> bool {
-        self.channel.load(Ordering::Acquire).map_addr(|at| at & !1).cast_const() == channel
-    }
-
-    /// Marks the call that runs, if one does.
-    fn mark(&self) {
-        let channel = self.channel.load(Ordering::Relaxed);
-        if !channel.is_null() {
-            let marked = channel.map_addr(|at| at | 1);
-            // Fails if that call has ended meanwhile.
-            let _ = self.channel.compare_exchange(channel, marked, Ordering::AcqRel, Ordering::Relaxed);
-        }
-    }
-
-    fn is_marked(&self) -> bool {
-        self.channel.load(Ordering::Relaxed).addr() & 1 != 0
-    }
 }
 
 /// How many threads serve a callee.
@@ -214,7 +166,7 @@ struct Shared<H: Handler> {
     /// Held while a connection is judged.
     greeting: Mutex<()>,
     /// Those of the base workers first.
-    serving: Box<[Serving<H::Peer>]>,
+    serving: Box<[Serving<Channel<H::Peer>>]>,
     base: usize,
     next_id: AtomicU64,
     poll: Poll,
@@ -275,7 +227,7 @@ impl<H: Handler> Callee<H> {
             every: Mutex::default(),
             rung: Mutex::default(),
             greeting: Mutex::new(()),
-            serving: (0..base.saturating_add(workers.spare)).map(|_| Serving::new()).collect(),
+            serving: (0..base.saturating_add(workers.spare)).map(|_| Serving::default()).collect(),
             base,
             next_id: AtomicU64::new(FIRST_CONNECTION),
             poll,
@@ -360,7 +312,7 @@ impl<H: Handler> Callee<H> {
 
 impl<H: Handler> Shared<H> {
     /// The entry of base worker number `me`, claimed for this thread.
-    fn own(&self, me: usize) -> Option<&Serving<H::Peer>> {
+    fn own(&self, me: usize) -> Option<&Serving<Channel<H::Peer>>> {
         self.serving.get(..self.base)?.get(me).filter(|s| s.claim())
     }
 
@@ -393,7 +345,7 @@ impl<H: Handler> Shared<H> {
         let every: Vec<_> = self.every.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let alive: Vec<_> = every.iter().filter_map(Weak::upgrade).collect();
         let channels = self.open();
-        let workers = self.serving.iter().filter(|s| s.claimed.load(Ordering::Relaxed)).count();
+        let workers = self.serving.iter().filter(|s| s.is_claimed()).count();
         let retired = alive.len().saturating_sub(channels);
         let all = CalleeUsage { channels, retired, workers, ..CalleeUsage::default() };
         alive.iter().map(|channel| channel.usage()).fold(all, |mut all, (busy, extents, bytes)| {
@@ -404,7 +356,7 @@ impl<H: Handler> Shared<H> {
         })
     }
 
-    fn work_as(&self, serving: &Serving<H::Peer>) {
+    fn work_as(&self, serving: &Serving<Channel<H::Peer>>) {
         let mut ticked = false;
         loop {
             if self.stopping.load(Ordering::Relaxed) {
@@ -449,7 +401,7 @@ impl<H: Handler> Shared<H> {
     }
 
     /// Holds the role and looks for requests until the role is lost, or given up to sleep or to stop.
-    fn scan(&self, serving: &Serving<H::Peer>, ticked: bool) {
+    fn scan(&self, serving: &Serving<Channel<H::Peer>>, ticked: bool) {
         // SAFETY: this thread holds the role; the reference ends before the role is given up (it is not used after
         // `serve` has said `Lost`, nor after a successful `commit_to_sleep`).
         let mut hold = unsafe { &mut *self.hold.get() };
@@ -587,7 +539,7 @@ impl<H: Handler> Shared<H> {
     fn sweep(&self, hold: &mut Hold<H::Peer>) {
         hold.retired.retain(|channel| {
             let address = Arc::as_ptr(channel);
-            let used = self.serving.iter().any(|s| s.serves(address));
+            let used = self.serving.iter().any(|s| s.serves(address)); // [P19]
             if !used {
                 self.poll.remove(channel.socket());
                 self.connections().remove(&channel.id);
@@ -664,7 +616,7 @@ impl<H: Handler> Shared<H> {
     /// Serves a request, and those that arrive where only this worker can know of them. The role is held on entry, so the
     /// channel found is alive. No reference to the data of the role is passed in: it would outlive the role.
     #[inline(always)]
-    fn serve(&self, serving: &Serving<H::Peer>, found: Found<H::Peer>) -> After {
+    fn serve(&self, serving: &Serving<Channel<H::Peer>>, found: Found<H::Peer>) -> After {
         let Found { spot: Spot { mut channel, head: mut word, mut at, mut block }, mut seen, mut place } = found;
         let mut held = true;
         loop {
@@ -683,7 +635,7 @@ impl<H: Handler> Shared<H> {
                 }
             };
             if held {
-                serving.channel.store(channel.cast_mut(), Ordering::Relaxed);
+                serving.begin(channel); // [P19]
                 self.role.give_up(); // [P5] from here on `hold` is not ours.
             }
             let mut call = match Call::new(here, head, block) {
@@ -717,7 +669,7 @@ impl<H: Handler> Shared<H> {
                     self.awake(hold);
                     self.learn(serving, call.method());
                 }
-                serving.channel.store(ptr::null_mut(), Ordering::Release);
+                serving.end();
                 if !watched {
                     return After::Held;
                 }
@@ -792,7 +744,13 @@ impl<H: Handler> Shared<H> {
     /// What the peer says of its request cannot be: answers it, so that its caller does not wait for the hang-up.
     #[cold]
     #[inline(never)]
-    fn misplaced(&self, serving: &Serving<H::Peer>, channel: &Channel<H::Peer>, block: u32, corrupt: Corrupt) -> After {
+    fn misplaced(
+        &self,
+        serving: &Serving<Channel<H::Peer>>,
+        channel: &Channel<H::Peer>,
+        block: u32,
+        corrupt: Corrupt,
+    ) -> After {
         channel.condemn(corrupt);
         if let (Some(served), Some(head)) = (channel.blocks.get(block as usize), channel.segment.block(block)) {
             served.state.store(0, Ordering::Relaxed);
@@ -805,10 +763,10 @@ impl<H: Handler> Shared<H> {
 
     /// The call goes on elsewhere, and the block is not ours any more.
     #[cold]
-    fn deferred(&self, serving: &Serving<H::Peer>, method: u16) -> After {
+    fn deferred(&self, serving: &Serving<Channel<H::Peer>>, method: u16) -> After {
         let held = self.role.try_take();
         self.learn(serving, method);
-        serving.channel.store(ptr::null_mut(), Ordering::Release);
+        serving.end();
         if !held {
             return After::Lost;
         }
@@ -819,11 +777,11 @@ impl<H: Handler> Shared<H> {
         After::Held
     }
 
-    fn done(&self, serving: &Serving<H::Peer>, held: bool) -> After {
+    fn done(&self, serving: &Serving<Channel<H::Peer>>, held: bool) -> After {
         if held {
             return After::Held;
         }
-        serving.channel.store(ptr::null_mut(), Ordering::Release);
+        serving.end();
         After::Lost
     }
 
@@ -895,7 +853,7 @@ enum Sleep<P> {
 /// Holds the scanner role between steps.
 pub struct Stepper<'a, H: Handler> {
     callee: &'a Shared<H>,
-    serving: &'a Serving<H::Peer>,
+    serving: &'a Serving<Channel<H::Peer>>,
 }
 
 impl<H: Handler> std::fmt::Debug for Stepper<'_, H> {

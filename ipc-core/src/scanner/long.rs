@@ -8,9 +8,10 @@
 use std::ptr;
 use std::sync::{Arc, PoisonError};
 
-use super::{Serving, Shared};
-use crate::callee::{Call, Handler};
+use super::Shared;
+use crate::callee::{Call, Channel, Handler};
 use crate::clock;
+use crate::serving::Serving;
 use crate::sync::{AtomicU8, Ordering};
 
 /// Methods that have a place in the table; those with higher numbers are asked for each time.
@@ -133,7 +134,7 @@ impl<H: Handler> Shared<H> {
     /// This worker, of `own`, has the role now. If a tick has brought it here, notes which handlers have been found running.
     /// If other handlers run and nobody else is left to hear of the next one, somebody is started who will.
     #[cold]
-    pub(super) fn take_over(&self, own: &Serving<H::Peer>, ticked: bool) {
+    pub(super) fn take_over(&self, own: &Serving<Channel<H::Peer>>, ticked: bool) {
         if ticked {
             self.ticked_at.store(clock::now(), Ordering::Relaxed);
             self.serving.iter().for_each(Serving::mark);
@@ -146,7 +147,7 @@ impl<H: Handler> Shared<H> {
 
     /// The handler of `method` has ended under `serving`, after somebody else had looked for requests.
     #[cold]
-    pub(super) fn learn(&self, serving: &Serving<H::Peer>, method: u16) {
+    pub(super) fn learn(&self, serving: &Serving<Channel<H::Peer>>, method: u16) {
         let since = self.ticked_at.load(Ordering::Relaxed);
         let long = serving.is_marked() && clock::now().saturating_sub(since) >= PROVES_LONG;
         if long && self.methods.kind(method) == SHORT {

@@ -20,4 +20,5 @@ mod parts;
 mod pool;
 mod quiet;
 mod role;
+mod serving;
 mod sleep;
