@@ -8,6 +8,7 @@ pub mod callbacks;
 pub mod flows;
 pub mod helper;
 pub mod proc;
+pub mod random;
 pub mod raw;
 pub mod services;
 pub mod system;

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use ipc_rpc::{CallError, Streaming};
+use ipc_rpc_tests::random::Random;
 use smol::future::{self, FutureExt};
 
 use crate::service::{ChurnClient, End, Listener, ListenerDispatcher, PANIC, list};
@@ -17,27 +18,17 @@ pub struct Outcome {
     pub what: &'static str,
 }
 
-/// SplitMix64.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, limit: u64) -> u64 {
-        self.next() % limit.max(1)
-    }
-
-    fn chance(&mut self, one_in: u64) -> bool {
-        self.below(one_in) == 0
-    }
-
+/// What this program draws, besides plain numbers.
+trait Draw {
     /// Mostly short, at times longer than a block, seldom long.
+    fn len(&mut self) -> u64;
+    /// Mostly none.
+    fn micros(&mut self) -> u64;
+    fn end(&mut self) -> End;
+    fn short_time(&mut self) -> Duration;
+}
+
+impl Draw for Random {
     fn len(&mut self) -> u64 {
         match self.below(20) {
             0 => self.below(100_000),
@@ -46,7 +37,6 @@ impl Random {
         }
     }
 
-    /// Mostly none.
     fn micros(&mut self) -> u64 {
         if self.chance(4) { self.below(400) } else { 0 }
     }
@@ -133,7 +123,7 @@ impl Worker {
     pub fn new(client: ChurnClient, socket: String, seed: u64) -> Self {
         let ear = Arc::new(Ear::default());
         let listener = ListenerDispatcher::new(ear.clone());
-        Worker { client, socket, random: Random(seed), ear, listener }
+        Worker { client, socket, random: Random::new(seed), ear, listener }
     }
 
     /// One operation.
@@ -160,7 +150,7 @@ impl Worker {
     }
 
     fn list(&mut self) -> Vec<u8> {
-        list(self.random.next(), self.random.len())
+        list(self.random.any(), self.random.len())
     }
 
     fn blocking(&mut self) -> &'static str {

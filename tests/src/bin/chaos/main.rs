@@ -1,0 +1,144 @@
+//! Processes that are killed at random while they call each other in every way, and a check of all that they claimed.
+//!
+//! `chaos --kills 2000 --seed 1` starts servers and clients (this same program), kills one or the other with SIGKILL, stops
+//! some for a while, and starts others in their places. Each process writes down which handlers ran in it, and what its calls
+//! came to (`journal.rs`). When a round is over these are compared: what was "not started" never ran, what was answered ran
+//! once, nothing ran twice, every reply belonged to its call, nobody was told of a death that was none. Then nothing may be
+//! left over in those that have lived through it. Status 1 if anything was wrong.
+
+mod caller;
+mod journal;
+mod judge;
+mod round;
+mod service;
+
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use ipc_core::clock;
+use ipc_rpc_tests::proc;
+use ipc_rpc_tests::random::Random;
+
+use judge::Tally;
+use round::Round;
+
+const KILLS_OF_A_ROUND: u64 = 40;
+/// No step of a round takes so long.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["serve", socket, journal, number] => service::serve(socket, journal, number.parse().unwrap_or(0)),
+        ["call", socket, journal, number, seed] => {
+            caller::call(socket, journal, number.parse().unwrap_or(0), seed.parse().unwrap_or(0))
+        }
+        ref options => match Options::parse(options) {
+            Some(options) => run(&options),
+            None => {
+                eprintln!("usage: chaos [--kills N] [--seed N] [--seconds N]");
+                ExitCode::from(2)
+            }
+        },
+    }
+}
+
+struct Options {
+    kills: u64,
+    seed: u64,
+    seconds: u64,
+}
+
+impl Options {
+    fn parse(options: &[&str]) -> Option<Self> {
+        let mut parsed = Options { kills: 2000, seed: 1, seconds: 3600 };
+        for option in options.chunks(2) {
+            match option {
+                ["--kills", number] => parsed.kills = number.parse().ok()?,
+                ["--seed", number] => parsed.seed = number.parse().ok()?,
+                ["--seconds", number] => parsed.seconds = number.parse().ok()?,
+                _ => return None,
+            }
+        }
+        Some(parsed)
+    }
+}
+
+fn run(options: &Options) -> ExitCode {
+    let start = Instant::now();
+    let deadline = clock::after(Duration::from_secs(options.seconds));
+    let mut tally = Tally::default();
+    let mut random = Random::new(options.seed);
+    let (alive, steps) = (Mutex::new(Vec::new()), AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        // Not joined: the program ends with `exit`.
+        scope.spawn(|| watch(&alive, &steps));
+        let quiet = Round::start(random.any(), &mut tally, &alive);
+        std::thread::sleep(Duration::from_millis(500));
+        let usual = quiet.end(None);
+        while tally.kills() < options.kills && clock::now() < deadline && tally.violations.len() < 20 {
+            steps.fetch_add(1, Ordering::Relaxed);
+            let kills = KILLS_OF_A_ROUND.min(options.kills - tally.kills());
+            // In some rounds only servers are killed, in some only clients, so that the others live through many deaths.
+            let servers = random.below(9);
+            let mut round = Round::start(random.any(), &mut tally, &alive);
+            round.kill(kills, servers, deadline);
+            round.end(Some(&usual));
+        }
+        report(options, &mut tally, start);
+        std::process::exit(i32::from(!tally.violations.is_empty()))
+    })
+}
+
+/// Ends the program when a round hangs, and says where its processes are.
+fn watch(alive: &Mutex<Vec<u32>>, steps: &AtomicU64) {
+    let (mut last, mut since) = (0, Instant::now());
+    loop {
+        std::thread::sleep(Duration::from_millis(100));
+        let now = steps.load(Ordering::Relaxed);
+        if now != last {
+            (last, since) = (now, Instant::now());
+        } else if since.elapsed() > PATIENCE {
+            eprintln!("chaos: hangs in round {now}");
+            for pid in &*alive.lock().expect("no panics") {
+                for thread in proc::threads(*pid) {
+                    eprintln!("  process {pid}: {} in {}", thread.name, thread.waits_in);
+                }
+            }
+            std::process::exit(1);
+        }
+    }
+}
+
+fn report(options: &Options, tally: &mut Tally, start: Instant) {
+    for ((form, how), count) in &tally.outcomes {
+        println!("{:18} {:24} {count:9}", form.text(), how.text());
+    }
+    tally.delays.sort_unstable();
+    let part = |of: usize| tally.delays.get(tally.delays.len() * of / 100).map_or(0.0, |n| *n as f64 / 1e6);
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    println!(
+        "from a kill to the error of a call that was under way: p50 {:.2} ms, p99 {:.2} ms, longest {:.2} ms, of {}; load {}",
+        part(50),
+        part(99),
+        tally.delays.last().map_or(0.0, |n| *n as f64 / 1e6),
+        tally.delays.len(),
+        load.split(' ').next().unwrap_or_default()
+    );
+    println!(
+        "{} kills ({} of servers, {} of clients) and {} stops with seed {}: {} calls ran, {} wrong, in {:.1} s",
+        tally.kills(),
+        tally.server_kills,
+        tally.client_kills,
+        tally.stops,
+        options.seed,
+        tally.runs,
+        tally.violations.len(),
+        start.elapsed().as_secs_f64()
+    );
+    if tally.violations.is_empty() {
+        println!("no hang, no wrong outcome, nothing is left over");
+    }
+}

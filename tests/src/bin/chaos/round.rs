@@ -1,0 +1,292 @@
+//! One server, its clients, and what is done to them. When it is over all of it is compared with the journals.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use ipc_core::clock;
+use ipc_rpc::ConnectError;
+use ipc_rpc_tests::helper::{Helper, Place};
+use ipc_rpc_tests::proc;
+use ipc_rpc_tests::random::Random;
+
+use crate::journal;
+use crate::judge::Tally;
+use crate::service::ChaosClient;
+
+const CLIENTS: usize = 3;
+/// Far longer than counters take to go back.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Descriptors by kind, and threads, of processes at rest.
+pub type Descriptors = BTreeMap<String, usize>;
+
+fn descriptors(pid: u32) -> Descriptors {
+    let mut all = Descriptors::new();
+    for mut name in proc::descriptors(pid) {
+        if name.contains("/ipc-rpc-test-") {
+            name = "a file of the round".into();
+        }
+        *all.entry(name).or_default() += 1;
+    }
+    all
+}
+
+/// What servers and clients have open that were never in trouble.
+#[derive(Debug, Clone, Default)]
+pub struct Usual {
+    server: Descriptors,
+    client: Descriptors,
+}
+
+/// A process of the round.
+struct Process {
+    helper: Helper,
+    number: u32,
+    /// Has it said that it serves?
+    bound: bool,
+}
+
+pub struct Round<'a> {
+    place: Place,
+    random: Random,
+    server: Process,
+    clients: Vec<Process>,
+    killed: HashMap<u32, u64>,
+    numbers: u32,
+    tally: &'a mut Tally,
+    watched: &'a Mutex<Vec<u32>>,
+}
+
+fn start(place: &Place, arguments: &[&str]) -> Helper {
+    let this = std::env::current_exe().expect("the path of this program").display().to_string();
+    place.start(&this, arguments)
+}
+
+fn journal_of(place: &Place, number: u32) -> PathBuf {
+    place.path().join(format!("journal-{number}"))
+}
+
+fn start_server(place: &Place, number: u32) -> Process {
+    let journal = journal_of(place, number).display().to_string();
+    let helper = start(place, &["serve", &place.socket(), &journal, &number.to_string()]);
+    Process { helper, number, bound: false }
+}
+
+fn start_client(place: &Place, number: u32, seed: u64) -> Process {
+    let journal = journal_of(place, number).display().to_string();
+    let helper = start(place, &["call", &place.socket(), &journal, &number.to_string(), &seed.to_string()]);
+    Process { helper, number, bound: true }
+}
+
+impl<'a> Round<'a> {
+    /// Starts the processes. Numbers of those that are alive are kept in `watched`.
+    pub fn start(seed: u64, tally: &'a mut Tally, watched: &'a Mutex<Vec<u32>>) -> Self {
+        let place = Place::unwatched();
+        let mut random = Random::new(seed);
+        let mut server = start_server(&place, 1);
+        server.wait_bound(tally);
+        let clients = (0..CLIENTS).map(|n| start_client(&place, 2 + n as u32, random.any())).collect();
+        let numbers = 2 + CLIENTS as u32;
+        let round = Round { place, random, server, clients, killed: HashMap::new(), numbers, tally, watched };
+        round.note();
+        round
+    }
+
+    fn note(&self) {
+        let all = std::iter::once(&self.server).chain(&self.clients).map(|process| process.helper.pid()).collect();
+        *self.watched.lock().expect("no panics") = all;
+    }
+
+    fn nap(&mut self, micros: u64) {
+        std::thread::sleep(Duration::from_micros(self.random.below(micros)));
+    }
+
+    /// Kills so many processes, or until `deadline`; `servers` in eight of them are servers.
+    pub fn kill(&mut self, kills: u64, servers: u64, deadline: u64) {
+        let mut left = kills;
+        while left > 0 && clock::now() < deadline {
+            let soon = self.random.chance(4);
+            self.nap(if soon { 2000 } else { 30_000 });
+            let server = self.random.below(8) < servers;
+            if self.random.chance(8) {
+                self.pause(server);
+                continue;
+            }
+            self.kill_one(server);
+            left -= 1;
+        }
+    }
+
+    /// Stops a process for a while, which must have no consequence at all.
+    fn pause(&mut self, server: bool) {
+        let of = self.random.below(CLIENTS as u64) as usize;
+        let (process, other) =
+            if server { (&self.server, &self.clients[of]) } else { (&self.clients[of], &self.server) };
+        let long = self.random.chance(30);
+        process.helper.stop();
+        let millis = if long { 1000 + self.random.below(500) } else { self.random.below(60) };
+        // At times the other one is too, or is killed while it waits for somebody that is stopped.
+        let both = self.random.chance(4);
+        if both {
+            other.helper.stop();
+        }
+        std::thread::sleep(Duration::from_millis(millis));
+        if both {
+            other.helper.go_on();
+        }
+        let kill = self.random.chance(4);
+        if kill {
+            // Of one that is stopped nothing is heard, so those that call it wait; those that it has called are told.
+            self.kill_one(!server);
+        }
+        let process = if server { &self.server } else { &self.clients[of] };
+        if self.random.chance(6) {
+            self.kill_one_of(server, of);
+        } else {
+            process.helper.go_on();
+        }
+        self.tally.stops += 1;
+    }
+
+    fn kill_one(&mut self, server: bool) {
+        let of = self.random.below(CLIENTS as u64) as usize;
+        self.kill_one_of(server, of);
+    }
+
+    fn kill_one_of(&mut self, server: bool, of: usize) {
+        let number = self.numbers;
+        self.numbers += 1;
+        let process = if server { &mut self.server } else { &mut self.clients[of] };
+        self.killed.insert(process.number, clock::now());
+        process.helper.kill();
+        process.look_at_errors(self.tally);
+        if server {
+            self.tally.server_kills += 1;
+            // Calls find nobody there.
+            if self.random.chance(6) {
+                self.nap(5000);
+            }
+            self.server = start_server(&self.place, number);
+            if !self.random.chance(6) {
+                self.server.wait_bound(self.tally);
+            }
+        } else {
+            self.tally.client_kills += 1;
+            self.clients[of] = start_client(&self.place, number, self.random.any());
+        }
+        self.note();
+    }
+
+    /// Lets everybody come to rest, and looks for what is left over and for claims that are not true.
+    pub fn end(mut self, usual: Option<&Usual>) -> Usual {
+        self.server.wait_bound(self.tally);
+        let mut now = Usual::default();
+        for client in &mut self.clients {
+            client.helper.say("rest");
+        }
+        for client in &mut self.clients {
+            let line = client.helper.line();
+            if line != "rests" {
+                let threads = |pid| proc::threads(pid).into_iter().map(|t| format!("{} in {}", t.name, t.waits_in));
+                let threads: Vec<_> = threads(client.helper.pid()).collect();
+                self.tally.wrong(format!(
+                    "client {}: {line}; {threads:?}; errors: {}",
+                    client.number,
+                    client.helper.errors()
+                ));
+            }
+        }
+        let idle = ["busy: 0", "tasks: 0", "streams: 0", "callbacks: 0", "retired: 0"];
+        self.server.wait_usage(&idle, self.tally);
+        for client in &mut self.clients {
+            client.helper.say("disconnect");
+            let line = client.helper.line();
+            if line != "disconnected" {
+                self.tally.wrong(format!("client {}: {line}", client.number));
+            }
+        }
+        self.server.wait_usage(&["clients: 0", "busy: 0", "reply_extents: 0", "retired: 0"], self.tally);
+        if !wait(|| proc::segments(self.server.helper.pid()) == 0) {
+            self.tally.wrong("left over: segments of the server".into());
+        }
+        for (is_server, process) in
+            std::iter::once((true, &self.server)).chain(self.clients.iter().map(|client| (false, client)))
+        {
+            let pid = process.helper.pid();
+            let known = usual.map(|usual| if is_server { &usual.server } else { &usual.client });
+            let more = |known: &Descriptors| {
+                let more = |(kind, count): (&String, &usize)| *count > known.get(kind).copied().unwrap_or(0);
+                descriptors(pid).iter().any(more)
+            };
+            if let Some(known) = known
+                && !wait(|| !more(known))
+            {
+                self.tally.wrong(format!("left over: {:?}, usual is {known:?}", descriptors(pid)));
+            }
+            *(if is_server { &mut now.server } else { &mut now.client }) = descriptors(pid);
+            process.look_at_errors(self.tally);
+        }
+        self.watched.lock().expect("no panics").clear();
+        self.clients.clear();
+        self.server.helper.kill();
+        // Whoever comes by removes the socket of one that was killed.
+        match ChaosClient::connect(self.place.socket()) {
+            Err(ConnectError::NoServer { .. }) => {}
+            other => self.tally.wrong(format!("after the end: {:?}", other.err())),
+        }
+        let left: Vec<_> = self.place.files().into_iter().filter(|name| !name.starts_with("journal-")).collect();
+        if !left.is_empty() {
+            self.tally.wrong(format!("left over: files {left:?}"));
+        }
+        let records: Vec<_> =
+            (1..self.numbers).flat_map(|number| journal::read(&journal_of(&self.place, number))).collect();
+        self.tally.judge(&records, &self.killed);
+        now
+    }
+}
+
+fn wait(mut rested: impl FnMut() -> bool) -> bool {
+    let until = clock::after(PATIENCE);
+    loop {
+        if rested() {
+            return true;
+        }
+        if clock::now() > until {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+impl Process {
+    fn look_at_errors(&self, tally: &mut Tally) {
+        let errors = self.helper.errors();
+        if !errors.is_empty() {
+            tally.wrong(format!("process {} says: {errors}", self.number));
+        }
+    }
+
+    fn wait_bound(&mut self, tally: &mut Tally) {
+        if !self.bound {
+            let line = self.helper.line();
+            if line != "bound" {
+                tally.wrong(format!("server {}: {line:?} {}", self.number, self.helper.errors()));
+            }
+            self.bound = true;
+        }
+    }
+
+    fn wait_usage(&mut self, parts: &[&str], tally: &mut Tally) {
+        let mut usage = String::new();
+        let idle = wait(|| {
+            self.helper.say("usage");
+            usage = self.helper.line();
+            parts.iter().all(|part| usage.contains(part))
+        });
+        if !idle {
+            tally.wrong(format!("left over: {usage}"));
+        }
+    }
+}
