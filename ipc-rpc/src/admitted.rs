@@ -180,7 +180,10 @@ impl Drop for Outcome {
         call.peer().tasks.answered(&call.peer().runtime, place);
         let (status, len) = match result {
             Ok(replied) => (REPLIED, replied.len),
-            Err(refused) => router::refuse(&mut call, refused.status(), refused.reason()),
+            Err(refused) => {
+                call.peer().note(&refused);
+                router::refuse(&mut call, refused.status(), refused.reason())
+            }
         };
         call.finish(status, len);
     }

@@ -409,6 +409,7 @@ mod message;
 mod outcome;
 mod park;
 mod pending;
+mod rejected;
 mod reply;
 mod router;
 mod runtime;
@@ -642,6 +643,7 @@ pub use message::{
     Archived, Argument, Elements, ElementsIter, EncodeError, Message, MessageError, MessageErrorKind, View,
 };
 pub use pending::{Pending, join_all};
+pub use rejected::Rejected;
 pub use reply::Reply;
 pub use server::{BindError, Limits, ServeError, Server, ServerBuilder, ServerHandle};
 pub use service::{Dispatch, Pair};
@@ -669,6 +671,13 @@ pub mod __private {
     pub use crate::stream::{Sink, Streaming, stream_desc, stream_result_desc};
     pub use crate::stub::Stub;
     pub use crate::{CallError, ClientConfig, ConnectError, Context, Metadata, Pending, Reply, TraceId};
+
+    /// The first packet of a client that asks for this service and brings so many blocks, and so many bytes for each arena; for
+    /// fuzzing.
+    pub fn first_packet(service: &ServiceDesc, blocks: u32, arena: u32, callable: bool) -> Option<Vec<u8>> {
+        let geometry = ipc_core::layout::Geometry::new(blocks, arena, arena)?;
+        crate::handshake::hello(&[service], &geometry, callable).ok()
+    }
 
     /// Reads a packet as the first one of a client, then as the answer of a server; for fuzzing. Says which it could be.
     pub fn read_packet(packet: &[u8], service: &'static ServiceDesc) -> (bool, bool) {

@@ -23,9 +23,10 @@ use crate::callback;
 use crate::context::{Context, Entered, Extra, Handling, WITH_CONTEXT};
 use crate::endpoint;
 use crate::handshake::{self, Asked, Hello};
+use crate::rejected::Rejections;
 use crate::runtime::{Runs, Runtime, Work};
 use crate::server::{Limits, ServeError};
-use crate::service::{Dispatch, Incoming, Lent, ReplyMemory, ServiceDesc};
+use crate::service::{Dispatch, Incoming, Lent, Refused, Replied, ReplyMemory, ServiceDesc};
 use crate::status;
 use crate::stream;
 use crate::trust::{Reading, Snapshot};
@@ -47,6 +48,7 @@ pub(crate) struct Router {
     methods: Vec<Route>,
     admission: Admission,
     runtime: Arc<Runtime>,
+    pub(crate) rejections: Arc<Rejections>,
 }
 
 struct Route {
@@ -85,7 +87,7 @@ impl Router {
         let name = |r: &Route| MethodName { service: r.service.service().name, method: r.name };
         let described = methods.iter().map(|r| (name(r), r.long)).collect();
         let runtime = Runtime::new(runs, admission.limits.clone(), described);
-        Ok(Router { methods, admission, runtime })
+        Ok(Router { methods, admission, runtime, rejections: Arc::default() })
     }
 
     /// What the futures of the handlers share.
@@ -169,25 +171,42 @@ pub(crate) struct Client {
     pub(crate) tasks: Arc<Tasks>,
     pub(crate) runtime: Arc<Runtime>,
     pub(crate) streams: stream::Table,
+    pub(crate) rejections: Arc<Rejections>,
+}
+
+impl Client {
+    /// Notes what was wrong with a request, if anything was.
+    #[cold]
+    pub(crate) fn note(&self, refused: &Refused) {
+        if refused.status() == status::REJECTED {
+            self.rejections.request(self.who, refused.reason());
+        }
+    }
 }
 
 impl Handler for Router {
     type Peer = Client;
 
     fn greet(&self, hello: &[u8], descriptors: Vec<OwnedFd>, who: Credentials, channels: usize) -> Greeting<Client> {
-        let refuse = |answer| Greeting { answer, accepted: None };
+        let who = self.admission.peer.unwrap_or(who);
+        let refuse = |why: &str, answer| {
+            self.rejections.connection(who, why);
+            Greeting { answer, accepted: None }
+        };
         let hello = match handshake::asked(hello) {
             Asked::Hello(hello) => hello,
-            Asked::OtherVersion => return refuse(handshake::other_version()),
-            Asked::Nonsense => return refuse(handshake::refused("the first packet is not understood")),
+            Asked::OtherVersion => return refuse("another version of the protocol", handshake::other_version()),
+            Asked::Nonsense => {
+                let why = "the first packet is not understood";
+                return refuse(why, handshake::refused(why));
+            }
         };
         if hello.probe != handshake::format_probe() {
-            return refuse(handshake::other_format());
+            return refuse("another format of messages", handshake::other_format());
         }
-        let who = self.admission.peer.unwrap_or(who);
         let (segment, socket) = match self.admit(&hello, descriptors, who, channels) {
             Ok(admitted) => admitted,
-            Err(why) => return refuse(handshake::refused(&why)),
+            Err(why) => return refuse(&why, handshake::refused(&why)),
         };
         let asked = hello.services.iter().flat_map(|s| s.methods.iter().map(|(name, print)| (s.service, name, print)));
         let methods: Vec<_> = asked.map(|(service, name, print)| self.agree(service, name, *print)).collect();
@@ -203,7 +222,8 @@ impl Handler for Router {
             callbacks: Arc::downgrade(&callbacks),
             streams: streams.clone(),
         });
-        let client = Client { reading, who, callbacks, tasks, runtime, streams };
+        let rejections = self.rejections.clone();
+        let client = Client { reading, who, callbacks, tasks, runtime, streams, rejections };
         Greeting { answer: handshake::welcome(&methods), accepted: Some((segment, client)) }
     }
 
@@ -222,8 +242,7 @@ impl Handler for Router {
         let dispatch = || handling.scope(|| route.service.dispatch(route.index, incoming));
         match catch_unwind(AssertUnwindSafe(dispatch)) {
             Ok(Ok(replied)) => (REPLIED, replied.len),
-            Ok(Err(refused)) => refuse(call, refused.status(), refused.reason()),
-            Err(panic) => refuse(call, status::PANICKED, &message_of(panic)),
+            failed => without_reply(client, call, failed),
         }
     }
 
@@ -231,7 +250,10 @@ impl Handler for Router {
         self.methods.get(usize::from(method & !WITH_CONTEXT)).is_some_and(|route| route.long)
     }
 
-    fn ended(&self, client: &Client, _why: Option<Corrupt>) {
+    fn ended(&self, client: &Client, why: Option<Corrupt>) {
+        if let Some(why) = why {
+            self.rejections.broken(client.who, why);
+        }
         client.tasks.close();
         client.callbacks.ended();
         client.streams.close();
@@ -254,7 +276,11 @@ impl Router {
             callback::FIRST_METHOD..=callback::LAST_METHOD => callback::serve(client, call),
             _ => refuse(call, status::REJECTED, "the server has no method of this number"),
         }));
-        served.unwrap_or_else(|panic| refuse(call, status::PANICKED, &message_of(panic)))
+        let (status, len) = served.unwrap_or_else(|panic| refuse(call, status::PANICKED, &message_of(panic)));
+        if status == status::REJECTED {
+            client.rejections.request(client.who, &format!("number {number:#06x} about {}", call.target()));
+        }
+        (status, len)
     }
 
     /// A call that needs more than its memory: a private copy of the request, or the context behind its arguments.
@@ -277,7 +303,7 @@ impl Router {
                     args_len = args;
                     context = Some(Context::of(call.watch(), client, extra));
                 }
-                Err(reason) => return refuse(call, status::REJECTED, &reason),
+                Err(reason) => return without_reply(client, call, Ok(Err(Refused::new(status::REJECTED, reason)))),
             }
         }
         let reply = call.reply_buffer();
@@ -293,8 +319,7 @@ impl Router {
         let result = catch_unwind(AssertUnwindSafe(|| handling.scope(dispatch)));
         match result {
             Ok(Ok(replied)) => (REPLIED, replied.len),
-            Ok(Err(refused)) => refuse(call, refused.status(), refused.reason()),
-            Err(panic) => refuse(call, status::PANICKED, &message_of(panic)),
+            failed => without_reply(client, call, failed),
         }
     }
 }
@@ -350,6 +375,23 @@ pub(crate) fn message_of(panic: Box<dyn std::any::Any + Send>) -> String {
                 String::from("the panic carries no text")
             }
         },
+    }
+}
+
+/// Answers a call whose handler has not replied.
+#[cold]
+fn without_reply(
+    client: &Client,
+    call: &mut impl ReplyMemory,
+    failed: std::thread::Result<Result<Replied, Refused>>,
+) -> (u16, usize) {
+    match failed {
+        Ok(Ok(replied)) => (REPLIED, replied.len),
+        Ok(Err(refused)) => {
+            client.note(&refused);
+            refuse(call, refused.status(), refused.reason())
+        }
+        Err(panic) => refuse(call, status::PANICKED, &message_of(panic)),
     }
 }
 

@@ -15,6 +15,7 @@ use ipc_core::scanner::{Callee, Workers};
 
 use crate::endpoint::{self, Endpoint, NotBound};
 use crate::executor::BoxFuture;
+use crate::rejected::Rejected;
 use crate::router::{Admission, Router};
 use crate::runtime::Runs;
 use crate::service::Dispatch;
@@ -518,6 +519,13 @@ impl ServerHandle {
     /// The example at [`ServerUsage`] reads it.
     pub fn usage(&self) -> ServerUsage {
         self.callee().map_or_else(ServerUsage::default, |callee| ServerUsage::of(&callee))
+    }
+
+    /// What the server has turned away since it began to serve; nothing, unless it serves.
+    ///
+    /// The example at [`Rejected`] reads it.
+    pub fn rejected(&self) -> Rejected {
+        self.callee().map_or_else(Rejected::default, |callee| callee.handler().rejections.count())
     }
 
     fn callee(&self) -> Option<Arc<Callees>> {

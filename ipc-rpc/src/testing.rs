@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,11 +13,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use ipc_core::scanner::Callee;
 use ipc_core::{clock, socket};
 
-use crate::callback::Handle;
+use crate::callback::{self, Handle, Lent};
 use crate::connect::{ClientConfig, ConnectError, Connection};
+use crate::rejected::Rejected;
 use crate::router::Router;
 use crate::server::{Running, ServeError, Server, ServerBuilder};
-use crate::service::{Pair, ServiceDesc};
+use crate::service::{Dispatch, Pair, ServiceDesc};
 use crate::stub::Stub;
 use crate::usage::{ClientUsage, ServerUsage};
 
@@ -144,12 +146,41 @@ pub fn stepped<D: Pair>(dispatcher: D) -> Result<(D::Client, Stepped), ConnectEr
     Ok((D::client(stub), Stepped(callee)))
 }
 
+/// A server without a thread and without a client, for peers that say and write what they like. For fuzzing.
+#[doc(hidden)]
+pub fn stepped_server(builder: ServerBuilder) -> Result<Stepped, ServeError> {
+    Running::without_threads(builder).map(Stepped)
+}
+
+/// What serves the objects that a client lends to its server, without a thread, a client and a server. For fuzzing.
+#[doc(hidden)]
+pub fn stepped_objects(objects: Vec<Arc<dyn Dispatch>>) -> Result<(Stepped, Vec<Lent>), ServeError> {
+    let who = socket::pair().and_then(|(end, _)| socket::credentials(end.as_fd()))?;
+    let (builder, lent) = callback::server_of(objects, who);
+    Ok((stepped_server(builder)?, lent))
+}
+
 /// The server of a [`stepped`] pair.
 #[doc(hidden)]
 #[derive(Debug)]
 pub struct Stepped(Arc<Callee<Router>>);
 
 impl Stepped {
+    /// Lets in who is at the other end of this socket, if it shakes hands.
+    pub fn adopt(&self, socket: OwnedFd) -> io::Result<()> {
+        self.0.adopt(socket)
+    }
+
+    /// What it has in use.
+    pub fn usage(&self) -> ServerUsage {
+        ServerUsage::of(&self.0)
+    }
+
+    /// What it has turned away.
+    pub fn rejected(&self) -> Rejected {
+        self.0.handler().rejections.count()
+    }
+
     /// Runs `with` with a function that serves at most one request.
     pub fn run<T>(&self, with: impl FnOnce(&mut dyn FnMut() -> bool) -> T) -> Option<T> {
         let mut stepper = self.0.stepper(0)?;
@@ -188,7 +219,7 @@ mod tests {
 
     use super::*;
     use crate::message::Message;
-    use crate::service::{Dispatch, Incoming, MethodDesc, Refused, Replied};
+    use crate::service::{Incoming, MethodDesc, Refused, Replied};
 
     /// Its method ends at once in the first worker if a spare one is at it, and in that when it is told to.
     struct Rests {

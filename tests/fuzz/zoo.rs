@@ -1,5 +1,8 @@
 //! A message with one of everything, and the way from a value to its archive and back.
 
+pub mod attacker;
+pub mod every;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ptr::NonNull;
 use std::time::Duration;

@@ -137,6 +137,9 @@ fn a_server_of_snapshots_survives_every_word() {
     // The honest client's segment, mapped by both sides.
     until(|| proc::segments(std::process::id()) == 2);
     assert_eq!(panics.load(Ordering::Relaxed), 0);
+    let rejected = handle.rejected();
+    assert!(rejected.broken >= u64::from(closed) && rejected.requests > 0, "{closed} closed, {rejected:?}");
+    assert!(rejected.last.is_some_and(|why| why.starts_with(&format!("process {} of user ", std::process::id()))));
     drop(honest);
     handle.shutdown();
     serving.join().unwrap().unwrap();

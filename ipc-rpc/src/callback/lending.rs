@@ -252,23 +252,13 @@ impl Lending {
         let Served::Waiting(socket) = std::mem::replace(&mut *served, Served::Failed(String::new())) else {
             return Ok(());
         };
-        let services = self
-            .services
-            .iter()
-            .map(|service| -> Arc<dyn Dispatch> { Arc::new(Finder { service, table: self.table.clone() }) });
-        let admission = Admission {
-            users: vec![self.server.uid],
-            limits: Limits { clients: 1, ..Limits::default() },
-            reading: Some(self.trust.into()),
-            peer: Some(self.server),
-            lent: Some(self.table.clone()),
-        };
-        let running = Running::in_background(ServerBuilder::for_callbacks(services.collect(), admission))
-            .map_err(|error| error.to_string())
-            .and_then(|running| match running.callee.adopt(socket) {
+        let builder = server(&self.services, &self.table, self.trust, self.server);
+        let running = Running::in_background(builder).map_err(|error| error.to_string()).and_then(|running| {
+            match running.callee.adopt(socket) {
                 Ok(()) => Ok(running),
                 Err(error) => Err(error.to_string()),
-            });
+            }
+        });
         match running {
             Ok(running) => *served = Served::By(running),
             Err(why) => {
@@ -291,6 +281,30 @@ impl Drop for Lending {
         }
         drop(objects);
     }
+}
+
+/// The server of the objects in `table`, which are of these services, for the peer `who`.
+fn server(services: &[&'static ServiceDesc], table: &Arc<Table>, trust: Trust, who: Credentials) -> ServerBuilder {
+    let finder =
+        |service: &&'static ServiceDesc| -> Arc<dyn Dispatch> { Arc::new(Finder { service, table: table.clone() }) };
+    let admission = Admission {
+        users: vec![who.uid],
+        limits: Limits { clients: 1, ..Limits::default() },
+        reading: Some(trust.into()),
+        peer: Some(who),
+        lent: Some(table.clone()),
+    };
+    ServerBuilder::for_callbacks(services.iter().map(finder).collect(), admission)
+}
+
+/// The same for objects that are lent as if calls of this process had lent them, to a peer that is not trusted. For fuzzing.
+pub(crate) fn server_of(objects: Vec<Arc<dyn Dispatch>>, who: Credentials) -> (ServerBuilder, Vec<Lent>) {
+    let table = Arc::<Table>::default();
+    let mut services: Vec<_> = objects.iter().map(|object| object.service()).collect();
+    services.dedup_by_key(|service| service.name);
+    let lend = |object| Some(Lent { number: table.add(object).ok()?, table: table.clone() });
+    let lent = objects.into_iter().filter_map(lend).collect();
+    (server(&services, &table, Trust::Snapshot, who), lent)
 }
 
 /// Serves what the server says about an object: that it keeps its handle, or has released it.

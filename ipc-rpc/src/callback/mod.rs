@@ -25,7 +25,7 @@ use crate::message::private_exports::{Desc, Kind};
 use crate::service::{Dispatch, Incoming, Refused, ServiceDesc};
 use crate::stub::Stub;
 
-pub(crate) use lending::{Lending, Table, serve};
+pub(crate) use lending::{Lending, Table, serve, server_of};
 pub(crate) use remote::{First, Later, Object, Remote, judge};
 
 pub use lending::Lent;
