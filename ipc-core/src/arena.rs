@@ -6,11 +6,12 @@
 
 use std::io;
 use std::ptr::NonNull;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
 
 use crate::extent::{Committed, Extent, Extents};
 use crate::layout::{CHUNK, EXTENT_START, MAX_MESSAGE};
 use crate::segment::Segment;
+use crate::sync::{Mutex, MutexGuard};
 
 /// Why an extent could not be had.
 #[derive(Debug)]

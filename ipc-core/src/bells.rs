@@ -10,7 +10,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::AsFd;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, PoisonError, Weak};
 
 use crate::alarm::Alarm;
 use crate::announcements::NEVER;
@@ -18,6 +18,7 @@ use crate::caller::Caller;
 use crate::clock;
 use crate::poll::{Poll, Signal};
 use crate::socket::{self, Drained};
+use crate::sync::{Mutex, MutexGuard, process, spawn_for_ever};
 
 /// The number of `kick` in `poll`; those of callers begin with 1.
 const KICK: u64 = 0;
@@ -39,7 +40,7 @@ static BELLS: Mutex<Option<Arc<Bells>>> = Mutex::new(None);
 
 /// What listens in this process, if anything does yet.
 fn listening(started: &Option<Arc<Bells>>) -> Option<Arc<Bells>> {
-    started.as_ref().filter(|bells| bells.process == std::process::id()).cloned()
+    started.as_ref().filter(|bells| bells.process == process()).cloned()
 }
 
 /// What listens in this process; starts it if nothing does yet.
@@ -53,11 +54,11 @@ pub(crate) fn start() -> io::Result<Arc<Bells>> {
         alarm: Alarm::new(),
         kick: Signal::new()?,
         callers: Mutex::default(),
-        process: std::process::id(),
+        process: process(),
     });
     bells.poll.add(bells.kick.as_fd(), KICK)?;
     let runs = bells.clone();
-    std::thread::Builder::new().name("ipc-rpc bells".into()).spawn(move || runs.run())?;
+    spawn_for_ever(move || runs.run())?;
     *started = Some(bells.clone());
     Ok(bells)
 }
@@ -72,7 +73,7 @@ impl Bells {
     /// `caller` is being dropped.
     pub(crate) fn forget(&self, caller: &Caller) {
         // A caller that a forked child has inherited is its parent's affair.
-        if self.process == std::process::id() && self.callers().remove(&caller.number()).is_some() {
+        if self.process == process() && self.callers().remove(&caller.number()).is_some() {
             self.poll.remove(caller.socket());
         }
     }

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, PoisonError, Weak};
 
 use crate::arena::{Arena, NoExtent};
 use crate::clock;
@@ -24,7 +24,7 @@ use crate::layout::{ABANDONED, BlockHead, EXTENT_START, INLINE, INLINE_ROOM, MAX
 use crate::queue::{Kind, Producer};
 use crate::segment::{Area, Segment};
 use crate::socket::{self, Credentials};
-use crate::sync::{AtomicBool, AtomicU8, AtomicU32, Ordering};
+use crate::sync::{AtomicBool, AtomicU8, AtomicU32, Mutex, MutexGuard, Ordering};
 use crate::word::{self, Corrupt, Seen, Tell};
 
 /// What a handshake has to say about a new connection.
@@ -71,7 +71,7 @@ pub(crate) const HOLDS_REPLY: u8 = 2;
 
 /// What the callee remembers of a block. Private, so that a hostile second hint meets it. Plain stores, under the role or
 /// by the worker that serves the block, ordered by P5 and by P2 + P1.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Served {
     /// [`BUSY`], [`HOLDS_REPLY`].
     pub(crate) state: AtomicU8,
@@ -80,6 +80,13 @@ pub(crate) struct Served {
     /// How many were begun and turned out not to have run: they are not in `begun`, so that one count does not tell two
     /// calls apart.
     unrun: AtomicU32,
+}
+
+impl Default for Served {
+    fn default() -> Self {
+        let (begun, unrun) = (AtomicU32::new(word::FIRST), AtomicU32::new(0));
+        Served { state: AtomicU8::new(0), begun, unrun }
+    }
 }
 
 impl Served {

@@ -23,7 +23,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, PoisonError, Weak};
 use std::task::Waker;
 use std::time::Duration;
 
@@ -45,7 +45,7 @@ use crate::prefetch;
 use crate::queue::{Kind, Producer};
 use crate::segment::{Area, Segment};
 use crate::socket;
-use crate::sync::{AtomicU8, AtomicU32, AtomicU64, Mutex, Ordering, fence, lock};
+use crate::sync::{AtomicU8, AtomicU32, AtomicU64, Condvar, Mutex, MutexGuard, Ordering, fence, lock};
 use crate::word::{self, Corrupt, Lent};
 use crate::yielding::Yielding;
 
@@ -183,7 +183,7 @@ impl Caller {
             socket,
             pool: Pool::new(geometry.blocks()),
             arena: Arena::new(geometry.caller_arena_at(), geometry.caller_arena()),
-            begun: (0..geometry.blocks()).map(|_| AtomicU32::new(0)).collect(),
+            begun: (0..geometry.blocks()).map(|_| AtomicU32::new(word::FIRST)).collect(),
             after: (0..geometry.blocks()).map(|_| AtomicU32::new(u32::MAX)).collect(),
             extents: (0..geometry.blocks()).map(|_| Mutex::new(None)).collect(),
             requests: Producer::new(),

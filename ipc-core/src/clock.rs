@@ -6,12 +6,20 @@
 
 use std::time::Duration;
 
+#[cfg(shuttle)]
+pub(crate) use crate::schedule::give_way as leave_core;
+#[cfg(shuttle)]
+pub use crate::schedule::{core, now, pause};
+#[cfg(not(shuttle))]
+pub(crate) use std::thread::sleep as pause;
+
 /// Nanoseconds of `CLOCK_MONOTONIC`, never 0.
 ///
 /// ```
 /// let before = ipc_core::clock::now();
 /// assert!(ipc_core::clock::now() >= before && before > 0);
 /// ```
+#[cfg(not(shuttle))]
 pub fn now() -> u64 {
     let mut t = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `t` is a valid place for the result; this clock always exists on Linux.
@@ -31,6 +39,7 @@ pub fn nanoseconds(d: Duration) -> u64 {
 
 /// The core this thread runs on, plus one; 0 if the system does not tell.
 #[inline]
+#[cfg(not(shuttle))]
 pub fn core() -> u32 {
     // SAFETY: no arguments.
     let core = unsafe { libc::sched_getcpu() };
@@ -38,6 +47,7 @@ pub fn core() -> u32 {
 }
 
 /// Moves this thread to another core, if it may run on one; it may run wherever it could before.
+#[cfg(not(shuttle))]
 pub(crate) fn leave_core() {
     let size = size_of::<libc::cpu_set_t>();
     // SAFETY: a set of bits, for which zero is a value.

@@ -4,10 +4,14 @@
 //! System calls on the address of an `AtomicU32` that is borrowed for the call.
 #![allow(unsafe_code)]
 
+#[cfg(shuttle)]
+pub use crate::schedule::{futex_wait as wait, futex_wake as wake};
+#[cfg(not(shuttle))]
 use crate::sync::AtomicU32;
 
 /// Sleeps while `word` holds `value`, until a wake, a signal, or `deadline` (nanoseconds of `CLOCK_MONOTONIC`). Says nothing
 /// about why it returned: look at the word.
+#[cfg(not(shuttle))]
 pub fn wait(word: &AtomicU32, value: u32, deadline: Option<u64>) {
     let until = deadline.map(|ns| libc::timespec {
         tv_sec: (ns / 1_000_000_000).min(i64::MAX as u64) as libc::time_t,
@@ -30,6 +34,7 @@ pub fn wait(word: &AtomicU32, value: u32, deadline: Option<u64>) {
 }
 
 /// Wakes one sleeper. One, because an honest word has one; more would let a peer queue work on us.
+#[cfg(not(shuttle))]
 pub fn wake(word: &AtomicU32) {
     // SAFETY: the word is borrowed for the call.
     unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE, 1) };

@@ -13,7 +13,7 @@ use std::cell::{Cell, RefCell};
 use std::sync::Weak;
 
 use crate::caller::Caller;
-use crate::sync::{AtomicBool, AtomicU32, Mutex, Ordering, lock};
+use crate::sync::{AtomicBool, AtomicU32, Mutex, Ordering, lock, thread_local};
 
 /// Blocks a thread keeps at most.
 const MOST: usize = 17;
@@ -72,15 +72,24 @@ thread_local! {
     static HOME: Home = const { Home(RefCell::new(Weak::new())) };
 }
 
+/// Shuttle drops what a thread has in the order in which it came to have it, also what needs no destructor.
+#[inline(always)]
+fn home_first() {
+    #[cfg(shuttle)]
+    let _ = HOME.try_with(|_| ());
+}
+
 /// The block that this thread used last of those of the caller with number `caller`, if it keeps any.
 #[inline(always)]
 pub(crate) fn take(caller: u64) -> Option<u32> {
+    home_first();
     HOT.with(|hot| if hot.caller.get() == caller { hot.pop() } else { None })
 }
 
 /// Keeps a block for the next call, if this thread keeps blocks of that caller and has room.
 #[inline(always)]
 pub(crate) fn keep(caller: u64, block: u32) -> bool {
+    home_first();
     HOT.with(|hot| hot.caller.get() == caller && hot.push(block))
 }
 

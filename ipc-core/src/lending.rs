@@ -25,18 +25,18 @@ use crate::futex;
 use crate::handover;
 use crate::layout::{BlockHead, EXTENT_START, INLINE, INLINE_ROOM, REPLIED};
 use crate::prefetch;
-use crate::sync::{Ordering, fence, spin_hint};
+use crate::sync::{Ordering, fence, looks, spin_hint};
 use crate::word::{self, Corrupt, Lent};
 
 /// Looks, with pauses between them, before anything else is considered: about a microsecond. Without the pauses the line is
 /// pulled away from a callee that is writing its answer.
-pub(crate) const FIRST_LOOKS: u32 = 48;
+pub(crate) const FIRST_LOOKS: u32 = looks(48);
 /// How often the core is given to a callee that is on the same one before the thread parks.
 const YIELDS: u32 = 2;
 /// Nanoseconds that a few time slices of others take.
 const SLICES: u64 = 20_000_000;
 /// Looks between two readings of the clock while spinning on.
-const LOOKS_PER_READING: u32 = 16;
+const LOOKS_PER_READING: u32 = looks(16);
 /// A reply in the callee's arena of at least this many bytes is given back at once, not when its block is next used. Shorter
 /// ones too if the arena is small: the replies of idle blocks take up a quarter of it at most.
 const WORTH_RELEASING: u32 = 64 << 10;

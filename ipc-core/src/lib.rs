@@ -27,6 +27,8 @@ pub mod pool;
 mod prefetch;
 pub mod queue;
 pub mod role;
+#[cfg(shuttle)]
+pub mod schedule;
 pub mod serving;
 pub mod sync;
 pub mod word;

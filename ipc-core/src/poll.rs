@@ -7,6 +7,12 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
+/// Some descriptor may be ready that was not: who waits for that in the kernel knows.
+#[cfg(not(shuttle))]
+pub(crate) fn changed() {}
+#[cfg(shuttle)]
+pub(crate) use crate::schedule::changed;
+
 fn call(result: libc::c_int) -> io::Result<libc::c_int> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
@@ -64,18 +70,29 @@ impl Poll {
         let mut event = libc::epoll_event { events, u64: id };
         let (epoll, fd) = (self.epoll.as_raw_fd(), descriptor.as_raw_fd());
         // SAFETY: `event` is a valid place for the call.
-        call(unsafe { libc::epoll_ctl(epoll, operation, fd, &raw mut event) }).map(|_| ())
+        let done = call(unsafe { libc::epoll_ctl(epoll, operation, fd, &raw mut event) }).map(|_| ());
+        changed();
+        done
     }
 
     /// Waits for up to 16 events, for ever (`None`) or so many milliseconds. A signal does not end a wait for ever.
     pub fn wait(&self, milliseconds: Option<u32>, mut each: impl FnMut(Ready)) -> usize {
         let mut events = [libc::epoll_event { events: 0, u64: 0 }; 16];
+        #[cfg(not(shuttle))]
         let timeout = milliseconds.map_or(-1, |ms| i32::try_from(ms).unwrap_or(i32::MAX));
+        #[cfg(shuttle)]
+        let timeout = 0; // It waits elsewhere.
         // SAFETY: room for 16 events.
         let wait = |events: &mut [libc::epoll_event; 16]| unsafe {
             libc::epoll_wait(self.epoll.as_raw_fd(), events.as_mut_ptr(), 16, timeout)
         };
         let mut got = wait(&mut events);
+        #[cfg(shuttle)]
+        if got == 0 && milliseconds != Some(0) {
+            let until = milliseconds.map(|ms| crate::clock::now() + u64::from(ms) * 1_000_000);
+            crate::schedule::wait_for_descriptors(until);
+            got = wait(&mut events);
+        }
         while got < 0 && timeout < 0 && io::Error::last_os_error().kind() == io::ErrorKind::Interrupted {
             got = wait(&mut events);
         }
@@ -112,6 +129,7 @@ impl Signal {
         let one = 1u64;
         // SAFETY: eight bytes of a local.
         unsafe { libc::write(self.fd.as_raw_fd(), (&raw const one).cast(), 8) };
+        changed();
     }
 }
 
@@ -133,15 +151,26 @@ impl Ticker {
     /// # Errors
     /// The system's: no descriptors left.
     pub fn new() -> io::Result<Self> {
-        let flags = libc::TFD_CLOEXEC | libc::TFD_NONBLOCK;
         // SAFETY: plain arguments.
-        let fd = call(unsafe { libc::timerfd_create(libc::CLOCK_MONOTONIC, flags) })?;
+        #[cfg(not(shuttle))]
+        let fd = call(unsafe { libc::timerfd_create(libc::CLOCK_MONOTONIC, libc::TFD_CLOEXEC | libc::TFD_NONBLOCK) })?;
+        // SAFETY: plain arguments.
+        #[cfg(shuttle)]
+        let fd = call(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) })?;
         // SAFETY: the kernel has just given us this descriptor.
         Ok(Ticker { fd: unsafe { OwnedFd::from_raw_fd(fd as RawFd) } })
     }
 
     /// Ticks every so many milliseconds; 0 disarms it.
     pub fn every(&self, milliseconds: u32) {
+        #[cfg(shuttle)]
+        return crate::schedule::arm(self.fd.as_fd(), milliseconds != 0);
+        #[cfg(not(shuttle))]
+        self.set(milliseconds);
+    }
+
+    #[cfg(not(shuttle))]
+    fn set(&self, milliseconds: u32) {
         let t = libc::timespec {
             tv_sec: libc::time_t::from(milliseconds / 1000),
             tv_nsec: libc::c_long::from(milliseconds % 1000) * 1_000_000,

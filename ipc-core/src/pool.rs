@@ -13,6 +13,7 @@
 //! The head also carries the block's memory from the thread that brings it home to the one that takes it next.
 
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
+use crate::word;
 
 /// The free blocks of one channel.
 #[derive(Debug)]
@@ -29,7 +30,11 @@ impl Pool {
     /// All of `blocks` blocks are free; number 0 is on top.
     pub fn new(blocks: u32) -> Self {
         let next = (0..blocks).map(|b| AtomicU32::new(if b + 1 < blocks { b + 2 } else { 0 })).collect();
-        Pool { head: AtomicU64::new(u64::from(blocks > 0)), next, waiters: AtomicU32::new(0) }
+        Pool {
+            head: AtomicU64::new(u64::from(word::FIRST) << 32 | u64::from(blocks > 0)),
+            next,
+            waiters: AtomicU32::new(0),
+        }
     }
 
     /// Takes the block that came home last.

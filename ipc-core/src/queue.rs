@@ -75,7 +75,7 @@ impl Producer {
 }
 
 /// The consuming end: the private head, and what it makes of the cell there.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Consumer {
     head: u64,
     /// `head` modulo the number of cells.
@@ -84,10 +84,16 @@ pub struct Consumer {
     empty: u64,
 }
 
+impl Default for Consumer {
+    fn default() -> Self {
+        Consumer::new()
+    }
+}
+
 impl Consumer {
     /// A consumer of cells that have never been written.
     pub fn new() -> Self {
-        Consumer::default()
+        Consumer { head: 0, index: 0, empty: word::empty_tag(0, 1) }
     }
 
     /// Is there something at the head (an entry, or nonsense)?

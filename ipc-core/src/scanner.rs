@@ -24,8 +24,7 @@ use std::cell::UnsafeCell;
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::thread::JoinHandle;
+use std::sync::{Arc, PoisonError, Weak};
 
 use crate::callee::{BUSY, Call, Channel, ENDED, HOLDS_REPLY, Handler, Served};
 use crate::clock;
@@ -39,22 +38,23 @@ use crate::poll::{Poll, Signal, Ticker};
 use crate::role::Role;
 use crate::serving::Serving;
 use crate::socket;
-use crate::sync::{AtomicBool, AtomicU32, AtomicU64, Ordering, spin_hint};
+use crate::sync::thread::JoinHandle;
+use crate::sync::{AtomicBool, AtomicU32, AtomicU64, Mutex, MutexGuard, Ordering, looks, spin_hint};
 use crate::word::{Corrupt, Seen, Tell};
 use crate::yielding::Yielding;
 use long::Methods;
 
 /// Empty passes before the clock is read for the first time: about a microsecond or two.
-pub(crate) const FIRST_PASSES: u32 = 48;
+pub(crate) const FIRST_PASSES: u32 = looks(48);
 /// As many if the caller is on the same core, where looking is in vain.
 const PASSES_IN_VAIN: u32 = 2;
 /// How often the core is given to such a caller before the holder sleeps.
 const YIELDS: u32 = 2;
 /// Empty passes over the watched words for one over the queues. Each look at a cell takes its line away from a caller that is
 /// just writing to it; a caller that is looked at seldom gets many requests out before they are found, all in a row.
-const PASSES_PER_QUEUE: u32 = 32;
+const PASSES_PER_QUEUE: u32 = looks(32);
 /// Empty passes between two readings of the clock.
-const PASSES_PER_READING: u32 = 16;
+const PASSES_PER_READING: u32 = looks(16);
 /// Requests served, or readings of the clock made, between two looks at the epoll set.
 const WORK_PER_POLL: u32 = 512;
 /// Requests served between two looks for callers that are to be woken by now.

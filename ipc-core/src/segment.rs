@@ -96,6 +96,8 @@ impl Segment {
     fn map(file: OwnedFd, geometry: Geometry) -> io::Result<Self> {
         let len = usize::try_from(geometry.len()).map_err(io::Error::other)?;
         let map = MmapOptions::new().len(len).no_reserve_swap().map_raw(&file)?;
+        #[cfg(shuttle)]
+        crate::schedule::mapped(map.as_mut_ptr().addr(), len, number(&file));
         Ok(Segment { map, file, geometry })
     }
 
@@ -256,6 +258,14 @@ fn check_file_size(size: u64) -> io::Result<()> {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, why));
     }
     Ok(())
+}
+
+/// The number of the file.
+#[cfg(shuttle)]
+fn number(file: &OwnedFd) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    let file = file.try_clone().map(std::fs::File::from);
+    file.and_then(|file| file.metadata()).map_or(0, |file| file.ino())
 }
 
 fn invalid(why: &str) -> io::Error {

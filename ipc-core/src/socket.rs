@@ -15,6 +15,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use crate::clock;
+use crate::poll::changed;
 
 /// Longest packet that is sent or received, in bytes.
 pub const MAX_PACKET: usize = 64 * 1024;
@@ -111,7 +112,7 @@ pub fn connect(path: &Path, deadline: u64) -> io::Result<OwnedFd> {
                 if clock::now() >= deadline {
                     return Err(io::ErrorKind::TimedOut.into());
                 }
-                std::thread::sleep(std::time::Duration::from_millis(2));
+                clock::pause(std::time::Duration::from_millis(2));
             }
             Err(e) => return Err(e),
         }
@@ -229,7 +230,10 @@ pub fn send_all(socket: BorrowedFd<'_>, bytes: &[u8], descriptors: &[BorrowedFd<
         let sent = unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const message, flags) };
         match call(sent) {
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            other => return other.map(|_| ()),
+            other => {
+                changed();
+                return other.map(|_| ());
+            }
         }
     }
 }
@@ -338,13 +342,17 @@ const RINGS: u32 = 1000;
 /// Rings the doorbell of the peer: never blocks, and a full buffer means that it is ringing already.
 pub fn ring(socket: BorrowedFd<'_>) {
     let (bell, flags) = ([1u8], libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL);
+    #[cfg(shuttle)]
+    if !crate::schedule::sends(1) {
+        return;
+    }
     for _ in 0..RINGS {
         // SAFETY: one byte of a local.
         let sent = call(unsafe { libc::send(socket.as_raw_fd(), bell.as_ptr().cast(), 1, flags) });
         match sent.map_err(|e| e.raw_os_error()) {
             // The sleep flag is down already, so nobody else will ring: this one must go out.
             Err(Some(libc::ENOBUFS | libc::ENOMEM | libc::EINTR)) => std::thread::yield_now(),
-            _ => return,
+            _ => return changed(),
         }
     }
 }
@@ -370,6 +378,7 @@ pub fn drain(socket: BorrowedFd<'_>) -> Drained {
 pub fn shut_down(socket: BorrowedFd<'_>) {
     // SAFETY: plain system call; an error means that it is shut down already.
     unsafe { libc::shutdown(socket.as_raw_fd(), libc::SHUT_RDWR) };
+    changed();
 }
 
 #[cfg(test)]

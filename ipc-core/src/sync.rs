@@ -1,18 +1,30 @@
-//! The one switch between the real atomics and loom's.
+//! The one switch between the real machine and those of loom and shuttle.
 //!
 //! Everything that hands memory between threads or processes takes its atomics from here, so that the loom models in
-//! `tests/` run the shipped code. The switch is `cfg(loom)` alone: `cfg(all(test, loom))` would be off for every crate
-//! that uses this one as a dependency, the models included.
+//! `tests/` run the shipped code; and everything that waits takes locks and threads from here, so that shuttle can run all of
+//! it. The switches are `cfg(loom)` and `cfg(shuttle)` alone: `cfg(all(test, loom))` would be off for every crate that uses
+//! this one as a dependency, the models included.
 
-#[cfg(not(loom))]
+#[cfg(shuttle)]
+pub use crate::schedule::{
+    AtomicBool, AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering, fence, process, spawn_for_ever,
+};
+#[cfg(not(any(loom, shuttle)))]
 pub use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering, fence};
 #[cfg(loom)]
 pub use loom::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering, fence};
 
 #[cfg(loom)]
-pub use loom::sync::{Mutex, MutexGuard};
-#[cfg(not(loom))]
-pub use std::sync::{Mutex, MutexGuard};
+pub use loom::sync::{Condvar, Mutex, MutexGuard};
+#[cfg(shuttle)]
+pub use shuttle::sync::{Condvar, Mutex, MutexGuard};
+#[cfg(not(any(loom, shuttle)))]
+pub use std::sync::{Condvar, Mutex, MutexGuard};
+
+#[cfg(shuttle)]
+pub(crate) use shuttle::{thread, thread_local};
+#[cfg(not(any(loom, shuttle)))]
+pub(crate) use std::{process::id as process, thread, thread_local};
 
 /// Takes a lock that guards data no code leaves half changed, whatever happened to a thread that held it.
 pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -22,8 +34,21 @@ pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// Tells the core that this thread is looking at a word in a loop.
 #[inline(always)]
 pub fn spin_hint() {
-    #[cfg(not(loom))]
+    #[cfg(not(any(loom, shuttle)))]
     core::hint::spin_loop();
     #[cfg(loom)]
     loom::thread::yield_now();
+    #[cfg(shuttle)]
+    crate::schedule::give_way();
+}
+
+/// How often something is looked at before something else is tried. Few looks show shuttle as much as many.
+pub const fn looks(times: u32) -> u32 {
+    if cfg!(shuttle) && times > 2 { 2 } else { times }
+}
+
+/// Starts a thread that runs as long as the process.
+#[cfg(not(any(loom, shuttle)))]
+pub(crate) fn spawn_for_ever(work: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+    thread::Builder::new().name("ipc-rpc bells".into()).spawn(work).map(drop)
 }

@@ -156,9 +156,13 @@ pub const fn finished(old: u32) -> Result<Tell, Corrupt> {
 /// Values of the lap tag in a queue cell: 24 bits, wrapping.
 pub const LAPS: u64 = 1 << 24;
 
+/// The lap that a new queue begins with, and the value that other counters begin with that wrap: shuttle is to see them wrap.
+const FIRST_LAP: u64 = if cfg!(shuttle) { LAPS - 2 } else { 0 };
+pub(crate) const FIRST: u32 = if cfg!(shuttle) { u32::MAX - 2 } else { 0 };
+
 const fn lap(position: u64, capacity: u64) -> u64 {
     // `capacity` is a power of two; the shift keeps the division out of the call path.
-    (position >> capacity.trailing_zeros()).wrapping_add(1) & (LAPS - 1)
+    (position >> capacity.trailing_zeros()).wrapping_add(1 + FIRST_LAP) & (LAPS - 1)
 }
 
 /// The word of the cell at `position` of a queue of `capacity` cells (a power of two): lap tag 24 bits, kind 8, offset 32.

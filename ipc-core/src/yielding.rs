@@ -4,7 +4,7 @@
 //! changes from one to the other, and nobody has to wake anybody.
 
 use crate::clock;
-use crate::sync::{AtomicU32, Ordering};
+use crate::sync::{AtomicU32, Ordering, thread};
 
 /// A core that was given away is back within so many nanoseconds if only the other side has had it.
 const BACK_SOON: u64 = 50_000;
@@ -36,7 +36,7 @@ impl Yielding {
             return false;
         }
         let before = clock::now();
-        std::thread::yield_now();
+        thread::yield_now();
         self.learn(clock::now().saturating_sub(before));
         true
     }

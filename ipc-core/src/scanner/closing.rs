@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::Shared;
 use crate::callee::{BUSY, Channel, HOLDS_REPLY, Handler};
+use crate::clock;
 use crate::doorbell;
 use crate::hold::{Found, Hold, Scanned};
 use crate::layout::{BlockHead, NOT_RUN, RELEASE, STOPPING};
@@ -27,7 +28,7 @@ impl<H: Handler> Shared<H> {
             if self.role_is_kept.load(Ordering::Relaxed) {
                 return;
             }
-            std::thread::sleep(MOMENT);
+            clock::pause(MOMENT);
         }
         self.role_is_kept.store(true, Ordering::Relaxed);
         // For whoever takes the role next, that is when no handler runs any more.

@@ -4,13 +4,14 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use super::{Change, Connection, LISTENER, STOP, Shared, TICK, WAKE};
 use crate::callee::{Channel, Handler};
+use crate::clock;
 use crate::poll::Ready;
 use crate::socket::{self, Drained};
-use crate::sync::Ordering;
+use crate::sync::{MutexGuard, Ordering};
 
 /// Connections that have not said hello yet.
 const MAX_GREETINGS: usize = 64;
@@ -43,7 +44,7 @@ impl<H: Handler> Shared<H> {
                     // No descriptors left. The connection stays in the backlog; look again when some may be free, but let
                     // nobody wait meanwhile who is connected.
                     if !holds_role {
-                        std::thread::sleep(std::time::Duration::from_millis(10));
+                        clock::pause(std::time::Duration::from_millis(10));
                     }
                     let _ = self.poll.again(listener.as_fd(), LISTENER);
                     return;

@@ -12,7 +12,7 @@ use super::Shared;
 use crate::callee::{Call, Channel, Handler};
 use crate::clock;
 use crate::serving::Serving;
-use crate::sync::{AtomicU8, Ordering};
+use crate::sync::{AtomicU8, Ordering, thread};
 
 /// Methods that have a place in the table; those with higher numbers are asked for each time.
 const METHODS: usize = 1024;
@@ -100,7 +100,7 @@ impl<H: Handler> Shared<H> {
         }
         let me = self.base + spares.len();
         let (Some(shared), true) = (self.this.upgrade(), me < self.serving.len()) else { return };
-        let thread = std::thread::Builder::new().name("ipc-rpc worker".into());
+        let thread = thread::Builder::new().name("ipc-rpc worker".into());
         // Without a thread more, requests wait as they do when there are no spares.
         if let Ok(thread) = thread.spawn(move || shared.work_as_number(me)) {
             spares.push(thread);
@@ -118,7 +118,7 @@ impl<H: Handler> Shared<H> {
     /// Waits for the spares, which have been told to stop.
     pub(super) fn join_spares(&self) {
         let spares = std::mem::take(&mut *self.spares.lock().unwrap_or_else(PoisonError::into_inner));
-        let me = std::thread::current().id();
+        let me = thread::current().id();
         for spare in spares.into_iter().filter(|spare| spare.thread().id() != me) {
             let _ = spare.join();
         }
