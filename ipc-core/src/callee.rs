@@ -23,7 +23,7 @@ use crate::handover;
 use crate::layout::{ABANDONED, BlockHead, EXTENT_START, INLINE, INLINE_ROOM, MAX_MESSAGE, RELEASE, was_begun};
 use crate::queue::{Kind, Producer};
 use crate::segment::{Area, Segment};
-use crate::socket::{self, Credentials};
+use crate::socket;
 use crate::sync::{AtomicBool, AtomicU8, AtomicU32, Mutex, MutexGuard, Ordering};
 use crate::word::{self, Corrupt, Seen, Tell};
 
@@ -41,9 +41,15 @@ pub trait Handler: Send + Sync + 'static {
     /// What is remembered of each connection.
     type Peer: Send + Sync + 'static;
 
-    /// Judges a new connection by its first packet and the descriptors that came with it. `channels` are open already.
-    fn greet(&self, hello: &[u8], descriptors: Vec<OwnedFd>, who: Credentials, channels: usize)
-    -> Greeting<Self::Peer>;
+    /// Judges a new connection by its first packet, the descriptors that came with it, and what the kernel says of the peer of
+    /// its socket. `channels` are open already.
+    fn greet(
+        &self,
+        hello: &[u8],
+        descriptors: Vec<OwnedFd>,
+        socket: BorrowedFd<'_>,
+        channels: usize,
+    ) -> Greeting<Self::Peer>;
 
     /// Runs one call; gives its status and, after a reply was written to [`Call::reply_buffer`], the bytes of it. The call
     /// has run by that, so it is not one that says the opposite ([`was_begun`]). Must not unwind.

@@ -167,6 +167,38 @@ pub fn credentials(socket: BorrowedFd<'_>) -> io::Result<Credentials> {
     Ok(Credentials { pid: c.pid, uid: c.uid, gid: c.gid })
 }
 
+/// The groups of who is at the other end, besides its effective one.
+///
+/// # Errors
+/// The system's, if `socket` is not a connected Unix socket.
+///
+/// ```
+/// use std::os::fd::AsFd;
+/// let (ours, _theirs) = ipc_core::socket::pair()?;
+/// assert!(ipc_core::socket::groups(ours.as_fd()).is_ok());
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn groups(socket: BorrowedFd<'_>) -> io::Result<Vec<u32>> {
+    let mut groups = vec![0u32; 32];
+    loop {
+        let mut len = size_of_val(&*groups) as libc::socklen_t;
+        let (level, name) = (libc::SOL_SOCKET, libc::SO_PEERGROUPS);
+        // SAFETY: `groups` has room for `len` bytes, and `len` is a valid place for the size of the result.
+        let got =
+            unsafe { libc::getsockopt(socket.as_raw_fd(), level, name, groups.as_mut_ptr().cast(), &raw mut len) };
+        let count = len as usize / size_of::<u32>();
+        match call(got as isize) {
+            Ok(_) => {
+                groups.truncate(count);
+                return Ok(groups);
+            }
+            // There are more: the kernel has said how many.
+            Err(e) if e.raw_os_error() == Some(libc::ERANGE) && count > groups.len() => groups.resize(count, 0),
+            Err(e) => return Err(e),
+        }
+    }
+}
+
 /// Is this a Unix socket for packets, as those of [`pair`] are?
 pub fn is_for_packets(descriptor: BorrowedFd<'_>) -> bool {
     let option = |name| {

@@ -1,7 +1,7 @@
 //! Caller and callee over one segment, as bytes: in one process, with the same code path as in two.
 #![cfg(not(loom))]
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use ipc_core::caller::{Caller, Failure, Limit};
 use ipc_core::layout::{Geometry, NOT_RUN, REPLIED};
 use ipc_core::scanner::{Callee, Workers};
 use ipc_core::segment::Segment;
-use ipc_core::socket::{self, Credentials};
+use ipc_core::socket;
 
 /// Echoes; method 1 sleeps for as many milliseconds as the first byte says first.
 #[derive(Default)]
@@ -26,7 +26,7 @@ fn geometry() -> Geometry {
 impl Handler for Echo {
     type Peer = ();
 
-    fn greet(&self, _: &[u8], mut descriptors: Vec<OwnedFd>, _: Credentials, _: usize) -> Greeting<()> {
+    fn greet(&self, _: &[u8], mut descriptors: Vec<OwnedFd>, _: BorrowedFd<'_>, _: usize) -> Greeting<()> {
         let segment = Segment::open(descriptors.pop().unwrap(), geometry()).unwrap();
         Greeting { answer: b"welcome".to_vec(), accepted: Some((segment, ())) }
     }

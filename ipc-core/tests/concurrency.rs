@@ -1,7 +1,7 @@
 //! Calls that are deferred, and workers that come when others are away.
 #![cfg(not(loom))]
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use ipc_core::layout::{ABANDONED, Geometry, INLINE, NOT_RUN, STOPPING};
 use ipc_core::queue::{Kind, Producer};
 use ipc_core::scanner::{Callee, CalleeUsage, Workers};
 use ipc_core::segment::Segment;
-use ipc_core::socket::{self, Credentials};
+use ipc_core::socket;
 use ipc_core::word::{self, Corrupt};
 
 /// Echoes.
@@ -84,7 +84,7 @@ struct Many {
 impl Handler for Many {
     type Peer = u32;
 
-    fn greet(&self, _: &[u8], mut descriptors: Vec<OwnedFd>, _: Credentials, _: usize) -> Greeting<u32> {
+    fn greet(&self, _: &[u8], mut descriptors: Vec<OwnedFd>, _: BorrowedFd<'_>, _: usize) -> Greeting<u32> {
         if self.shut.load(Ordering::SeqCst) {
             self.door.wait();
         }

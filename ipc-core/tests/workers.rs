@@ -1,18 +1,17 @@
 //! Worker numbers: each is one thread's at a time.
 #![cfg(not(loom))]
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use ipc_core::callee::{Call, Greeting, Handler};
 use ipc_core::scanner::{Callee, Workers};
-use ipc_core::socket::Credentials;
 
 struct Nobody;
 
 impl Handler for Nobody {
     type Peer = ();
-    fn greet(&self, _: &[u8], _: Vec<OwnedFd>, _: Credentials, _: usize) -> Greeting<()> {
+    fn greet(&self, _: &[u8], _: Vec<OwnedFd>, _: BorrowedFd<'_>, _: usize) -> Greeting<()> {
         Greeting { answer: Vec::new(), accepted: None }
     }
     fn call(&self, (): &(), _: &mut Call<'_, ()>) -> (u16, usize) {

@@ -293,7 +293,7 @@
 //! [`Server::serve`] answers until a [`ServerHandle`] shuts it down. Handlers run on several threads at once, so the value is
 //! `Send + Sync`; state that changes goes behind a lock or an atomic. A panic ends its own call; a stack overflow ends the
 //! process, as everywhere, and most of the threads have Rust's default stack, 2 MiB. [`Server::builder`] has the rest:
-//! several services under one name, the number of workers, the socket's mode, other users, limits, trust.
+//! several services under one name, the number of workers, the socket's mode, other users and groups, limits, trust.
 //!
 //! **`async` handlers** are futures. A worker polls such a future once, where it found the request; if it is not ready then, the
 //! worker goes on and the future is polled when it has been woken, by one of as many threads as there are cores, which are
@@ -395,6 +395,7 @@
 #![deny(unsafe_code)]
 
 mod admitted;
+mod allowed;
 mod asynchronous;
 mod batch;
 mod call_error;

@@ -5,7 +5,7 @@
 #![allow(unsafe_code)]
 
 use std::collections::HashSet;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -14,10 +14,11 @@ use ipc_core::arena::NoExtent;
 use ipc_core::callee::{Call, Deferred, Greeting, Handler};
 use ipc_core::layout::REPLIED;
 use ipc_core::segment::Segment;
-use ipc_core::socket::Credentials;
+use ipc_core::socket::{self, Credentials};
 use ipc_core::word::Corrupt;
 
 use crate::admitted::Tasks;
+use crate::allowed::Allowed;
 use crate::call_error::MethodName;
 use crate::callback;
 use crate::context::{Context, Entered, Extra, Handling, WITH_CONTEXT};
@@ -34,7 +35,7 @@ use crate::trust::{Reading, Snapshot};
 /// Who is let in, and how far they are trusted.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Admission {
-    pub(crate) users: Vec<u32>,
+    pub(crate) allowed: Allowed,
     pub(crate) limits: Limits,
     pub(crate) reading: Option<Reading>,
     /// Who the peer is, if that is known already: a pair of sockets says only who made it.
@@ -110,13 +111,16 @@ impl Router {
         &self,
         hello: &Hello<'_>,
         mut descriptors: Vec<OwnedFd>,
-        who: Credentials,
+        (who, socket): (Credentials, BorrowedFd<'_>),
         channels: usize,
     ) -> Result<(Segment, Option<OwnedFd>), String> {
         let limits = &self.admission.limits;
-        let allowed = who.uid == endpoint::user() || who.uid == 0 || self.admission.users.contains(&who.uid);
-        if !allowed {
-            return Err(format!("user {} is not allowed; see `ServerBuilder::allow_users`", who.uid));
+        if !self.admission.allowed.admits(who, || socket::groups(socket).unwrap_or_default()) {
+            return Err(format!(
+                "user {} (group {}) is not allowed; the server lets others in with `ServerBuilder::allow_users`, \
+                 `allow_groups` and `allow_if`",
+                who.uid, who.gid
+            ));
         }
         if channels >= limits.clients {
             return Err(format!("it has {channels} clients and `Limits::clients` is {}", limits.clients));
@@ -187,8 +191,16 @@ impl Client {
 impl Handler for Router {
     type Peer = Client;
 
-    fn greet(&self, hello: &[u8], descriptors: Vec<OwnedFd>, who: Credentials, channels: usize) -> Greeting<Client> {
-        let who = self.admission.peer.unwrap_or(who);
+    fn greet(
+        &self,
+        hello: &[u8],
+        descriptors: Vec<OwnedFd>,
+        socket: BorrowedFd<'_>,
+        channels: usize,
+    ) -> Greeting<Client> {
+        let Some(who) = self.admission.peer.or_else(|| socket::credentials(socket).ok()) else {
+            return Greeting { answer: handshake::refused("the system does not say who you are"), accepted: None };
+        };
         let refuse = |why: &str, answer| {
             self.rejections.connection(who, why);
             Greeting { answer, accepted: None }
@@ -204,7 +216,7 @@ impl Handler for Router {
         if hello.probe != handshake::format_probe() {
             return refuse("another format of messages", handshake::other_format());
         }
-        let (segment, socket) = match self.admit(&hello, descriptors, who, channels) {
+        let (segment, back) = match self.admit(&hello, descriptors, (who, socket), channels) {
             Ok(admitted) => admitted,
             Err(why) => return refuse(&why, handshake::refused(&why)),
         };
@@ -213,7 +225,7 @@ impl Handler for Router {
         let own = if who.uid == endpoint::user() { Reading::InPlace } else { Reading::Snapshot };
         let reading = self.admission.reading.unwrap_or(own);
         let services: Vec<_> = self.asked_for(&hello).collect();
-        let callbacks = callback::Remote::new(socket, &services, reading, self.admission.lent.clone());
+        let callbacks = callback::Remote::new(back, &services, reading, self.admission.lent.clone());
         let (callbacks, tasks, streams) =
             (Arc::new(callbacks), Arc::<Tasks>::default(), stream::Table::new(self.admission.limits.streams));
         let runtime = self.runtime.clone();

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use ipc_core::gap::Waiting;
 use ipc_core::scanner::{Callee, Workers};
 
+use crate::context::Peer;
 use crate::endpoint::{self, Endpoint, NotBound};
 use crate::executor::BoxFuture;
 use crate::rejected::Rejected;
@@ -311,16 +312,51 @@ impl ServerBuilder {
         self
     }
 
-    /// Permission bits of the socket file. Default: `0o600`, this user; `0o666` once other users are allowed.
+    /// Permission bits of the socket file. Default: `0o600`, this user; `0o666` once others are allowed, since it is the
+    /// server that knows who they are. Its folder is the one who binds to choose: others must be able to enter it, and not to
+    /// write to it.
     pub fn socket_mode(mut self, mode: u32) -> Self {
         self.mode = Some(mode);
         self
     }
 
-    /// Lets these users in, besides the server's own and root. The name should be a path then: the folder of plain names is
-    /// closed to other users.
+    /// Lets these users in, besides the server's own and root. The name has to be a path then: the folder of plain names is
+    /// closed to other users. Who a client is the kernel has noted when it connected.
+    ///
+    /// ```
+    /// use ipc_rpc::{BindError, Server};
+    /// let error = Server::builder().allow_users([33]).bind("calc").unwrap_err();
+    /// assert!(error.to_string().contains("bind a path"), "{error}");
+    /// ```
     pub fn allow_users(mut self, users: impl IntoIterator<Item = u32>) -> Self {
-        self.admission.users.extend(users);
+        self.admission.allowed.users.extend(users);
+        self
+    }
+
+    /// Lets the members of these groups in, as [`ServerBuilder::allow_users`] does users: processes with the group as their
+    /// effective one or as a supplementary one.
+    ///
+    /// ```
+    /// use ipc_rpc::{BindError, Server};
+    /// let error = Server::builder().allow_groups([100]).bind("calc").unwrap_err();
+    /// assert!(matches!(error, BindError::Io { .. }));
+    /// ```
+    pub fn allow_groups(mut self, groups: impl IntoIterator<Item = u32>) -> Self {
+        self.admission.allowed.groups.extend(groups);
+        self
+    }
+
+    /// Lets in whom `accepts` says, as [`ServerBuilder::allow_users`] does users. It is asked once for each connection of
+    /// somebody who is not let in otherwise, and must not take long: others wait to be greeted meanwhile. If it panics the
+    /// answer is no.
+    ///
+    /// ```
+    /// use ipc_rpc::{BindError, Server};
+    /// let humans = Server::builder().allow_if(|peer| (1000..60_000).contains(&peer.uid));
+    /// assert!(matches!(humans.bind("calc"), Err(BindError::Io { .. })));
+    /// ```
+    pub fn allow_if(mut self, accepts: impl Fn(Peer) -> bool + Send + Sync + 'static) -> Self {
+        self.admission.allowed.others.push(Arc::new(accepts));
         self
     }
 
@@ -361,8 +397,14 @@ impl ServerBuilder {
             io::ErrorKind::PermissionDenied => BindError::Permission { path, error },
             _ => BindError::Io { path, error },
         };
+        let alone = self.admission.allowed.is_empty();
+        if !alone && !name.contains('/') {
+            let why =
+                "others are allowed, but cannot enter the folder of plain names; bind a path in a folder that they can";
+            return Err(failed(name.into(), io::Error::new(io::ErrorKind::InvalidInput, why)));
+        }
         let path = endpoint::path_of(name, true).map_err(|error| failed(name.into(), error))?;
-        let default = if self.admission.users.is_empty() { 0o600 } else { 0o666 };
+        let default = if alone { 0o600 } else { 0o666 };
         match Endpoint::bind(&path, self.mode.unwrap_or(default)) {
             Ok(endpoint) => Ok(Server { endpoint: Some(endpoint), builder: self, control: Arc::default() }),
             Err(NotBound::Taken { pid }) => Err(BindError::AddressInUse { path, pid }),

@@ -6,6 +6,8 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 
 /// Stops a process.
 pub const STOP: i32 = libc::SIGSTOP;
@@ -32,6 +34,22 @@ pub fn die_with_parent() {
 pub fn is_root() -> bool {
     // SAFETY: no arguments, cannot fail.
     unsafe { libc::geteuid() == 0 }
+}
+
+/// Has `command` run as another user, with these groups: the first is the effective one. For root.
+pub fn run_as(command: &mut Command, user: u32, groups: &'static [u32]) {
+    let become_other = move || {
+        let group = groups.first().copied().unwrap_or(user);
+        // SAFETY: as many groups as there are.
+        let mut done = unsafe { libc::setgroups(groups.len(), groups.as_ptr()) };
+        // SAFETY: plain arguments.
+        done |= unsafe { libc::setgid(group) };
+        // SAFETY: plain arguments.
+        done |= unsafe { libc::setuid(user) };
+        if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    };
+    // SAFETY: between `fork` and `exec` this makes system calls only.
+    unsafe { command.pre_exec(become_other) };
 }
 
 /// A memfd of `len` bytes with these seals.

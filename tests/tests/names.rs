@@ -2,7 +2,6 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::time::Duration;
 
@@ -143,7 +142,7 @@ fn a_folder_that_others_can_write_to_is_refused() {
 }
 
 /// A client process of another user, with a copy of the program that this user can reach.
-fn of_nobody(place: &Place, arguments: &[&str]) -> Option<Helper> {
+fn of_other(place: &Place, user: u32, groups: &'static [u32], arguments: &[&str]) -> Option<Helper> {
     if !system::is_root() {
         println!("skipped: only root can start a process of another user");
         return None;
@@ -155,8 +154,13 @@ fn of_nobody(place: &Place, arguments: &[&str]) -> Option<Helper> {
         fs::set_permissions(&copy, Permissions::from_mode(0o755)).unwrap();
     }
     let mut command = Command::new(copy);
-    command.args(arguments).uid(NOBODY).gid(NOBODY);
+    command.args(arguments);
+    system::run_as(&mut command, user, groups);
     Some(place.run(command))
+}
+
+fn of_nobody(place: &Place, arguments: &[&str]) -> Option<Helper> {
+    of_other(place, NOBODY, &[NOBODY], arguments)
 }
 
 #[test]
@@ -176,7 +180,11 @@ fn a_user_that_is_not_allowed_is_refused_whatever_the_mode_of_the_socket() {
     let _server = place.serve(SERVER, &["mode=666", "allow=4711"]);
     let Some(mut client) = of_nobody(&place, &["connect", &place.socket()]) else { return };
     let line = client.line();
-    assert!(line.contains("user 65534 is not allowed; see `ServerBuilder::allow_users`"), "{line}");
+    assert!(
+        line.contains("refused the connection: user 65534 (group 65534) is not allowed; the server lets"),
+        "{line}"
+    );
+    assert!(line.contains("`ServerBuilder::allow_users`"), "{line}");
 }
 
 #[test]
@@ -193,4 +201,59 @@ fn an_allowed_user_is_served_from_a_snapshot() {
     server.kill();
     let line = of_nobody(&place, &["connect", &place.socket()]).unwrap().line();
     assert!(line.contains("its server was killed"), "{line}");
+}
+
+#[test]
+fn members_of_an_allowed_group_are_served_and_others_are_not() {
+    let place = Place::new("members_of_an_allowed_group_are_served_and_others_are_not");
+    let mut server = place.serve(SERVER, &["group=4711"]);
+    let calls = ["calls", &place.socket(), "100"];
+    // The group is the effective one, or the last of many.
+    let Some(mut client) = of_other(&place, NOBODY, &[4711], &calls) else { return };
+    assert_eq!(client.line(), "done", "{}", client.errors());
+    const MANY: [u32; 41] = {
+        let mut groups = [4711; 41];
+        let mut n = 0;
+        while n < 40 {
+            groups[n] = 5000 + n as u32;
+            n += 1;
+        }
+        groups
+    };
+    assert_eq!(of_other(&place, 4242, &MANY, &calls).unwrap().line(), "done");
+    let line = of_other(&place, 4242, &[4710, 4712], &["connect", &place.socket()]).unwrap().line();
+    assert!(line.contains("user 4242 (group 4710) is not allowed") && line.contains("`allow_groups`"), "{line}");
+    // That its number is that of the group makes no member of a user.
+    let line = of_other(&place, 4711, &[NOBODY], &["connect", &place.socket()]).unwrap().line();
+    assert!(line.contains("user 4711 (group 65534) is not allowed"), "{line}");
+    assert_eq!(place.start(CLIENT, &calls).line(), "done", "the server's own user");
+    server.say("shutdown");
+    assert_eq!(server.line(), "ended");
+}
+
+#[test]
+fn a_predicate_lets_others_in_and_its_panic_nobody() {
+    let place = Place::new("a_predicate_lets_others_in_and_its_panic_nobody");
+    let mut server = place.serve(SERVER, &["accept=4242"]);
+    let calls = ["calls", &place.socket(), "100"];
+    let Some(mut client) = of_other(&place, 4242, &[4242], &calls) else { return };
+    assert_eq!(client.line(), "done", "{}", client.errors());
+    // Its group is one for which the answer is no.
+    let line = of_other(&place, 4242, &[0], &["connect", &place.socket()]).unwrap().line();
+    assert!(line.contains("user 4242 (group 0) is not allowed") && line.contains("`allow_if`"), "{line}");
+    let line = of_nobody(&place, &["connect", &place.socket()]).unwrap().line();
+    assert!(line.contains("user 65534 (group 65534) is not allowed"), "{line}");
+    assert_eq!(of_other(&place, 4242, &[4242], &calls).unwrap().line(), "done", "the server lives on");
+    assert_eq!(place.start(CLIENT, &calls).line(), "done", "the server's own user is not asked about");
+    server.say("shutdown");
+    assert_eq!(server.line(), "ended");
+}
+
+#[test]
+fn a_plain_name_is_refused_where_others_are_allowed() {
+    for builder in [Server::builder().allow_users([NOBODY]), Server::builder().allow_if(|_| true)] {
+        let error = builder.bind("some-name").unwrap_err();
+        assert!(matches!(error, BindError::Io { .. }), "{error:?}");
+        assert!(error.to_string().contains("bind a path in a folder that they can"), "{error}");
+    }
 }

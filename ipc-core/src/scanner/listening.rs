@@ -130,10 +130,9 @@ impl<H: Handler> Shared<H> {
         if hello.is_empty() {
             return;
         }
-        let Ok(who) = socket::credentials(socket.as_fd()) else { return };
         // One after the other, so that a limit on the number of channels holds.
         let _one = self.greeting.lock().unwrap_or_else(PoisonError::into_inner);
-        let greeting = self.handler.greet(&hello, descriptors, who, self.open());
+        let greeting = self.handler.greet(&hello, descriptors, socket.as_fd(), self.open());
         let Some((segment, peer)) = greeting.accepted else {
             let _ = socket::send(socket.as_fd(), &greeting.answer, None);
             // Not closed before the peer has read the answer: it hangs up, or is the oldest some day.

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::pin;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, Weak};
@@ -15,7 +15,7 @@ use ipc_core::layout::{Geometry, REPLIED};
 use ipc_core::scanner::{Callee, Workers};
 use ipc_core::schedule;
 use ipc_core::segment::Segment;
-use ipc_core::socket::{self, Credentials};
+use ipc_core::socket;
 use ipc_core::word;
 use shuttle::rand::{Rng, thread_rng};
 use shuttle::thread::{self, JoinHandle, Thread};
@@ -40,7 +40,7 @@ struct Handle(Arc<Adder>);
 impl Handler for Handle {
     type Peer = ();
 
-    fn greet(&self, _: &[u8], mut descriptors: Vec<OwnedFd>, _: Credentials, _: usize) -> Greeting<()> {
+    fn greet(&self, _: &[u8], mut descriptors: Vec<OwnedFd>, _: BorrowedFd<'_>, _: usize) -> Greeting<()> {
         let segment = Segment::open(descriptors.pop().unwrap(), geometry(self.0.blocks)).unwrap();
         Greeting { answer: b"welcome".to_vec(), accepted: Some((segment, ())) }
     }

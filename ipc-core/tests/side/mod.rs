@@ -1,7 +1,7 @@
 //! A caller and a callee over one segment, in one process, for the tests of this folder.
 
 use std::future::Future;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -14,7 +14,7 @@ use ipc_core::caller::{Answer, Caller, Draft, Holder, Limit};
 use ipc_core::layout::Geometry;
 use ipc_core::scanner::{Callee, Workers};
 use ipc_core::segment::Segment;
-use ipc_core::socket::{self, Credentials};
+use ipc_core::socket;
 
 pub const BLOCKS: u32 = 8;
 pub const ECHO: u16 = 0;
@@ -37,7 +37,7 @@ pub struct Echo {
 impl Handler for Echo {
     type Peer = ();
 
-    fn greet(&self, _: &[u8], mut descriptors: Vec<OwnedFd>, _: Credentials, _: usize) -> Greeting<()> {
+    fn greet(&self, _: &[u8], mut descriptors: Vec<OwnedFd>, _: BorrowedFd<'_>, _: usize) -> Greeting<()> {
         let segment = Segment::open(descriptors.pop().unwrap(), geometry()).unwrap();
         Greeting { answer: b"welcome".to_vec(), accepted: Some((segment, ())) }
     }

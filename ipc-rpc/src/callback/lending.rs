@@ -13,6 +13,7 @@ use ipc_core::layout::REPLIED;
 use ipc_core::socket::{self, Credentials};
 
 use super::{KEEP, RELEASED, TAKEN_BACK, services_of};
+use crate::allowed::Allowed;
 use crate::router::{Admission, Client};
 use crate::server::{Limits, Running, ServerBuilder};
 use crate::service::{Dispatch, Incoming, Refused, Replied, ServiceDesc};
@@ -288,7 +289,7 @@ fn server(services: &[&'static ServiceDesc], table: &Arc<Table>, trust: Trust, w
     let finder =
         |service: &&'static ServiceDesc| -> Arc<dyn Dispatch> { Arc::new(Finder { service, table: table.clone() }) };
     let admission = Admission {
-        users: vec![who.uid],
+        allowed: Allowed { users: vec![who.uid], ..Allowed::default() },
         limits: Limits { clients: 1, ..Limits::default() },
         reading: Some(trust.into()),
         peer: Some(who),

@@ -1,14 +1,14 @@
 //! A hostile caller: a real server over a real segment, into whose words anything is written.
 #![no_main]
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::Ordering;
 
 use ipc_core::callee::{Call, Greeting, Handler};
 use ipc_core::layout::Geometry;
 use ipc_core::scanner::{Callee, Workers};
 use ipc_core::segment::Segment;
-use ipc_core::socket::{self, Credentials};
+use ipc_core::socket;
 use ipc_core::word;
 
 const BLOCKS: u32 = 4;
@@ -56,7 +56,7 @@ struct Echo;
 impl Handler for Echo {
     type Peer = ();
 
-    fn greet(&self, _: &[u8], mut descriptors: Vec<OwnedFd>, _: Credentials, _: usize) -> Greeting<()> {
+    fn greet(&self, _: &[u8], mut descriptors: Vec<OwnedFd>, _: BorrowedFd<'_>, _: usize) -> Greeting<()> {
         let segment = Segment::open(descriptors.pop().expect("the segment"), geometry()).expect("a good segment");
         Greeting { answer: b"welcome".to_vec(), accepted: Some((segment, ())) }
     }

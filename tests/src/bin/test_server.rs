@@ -1,4 +1,5 @@
-//! Serves all test services: `test_server NAME [workers=N] [mode=OCTAL] [allow=UID] [clients=N] [blocks=N] [memory=N]`.
+//! Serves all test services: `test_server NAME [workers=N] [mode=OCTAL] [allow=UID] [group=GID] [accept=UID]
+//! [clients=N] [blocks=N] [memory=N]`.
 //!
 //! Prints `bound` when clients can connect and `ended` after a graceful end, which the line `shutdown` on standard input
 //! asks for.
@@ -26,6 +27,15 @@ fn main() -> ExitCode {
             ("workers", n) => server = server.workers(number(n) as usize),
             ("mode", mode) => server = server.socket_mode(u32::from_str_radix(mode, 8).expect("an octal number")),
             ("allow", user) => server = server.allow_users([number(user)]),
+            ("group", group) => server = server.allow_groups([number(group)]),
+            // Whose process number is known and whose user is this one; nobody else is asked about.
+            ("accept", user) => {
+                let user = number(user);
+                server = server.allow_if(move |peer| {
+                    assert!(peer.uid == user, "this user is not expected");
+                    peer.pid > 0 && peer.gid != 0
+                });
+            }
             ("clients", n) => limits.clients = number(n) as usize,
             ("blocks", n) => limits.blocks = number(n),
             ("memory", n) => limits.memory = number(n),
