@@ -48,6 +48,18 @@ pub fn geometry(hello: &[u8]) -> Geometry {
     Geometry::new(u32_at(hello, at), u32_at(hello, at + 4), u32_at(hello, at + 8)).expect("an honest packet")
 }
 
+/// Where a first packet says whether its client can be called.
+pub fn callable_at(hello: &[u8]) -> usize {
+    PROBE_AT + 2 + usize::from(u16_at(hello, PROBE_AT)) + 12
+}
+
+/// The answer to a client that is let in, whose methods are numbered in order.
+pub fn welcome(hello: &[u8], methods: u16) -> Vec<u8> {
+    let mut answer = [MAGIC.as_slice(), &hello[VERSION_AT..VERSION_AT + 4], &[0], &methods.to_le_bytes()].concat();
+    (0..methods).for_each(|n| answer.extend(n.to_le_bytes()));
+    answer
+}
+
 /// Receives a packet; `None`: the other side has hung up.
 ///
 /// # Panics
@@ -84,10 +96,18 @@ impl FakeServer {
     /// # Panics
     /// The client says nothing.
     pub fn accept(&self) -> (OwnedFd, Vec<u8>, Vec<OwnedFd>) {
+        self.try_accept().expect("a client that talks")
+    }
+
+    /// The same; `None`: somebody has come, and gone without a word. Clients do that to see whether a server is alive.
+    ///
+    /// # Panics
+    /// The client says nothing.
+    pub fn try_accept(&self) -> Option<(OwnedFd, Vec<u8>, Vec<OwnedFd>)> {
         assert!(socket::wait_readable(self.listener.as_fd(), deadline()).expect("a listener"), "nobody came");
         let socket = socket::accept(self.listener.as_fd()).expect("a listener").expect("a connection");
-        let (hello, descriptors) = receive(socket.as_fd()).expect("a client that talks");
-        (socket, hello, descriptors)
+        let (hello, descriptors) = receive(socket.as_fd())?;
+        Some((socket, hello, descriptors))
     }
 
     /// Welcomes a client with methods numbered in order, and maps its memory.
@@ -97,10 +117,7 @@ impl FakeServer {
     pub fn welcome(&self, methods: u16) -> (OwnedFd, Segment) {
         let (socket, hello, mut descriptors) = self.accept();
         let segment = Segment::open(descriptors.remove(0), geometry(&hello)).expect("an honest segment");
-        let mut answer = [MAGIC.as_slice(), &hello[VERSION_AT..VERSION_AT + 4], &[0]].concat();
-        answer.extend(methods.to_le_bytes());
-        (0..methods).for_each(|n| answer.extend(n.to_le_bytes()));
-        system::send(socket.as_fd(), &answer, &[]).expect("a client that listens");
+        system::send(socket.as_fd(), &welcome(&hello, methods), &[]).expect("a client that listens");
         (socket, segment)
     }
 }
@@ -159,17 +176,30 @@ impl Peer {
     /// # Panics
     /// The server does not let it in.
     pub fn attach_with(path: &str, hello: &[u8], further: &[BorrowedFd<'_>]) -> Self {
+        Peer::try_attach(path, hello, further).expect("an answer")
+    }
+
+    /// The same, unless the server hangs up without an answer.
+    ///
+    /// # Panics
+    /// It answers, and does not let the client in.
+    pub fn try_attach(path: &str, hello: &[u8], further: &[BorrowedFd<'_>]) -> Option<Self> {
         let segment = Segment::create(geometry(hello)).expect("memory");
-        let (socket, answer) = greet(path, hello, &[&[segment.descriptor()], further].concat());
-        let answer = answer.expect("an answer");
-        assert_eq!(
-            (&answer[..8], answer[12]),
-            (MAGIC.as_slice(), 0),
-            "not welcome: {}",
-            String::from_utf8_lossy(&answer)
-        );
+        let socket = socket::connect(Path::new(path), deadline()).expect("a server");
+        system::send(socket.as_fd(), hello, &[&[segment.descriptor()], further].concat()).ok()?;
+        Peer::welcomed(socket, segment)
+    }
+
+    /// A peer that has sent its first packet and now waits for the answer; `None`: the other side has hung up.
+    ///
+    /// # Panics
+    /// It is not let in.
+    pub fn welcomed(socket: OwnedFd, segment: Segment) -> Option<Self> {
+        let (answer, _) = receive(socket.as_fd())?;
+        let text = String::from_utf8_lossy(&answer);
+        assert_eq!((&answer[..8], answer[12]), (MAGIC.as_slice(), 0), "not welcome: {text}");
         let numbers = (0..usize::from(u16_at(&answer, 13))).map(|n| u16_at(&answer, 15 + 2 * n)).collect();
-        Peer { socket, segment, numbers, requests: Producer::new() }
+        Some(Peer { socket, segment, numbers, requests: Producer::new() })
     }
 
     /// The head of a block.

@@ -74,6 +74,28 @@ pub fn memfd(len: u64, seals: i32) -> OwnedFd {
 /// The seals of an honest segment.
 pub const SEALS: i32 = libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_SEAL;
 
+/// Seals a memfd against writing, too.
+///
+/// # Errors
+/// It is sealed against further seals.
+pub fn add_seals(fd: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: plain system call on a descriptor that is open for the call.
+    let done =
+        unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_ADD_SEALS, libc::F_SEAL_WRITE | libc::F_SEAL_FUTURE_WRITE) };
+    if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Gives the pages of `len` bytes at `at` back to the system.
+///
+/// # Errors
+/// The system's.
+pub fn punch(fd: BorrowedFd<'_>, at: u64, len: u64) -> io::Result<()> {
+    let mode = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
+    // SAFETY: plain system call on a descriptor that is open for the call.
+    let done = unsafe { libc::fallocate(fd.as_raw_fd(), mode, at as libc::off_t, len as libc::off_t) };
+    if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
 /// Sends one packet with any number (up to 8) of descriptors.
 ///
 /// # Errors

@@ -28,11 +28,6 @@ struct Scene {
     descriptors: Vec<String>,
 }
 
-/// Where a first packet says that the client can be called.
-fn callable_at(hello: &[u8]) -> usize {
-    raw::PROBE_AT + 2 + usize::from(hello[raw::PROBE_AT]) + 12
-}
-
 /// A request for `Jobs::run` with one part, and for `Jobs::kept`.
 const RUN: [u8; 16] = [1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0];
 const RUN_METHOD: usize = 0;
@@ -47,7 +42,7 @@ impl Scene {
         drop(honest);
         let descriptors = settled(&place, &server);
         let hello = raw::overhear(&place, |path| JobsClient::connect(path));
-        assert_eq!(hello[callable_at(&hello)], 1);
+        assert_eq!(hello[raw::callable_at(&hello)], 1);
         let honest = JobsClient::connect(place.socket()).unwrap();
         Scene { place, server, honest, hello, descriptors }
     }
@@ -81,7 +76,7 @@ fn second_descriptors_that_are_no_end_of_a_pair() {
     scene.refused(&scene.hello, &[&a, &b], two);
     scene.refused(&scene.hello, &[&a, &b, &a, &b, &a], two);
     let mut modest = scene.hello.clone();
-    let at = callable_at(&modest);
+    let at = raw::callable_at(&modest);
     modest[at] = 0;
     scene.refused(&modest, &[&a], "exactly one descriptor");
     modest[at] = 2;
@@ -149,7 +144,7 @@ fn numbers_that_nothing_was_lent_under() {
     let scene = Scene::set("numbers_that_nothing_was_lent_under");
     // A client without a socket has no objects, whatever its requests say.
     let mut modest = scene.hello.clone();
-    let at = callable_at(&modest);
+    let at = raw::callable_at(&modest);
     modest[at] = 0;
     let peer = Peer::attach(&scene.place.socket(), &modest);
     assert_eq!(peer.call(0, peer.numbers[RUN_METHOD], &RUN), Some(REJECTED));
@@ -180,10 +175,7 @@ fn a_server_that_says_anything_over_the_channel_back() {
             let (socket, hello, mut descriptors) = server.accept();
             assert_eq!(descriptors.len(), 2);
             let back = descriptors.pop().unwrap();
-            let methods = 12u16;
-            let mut answer = [MAGIC.as_slice(), &hello[8..12], &[0], &methods.to_le_bytes()].concat();
-            (0..methods).for_each(|n| answer.extend(n.to_le_bytes()));
-            system::send(socket.as_fd(), &answer, &[]).unwrap();
+            system::send(socket.as_fd(), &raw::welcome(&hello, 12), &[]).unwrap();
             if packet.is_empty() {
                 drop(back);
             } else {
