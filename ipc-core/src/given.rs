@@ -129,9 +129,45 @@ impl Detached {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(shuttle)))]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Calls are detached and answered in any order, flushes begin in between: each is over as soon as all calls that were
+        /// detached before it are answered.
+        #[test]
+        fn generations_behave_as_sets_of_calls(steps in prop::collection::vec((0u8..5, any::<usize>()), 0..200)) {
+            let mut detached = Detached::default();
+            // Generations of the calls that are not answered; of each flush, its mark and the calls it waits for.
+            let mut calls: Vec<(u32, u64)> = vec![];
+            let mut flushes: Vec<(u64, Vec<u32>)> = vec![];
+            let mut next = 0;
+            for (step, which) in steps {
+                let waiting = |flushes: &[(u64, Vec<u32>)]| flushes.iter().filter(|(_, of)| !of.is_empty()).count();
+                match step {
+                    0 | 1 => {
+                        calls.push((next, detached.add()));
+                        next += 1;
+                    }
+                    2 => flushes.push((detached.mark(), calls.iter().map(|(call, _)| *call).collect())),
+                    _ if calls.is_empty() => {}
+                    _ => {
+                        let (call, generation) = calls.swap_remove(which % calls.len());
+                        let before = waiting(&flushes);
+                        let news = detached.remove(generation);
+                        flushes.iter_mut().for_each(|(_, of)| of.retain(|waits_for| *waits_for != call));
+                        prop_assert!(news || waiting(&flushes) == before, "a flush is over, and nobody is told");
+                    }
+                }
+                prop_assert_eq!(detached.count(), calls.len() as u32);
+                for (mark, of) in &flushes {
+                    prop_assert_eq!(detached.is_flushed(*mark), of.is_empty());
+                }
+            }
+        }
+    }
 
     #[test]
     fn a_flush_waits_for_what_was_detached_before_it_and_for_nothing_else() {

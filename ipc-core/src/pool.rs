@@ -29,12 +29,14 @@ const TAG: u64 = 1 << 32;
 impl Pool {
     /// All of `blocks` blocks are free; number 0 is on top.
     pub fn new(blocks: u32) -> Self {
+        Pool::start_at(word::FIRST, blocks)
+    }
+
+    /// The same after so many operations, for tests of wrap-around.
+    #[doc(hidden)]
+    pub fn start_at(tag: u32, blocks: u32) -> Self {
         let next = (0..blocks).map(|b| AtomicU32::new(if b + 1 < blocks { b + 2 } else { 0 })).collect();
-        Pool {
-            head: AtomicU64::new(u64::from(word::FIRST) << 32 | u64::from(blocks > 0)),
-            next,
-            waiters: AtomicU32::new(0),
-        }
+        Pool { head: AtomicU64::new(u64::from(tag) << 32 | u64::from(blocks > 0)), next, waiters: AtomicU32::new(0) }
     }
 
     /// Takes the block that came home last.
