@@ -61,6 +61,23 @@ fn items_arrive_in_order() {
     [0, 1, 2, 3, 100, 10_000].into_iter().for_each(|to| everything(&client, to));
 }
 
+/// Both have 16 bits.
+#[test]
+fn numbers_of_items_and_of_streams_go_round() {
+    let (client, _server) = testing::pair(FlowsDispatcher::new(Source::default())).unwrap();
+    let many = 70_000;
+    assert!(all(client.count(many).unwrap()).into_iter().eq(0..many));
+    assert_eq!(client.sum(Streaming::from_iter(0..many)).unwrap(), (0..many).sum::<u64>());
+    // One that stays open keeps its number.
+    let mut stays = client.count(2).unwrap();
+    assert_eq!(stays.next().unwrap().unwrap(), 0);
+    for _ in 0..many {
+        assert_eq!(all(client.count(1).unwrap()), [0]);
+    }
+    assert_eq!(stays.next().unwrap().unwrap(), 1);
+    assert!(stays.next().is_none());
+}
+
 #[test]
 fn two_blocks_are_enough() {
     for blocks in [2, 3, 4, 9] {
