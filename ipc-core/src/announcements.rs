@@ -99,6 +99,7 @@ impl<L> Announcements<L> {
             Lent::Done => Ok(Asked::Done),
             Lent::Out(_) => {
                 slot.due = true;
+                crate::fail_point!(AnnouncementDue);
                 // [P14] before the flag is raised. The pusher may be faster, but whoever pops waits for the slot.
                 Ok(Asked::Due { first: self.outstanding.fetch_add(1, Ordering::AcqRel) == 0 })
             }
@@ -220,6 +221,7 @@ impl<L> Announcements<L> {
                 Some(left) => Some(News::Home(left)),
                 None => slot.waker.take().map(News::Wake),
             };
+            crate::fail_point!(AnnouncementPopped);
             popped += 1;
         }
         Ok(popped)

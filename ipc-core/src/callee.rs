@@ -228,6 +228,7 @@ impl<P> Channel<P> {
         let extent = self.replies().remove(&block);
         if let Some(extent) = extent {
             self.arena.free(&self.segment, extent);
+            crate::fail_point!(ReplyFreed);
         }
     }
 
@@ -235,7 +236,9 @@ impl<P> Channel<P> {
     pub(crate) fn refuse(&self, head: &BlockHead, block: u32, status: u16) {
         head.status.store(status, Ordering::Relaxed);
         head.reply_len.store(0, Ordering::Relaxed);
-        match handover::finish(&head.word, false) {
+        let finished = handover::finish(&head.word, false);
+        crate::fail_point!(CallRefused);
+        match finished {
             Ok(tell) => self.tell(head, block, tell),
             Err(corrupt) => self.condemn(corrupt),
         }
@@ -253,6 +256,7 @@ impl<P> Channel<P> {
     pub(crate) fn wake(&self, head: &BlockHead, since: u64) {
         self.segment.caller_flags().woken_at.store(since, Ordering::Relaxed);
         futex::wake(&head.word);
+        crate::fail_point!(CallerWoken);
     }
 
     #[cold]
@@ -266,6 +270,7 @@ impl<P> Channel<P> {
             self.announcements.push(self.segment.announcement_cells(), Kind::Announcement, at);
             if doorbell::must_ring(&flags.asleep) {
                 socket::ring(self.socket()); // [P4]
+                crate::fail_point!(Rung);
             }
         }
     }
@@ -358,6 +363,7 @@ impl Place {
             // SAFETY: as above; a failed try has changed nothing.
             unsafe { channel.arena.grow(&channel.segment, &mut self.extent, from, used.min(room), needed)? };
         }
+        crate::fail_point!(ReplyExtent);
         if let Some(extent) = &self.extent {
             self.end = End::Extent;
             self.reply_at = extent.offset() + EXTENT_START;
@@ -495,6 +501,7 @@ impl<'a, P> Call<'a, P> {
         let tag = self.head.tag.load(Ordering::Relaxed);
         let spent = Place { end: End::Deferred, request_len: 0, reply_room: 0, extent: None, ..self.place };
         let place = std::mem::replace(&mut self.place, spent);
+        crate::fail_point!(CallDeferred);
         Deferred { channel, place, tag, answered: false }
     }
 
@@ -624,7 +631,9 @@ impl<P> Deferred<P> {
         // Before S2, behind which the caller may lend the block again.
         served.state.store(state, Ordering::Relaxed);
         // Not watched: a promise to look at the word again is the role's, which this thread has nothing to do with.
-        match handover::finish(&head.word, false) {
+        let finished = handover::finish(&head.word, false);
+        crate::fail_point!(AnsweredLate);
+        match finished {
             Ok(tell) => channel.tell(head, block, tell),
             Err(corrupt) => channel.condemn(corrupt),
         }

@@ -736,6 +736,7 @@ impl Caller {
     pub(crate) fn hung_up(&self) {
         let _ = self.end.compare_exchange(OPEN, HUNG_UP, Ordering::Relaxed, Ordering::Relaxed);
         fence(Ordering::SeqCst); // [P12] pairs with the fence in `park`.
+        crate::fail_point!(EndNoted);
         for block in 0..self.segment.geometry().blocks() {
             let Some(head) = self.head(block) else { continue };
             // [P9] the word changes before the wake, so a waiter between its look and its sleep does not sleep. Whatever the
@@ -756,6 +757,7 @@ impl Caller {
         self.flushed.notify_all();
         drop(given);
         wake(wakers);
+        crate::fail_point!(EndTold);
     }
 
     /// What the peer broke the protocol with, if it did.
@@ -814,6 +816,7 @@ impl Caller {
     /// A block of ours comes home.
     #[inline]
     pub(crate) fn bring_home(&self, block: Block) {
+        crate::fail_point!(AnswerRead);
         if block.flags != 0 && !self.is_finished(block) {
             return;
         }
@@ -859,6 +862,7 @@ impl Caller {
     pub(crate) fn abandon(&self, block: Block) {
         let Some(head) = self.head(block.number) else { return };
         let done = matches!(handover::wish(&head.word, word::CANCELLED), Ok(Lent::Done));
+        crate::fail_point!(CallCancelled);
         self.add_zombie(block, Some(Of::GivenUp), done);
     }
 
@@ -866,6 +870,7 @@ impl Caller {
     #[cold]
     pub(crate) fn detach(&self, block: Block) {
         self.add_zombie(block, None, false);
+        crate::fail_point!(CallDetached);
     }
 
     /// Lends a block once more, only to give the memory of its reply back. Nobody waits for the answer.
@@ -883,6 +888,7 @@ impl Caller {
                 if !watched {
                     self.push(block.number);
                 }
+                crate::fail_point!(ReplyReleased);
                 self.add_zombie(Block { flags: 0, ..block }, Some(Of::GivenUp), false);
             }
             Err(corrupt) => self.condemn(corrupt),
@@ -940,6 +946,7 @@ impl Caller {
         if ring {
             flags.woken_at.store(clock::now(), Ordering::Relaxed);
             socket::ring(self.socket());
+            crate::fail_point!(Rung);
         }
         ring
     }
@@ -948,6 +955,7 @@ impl Caller {
     pub(crate) fn push_quietly(&self, block: u32) {
         self.put(block);
         self.quiet.note(); // [P15]
+        crate::fail_point!(Quiet);
     }
 
     /// Rings the callee, if it sleeps, for all requests that were submitted quietly so far. `true`: it slept.

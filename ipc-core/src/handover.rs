@@ -124,7 +124,10 @@ pub fn finish(word: &AtomicU32, watched: bool) -> Result<Tell, Corrupt> {
 pub fn unwatch(word: &AtomicU32) -> Result<bool, Corrupt> {
     // Relaxed suffices: as a read-modify-write it continues the release sequence of S2's swap.
     match word.compare_exchange(word::DONE | word::WATCHED, word::DONE, Ordering::Relaxed, Ordering::Relaxed) {
-        Ok(_) => Ok(false),
+        Ok(_) => {
+            crate::fail_point!(Unwatched);
+            Ok(false)
+        }
         Err(now) => word::unwatched(now),
     }
 }

@@ -134,6 +134,7 @@ impl<C: Holder> Draft<C> {
     #[inline]
     pub(crate) fn new(caller: C, number: u32) -> Self {
         let slot = Slot::new(caller, number);
+        crate::fail_point!(BlockTaken);
         let at = slot.at + INLINE;
         Draft { slot: ManuallyDrop::new(slot), at, room: INLINE_ROOM, tag: 0 }
     }
@@ -171,6 +172,7 @@ impl<C: Holder> Draft<C> {
             }
         }
         self.slot.block.flags |= LARGE;
+        crate::fail_point!(RequestExtent);
         Ok(self.buffer())
     }
 
@@ -207,7 +209,10 @@ impl<C: Holder> Draft<C> {
         head.request_len.store(len.min(room as usize) as u32, Ordering::Relaxed);
         head.room.store(room, Ordering::Relaxed);
         head.deadline.store(if let Limit::Until(deadline) = limit { deadline } else { 0 }, Ordering::Relaxed);
-        match handover::submit(&head.word, 0) {
+        crate::fail_point!(RequestWritten);
+        let submitted = handover::submit(&head.word, 0);
+        crate::fail_point!(Lent);
+        match submitted {
             Ok(true) => {}
             Ok(false) if quietly => slot.caller.push_quietly(slot.block.number),
             Ok(false) => {
@@ -380,6 +385,7 @@ impl<C: Holder> Pending<C> {
         if looks == 0 {
             slot.caller.look_ahead(slot.block.number);
         }
+        crate::fail_point!(AnswerSeen);
         // Every word once; the place is judged against memory that this call lent, or the callee's arena.
         let head = slot.head();
         let (mut at, len) = (head.reply_at.load(Ordering::Relaxed), head.reply_len.load(Ordering::Relaxed));
@@ -522,7 +528,9 @@ impl<C: Holder> Pending<C> {
                     Err(corrupt) => Err(Failure::Corrupt(corrupt)),
                 };
             }
+            crate::fail_point!(Parking);
             futex::wait(&head.word, value, until); // [P7], [P9]: it sleeps on a word without `CANCELLED` only.
+            crate::fail_point!(Unparked);
         }
         // The callee noted when it woke us; without a note, now is the best guess.
         let woken = caller.segment.caller_flags().woken_at.load(Ordering::Relaxed);

@@ -19,6 +19,7 @@ pub mod alarm;
 pub mod announcements;
 pub mod doorbell;
 pub mod extent;
+pub mod fail_point;
 pub mod gap;
 pub mod handover;
 pub mod idle;

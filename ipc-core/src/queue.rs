@@ -59,12 +59,14 @@ impl Producer {
     #[inline]
     pub fn push(&self, cells: &[AtomicU64], kind: Kind, offset: u32) {
         let position = self.tail.fetch_add(1, Ordering::Relaxed);
+        crate::fail_point!(CellReserved);
         let capacity = cells.len() as u64;
         let index = position & (capacity.wrapping_sub(1));
         if let Some(cell) = cells.get(index as usize) {
             // [P3] release: pairs with `Consumer::pop`.
             cell.store(word::cell(position, capacity, kind as u8, offset), Ordering::Release);
         }
+        crate::fail_point!(CellWritten);
         // The next line of cells was last read by the consumer. It is asked for before it is needed.
         if index.is_multiple_of(CELLS_OF_A_LINE)
             && let Some(cell) = cells.get((index.wrapping_add(CELLS_OF_A_LINE) & capacity.wrapping_sub(1)) as usize)

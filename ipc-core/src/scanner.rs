@@ -386,7 +386,9 @@ impl<H: Handler> Shared<H> {
                 ticked = false;
                 continue;
             }
+            crate::fail_point!(Sleeping);
             ticked = self.listen(None);
+            crate::fail_point!(Awake);
             self.idle.end();
         }
     }
@@ -406,6 +408,7 @@ impl<H: Handler> Shared<H> {
         // `serve` has said `Lost`, nor after a successful `commit_to_sleep`).
         let mut hold = unsafe { &mut *self.hold.get() };
         self.idle.held();
+        crate::fail_point!(RoleTaken);
         // [P17] whoever put them there may be in a handler that takes long, perhaps until one of them has gone on.
         hold.late.wake_all();
         if self.asleep_since.load(Ordering::Relaxed) != 0 {
@@ -519,7 +522,10 @@ impl<H: Handler> Shared<H> {
             let leaving = hold.channels.get(at).is_some_and(|c| c.as_ref().is_some_and(|c| c.hung_up));
             if leaving {
                 match hold.retire(at) {
-                    Some(channel) => self.ended(&channel),
+                    Some(channel) => {
+                        crate::fail_point!(ChannelRetired);
+                        self.ended(&channel);
+                    }
                     None => again = true,
                 }
             }
@@ -599,6 +605,7 @@ impl<H: Handler> Shared<H> {
             doorbell::raise_one(&scanned.channel.segment.callee_flags().asleep);
         }
         doorbell::raised(); // [P4]
+        crate::fail_point!(FlagsRaised);
         if hold.channels.iter().flatten().any(Scanned::is_ready) || self.attention_is_due(hold) {
             return Sleep::Again;
         }
@@ -626,6 +633,7 @@ impl<H: Handler> Shared<H> {
             let here = unsafe { &*channel };
             // SAFETY: the head of a block of that channel; atomics only.
             let head = unsafe { &*word };
+            crate::fail_point!(RequestFound);
             let served = match self.take(here, word, block, seen) {
                 Ok(Some(served)) => served,
                 Ok(None) => return self.done(serving, held),
@@ -638,6 +646,7 @@ impl<H: Handler> Shared<H> {
                 serving.begin(channel); // [P19]
                 self.role.give_up(); // [P5] from here on `hold` is not ours.
             }
+            crate::fail_point!(RoleGivenUp);
             let mut call = match Call::new(here, head, block) {
                 Ok(call) => call,
                 Err(corrupt) => return self.misplaced(serving, here, block, corrupt),
@@ -648,13 +657,17 @@ impl<H: Handler> Shared<H> {
             } else {
                 self.call_long(&here.peer, &mut call)
             };
+            crate::fail_point!(HandlerEnded);
             let state = call.finish(status, len);
             if state == BUSY {
                 return self.deferred(serving, call.method());
             }
             served.state.store(state, Ordering::Relaxed);
             let watched = place != NO_PLACE && self.role.is_vacant();
-            let won = match handover::finish(&head.word, watched) {
+            crate::fail_point!(ReplyWritten);
+            let finished = handover::finish(&head.word, watched);
+            crate::fail_point!(Answered);
+            let won = match finished {
                 Ok(Tell { wake: false, announce: false }) => self.role.try_take(),
                 Ok(tell) => self.tell(here, head, block, tell),
                 Err(corrupt) => {
@@ -663,6 +676,7 @@ impl<H: Handler> Shared<H> {
                 }
             };
             if won {
+                crate::fail_point!(RoleWonBack);
                 // SAFETY: this thread holds the role again, and the reference ends before it gives the role up.
                 let hold = unsafe { &mut *self.hold.get() };
                 if self.asleep_since.load(Ordering::Relaxed) != 0 {
@@ -809,6 +823,7 @@ impl<H: Handler> Shared<H> {
         let taken = at.wrapping_byte_add(TAKEN as usize).cast::<AtomicU32>();
         // SAFETY: the pointer is good for the whole block, in which `taken` lies, aligned; atomic.
         handover::take(unsafe { &*taken }, count); // [P8]
+        crate::fail_point!(Taken);
         Ok(Some(served))
     }
 

@@ -89,6 +89,7 @@ pub fn listen(path: &Path, mode: u32) -> io::Result<OwnedFd> {
     call(unsafe { libc::fchmod(socket.as_raw_fd(), mode as libc::mode_t) } as isize)?;
     // SAFETY: `address` is a valid address of `len` bytes.
     call(unsafe { libc::bind(socket.as_raw_fd(), (&raw const address).cast(), len) } as isize)?;
+    crate::fail_point!(SocketBound);
     std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode))?;
     // SAFETY: plain system call on our own descriptor.
     call(unsafe { libc::listen(socket.as_raw_fd(), 1024) } as isize)?;
@@ -374,6 +375,7 @@ const RINGS: u32 = 1000;
 /// Rings the doorbell of the peer: never blocks, and a full buffer means that it is ringing already.
 pub fn ring(socket: BorrowedFd<'_>) {
     let (bell, flags) = ([1u8], libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL);
+    crate::fail_point!(FlagCleared);
     #[cfg(shuttle)]
     if !crate::schedule::sends(1) {
         return;

@@ -275,6 +275,7 @@ impl Connection {
             Ok(socket) => socket,
             Err(error) => return Err(not_connected(service, path, error, config)),
         };
+        ipc_core::fail_point!(Connected);
         Connection::greet(service, socket, path, config, deadline)
     }
 
@@ -318,11 +319,13 @@ impl Connection {
         let descriptors = [Some(segment.descriptor()), theirs.as_ref().map(AsFd::as_fd)];
         let descriptors: Vec<_> = descriptors.into_iter().flatten().collect();
         socket::send_all(socket.as_fd(), &hello, &descriptors).map_err(io)?;
+        ipc_core::fail_point!(HelloSent);
         drop(theirs);
         if !socket::wait_readable(socket.as_fd(), deadline).map_err(io)? {
             return Err(ConnectError::TimedOut { path, after: config.connect_timeout });
         }
         let (packet, _) = socket::receive(socket.as_fd()).map_err(io)?;
+        ipc_core::fail_point!(WelcomeRead);
         if packet.is_empty() {
             return Err(ConnectError::Refused { path, reason: "it closed the connection without a word".into() });
         }

@@ -9,6 +9,8 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
+/// Ends a process at once.
+pub const KILL: i32 = libc::SIGKILL;
 /// Stops a process.
 pub const STOP: i32 = libc::SIGSTOP;
 /// Has a stopped process go on.
@@ -28,6 +30,62 @@ pub fn kill(pid: u32, signal: i32) {
 pub fn die_with_parent() {
     // SAFETY: plain arguments.
     unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+}
+
+/// Something of which a process can be allowed so much and no more.
+pub type Resource = libc::__rlimit_resource_t;
+/// Numbers of descriptors, from 0 on.
+pub const DESCRIPTORS: Resource = libc::RLIMIT_NOFILE;
+/// Bytes of address space.
+pub const ADDRESSES: Resource = libc::RLIMIT_AS;
+
+/// Allows process `pid` so much of a resource from now on. Gives what it was allowed before.
+///
+/// # Panics
+/// There is no such process, or it was never allowed so much.
+pub fn limit(pid: u32, resource: Resource, most: u64) -> u64 {
+    let mut old = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: a null pointer says that nothing is to be set; `old` is a valid place for the result.
+    let asked = unsafe { libc::prlimit(pid as libc::pid_t, resource, std::ptr::null(), &raw mut old) };
+    let new = libc::rlimit { rlim_cur: most, ..old };
+    // SAFETY: `new` is a valid limit; a null pointer says that the old one is not wanted.
+    let set = unsafe { libc::prlimit(pid as libc::pid_t, resource, &raw const new, std::ptr::null_mut()) };
+    assert_eq!((asked, set), (0, 0), "prlimit {pid}: {}", io::Error::last_os_error());
+    old.rlim_cur
+}
+
+/// Has the kernel tell this process for good that there is no memory, when it asks to commit `most` bytes or more at once.
+///
+/// # Panics
+/// The kernel has no filters for system calls.
+pub fn commit_less_than(most: u32) {
+    let step = |code: u32, jt, jf, k| libc::sock_filter { code: code as u16, jt, jf, k };
+    let load = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
+    let (equal, at_least) = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K);
+    let answer = libc::BPF_RET | libc::BPF_K;
+    // Of `struct seccomp_data`: the number of the call, and the low half of its fourth argument, the length.
+    let (call, len) = (0, if cfg!(target_endian = "little") { 40 } else { 44 });
+    let mut program = [
+        step(load, 0, 0, call),
+        step(equal, 0, 3, libc::SYS_fallocate as u32),
+        step(load, 0, 0, len),
+        step(at_least, 0, 1, most),
+        step(answer, 0, 0, libc::SECCOMP_RET_ERRNO | libc::ENOSPC as u32),
+        step(answer, 0, 0, libc::SECCOMP_RET_ALLOW),
+    ];
+    let program = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
+    // SAFETY: plain arguments.
+    let asked = unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
+    // SAFETY: a filter of steps that live for the call. All threads of the process get it.
+    let set = unsafe {
+        libc::syscall(
+            libc::SYS_seccomp,
+            libc::SECCOMP_SET_MODE_FILTER,
+            libc::SECCOMP_FILTER_FLAG_TSYNC,
+            &raw const program,
+        )
+    };
+    assert_eq!((asked, set), (0, 0), "seccomp: {}", io::Error::last_os_error());
 }
 
 /// Is this process root?

@@ -64,6 +64,7 @@ impl<H: Handler> Shared<H> {
         }
         let added = self.poll.add(socket.as_fd(), id);
         if added.is_ok() {
+            crate::fail_point!(Accepted);
             connections.insert(id, Connection::Greeting(socket));
         }
         added
@@ -77,6 +78,7 @@ impl<H: Handler> Shared<H> {
                 let channel = channel.clone();
                 drop(connections);
                 if ready.hung_up {
+                    crate::fail_point!(HangUpRead);
                     self.change(Change::HungUp(ready.id));
                 } else if !channel.rung.swap(true, Ordering::Relaxed) {
                     self.rung().push(channel.clone());
@@ -130,6 +132,7 @@ impl<H: Handler> Shared<H> {
         if hello.is_empty() {
             return;
         }
+        crate::fail_point!(HelloRead);
         // One after the other, so that a limit on the number of channels holds.
         let _one = self.greeting.lock().unwrap_or_else(PoisonError::into_inner);
         let greeting = self.handler.greet(&hello, descriptors, socket.as_fd(), self.open());
@@ -145,8 +148,10 @@ impl<H: Handler> Shared<H> {
         connections.insert(id, Connection::Channel(channel.clone()));
         self.change(Change::Add(channel.clone()));
         drop(connections);
+        crate::fail_point!(ChannelMade);
         // A peer that is gone meanwhile has hung up, which is reported below.
         let _ = socket::send(channel.socket(), &greeting.answer, None);
+        crate::fail_point!(WelcomeSent);
         // What happened on the socket while it was in no list was reported in vain: report it once more.
         let _ = self.poll.again(channel.socket(), id);
     }

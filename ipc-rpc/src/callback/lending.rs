@@ -42,6 +42,7 @@ impl Lent {
 impl Drop for Lent {
     fn drop(&mut self) {
         drop(self.table.end(self.number));
+        ipc_core::fail_point!(ObjectTakenBack);
     }
 }
 
@@ -240,6 +241,7 @@ impl Lending {
         self.start()?;
         let full = |_| format!("{MAX_OBJECTS} objects are lent, and no more can be");
         let number = self.table.add(object).map_err(full)?;
+        ipc_core::fail_point!(ObjectLent);
         Ok(Lent { table: self.table.clone(), number })
     }
 
@@ -313,11 +315,16 @@ pub(crate) fn serve(client: &Client, call: &mut Call<'_, Client>) -> (u16, usize
     let Some(table) = client.callbacks.table() else { return (status::REJECTED, 0) };
     let number = u32::from(call.extra()) << 16 | u32::from(call.target());
     let done = match call.method() {
-        KEEP => table.keep(number),
+        KEEP => {
+            let kept = table.keep(number);
+            ipc_core::fail_point!(KeepHeard);
+            kept
+        }
         RELEASED => {
             let object = table.release(number);
             // A user's value may panic when it is dropped.
             let _ = catch_unwind(AssertUnwindSafe(|| drop(object)));
+            ipc_core::fail_point!(ReleasedHeard);
             true
         }
         _ => false,

@@ -200,6 +200,7 @@ impl Remote {
             Ok(all) => match all.first() {
                 Some(first) => {
                     let line = Line::new(first.caller.clone(), self.handles.clone());
+                    ipc_core::fail_point!(LineOpened);
                     State::Open(all, line)
                 }
                 None => State::Absent,
@@ -286,6 +287,7 @@ impl Line {
 fn released<C: Holder>(mut draft: Draft<C>, number: u32) {
     address(&mut draft, number);
     draft.submit(RELEASED, 0, Limit::None).detach();
+    ipc_core::fail_point!(ReleasedSent);
 }
 
 /// A request about the object of this number.
@@ -341,6 +343,7 @@ impl Object {
         let mut word = Word { object: self, pending: Some(draft.submit(KEEP, 0, Limit::None)) };
         // It may have heard, or hear it later, whatever becomes of us: releasing what was not kept does no harm.
         self.kept.store(true, Ordering::Relaxed);
+        ipc_core::fail_point!(KeepSent);
         match word.answer(end).await {
             Ok(status) => {
                 self.line.note(true);

@@ -224,6 +224,7 @@ impl Feeder {
         };
         draft.address(self.ticket.number, work.number);
         work.items.push_back((work.number, draft.submit(ITEM, len, Limit::None)));
+        ipc_core::fail_point!(ItemLent);
         work.number = work.number.wrapping_add(1);
         if len * work.size > MOST_BYTES {
             work.size = (MOST_BYTES / len).max(1);

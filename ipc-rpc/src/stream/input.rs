@@ -60,7 +60,9 @@ impl Input {
     }
 
     fn take<T: Message>(&mut self) -> Option<Result<T, CallError>> {
-        match self.ready.pop_front()? {
+        let arrival = self.ready.pop_front()?;
+        ipc_core::fail_point!(ItemRead);
+        match arrival {
             Arrival::Item(mut request) => match wire::read_request::<T>(&request, self.reading) {
                 Ok(item) => {
                     request.finish(REPLIED, 0);

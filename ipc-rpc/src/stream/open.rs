@@ -190,6 +190,7 @@ impl<'a> Opening<'a> {
     fn announce(&mut self, mut draft: Draft<Shared>) -> Pending<Shared> {
         draft.address(self.ticket.number, 0);
         let pending = draft.submit(OPEN_INPUT, 0, self.terms.limit);
+        ipc_core::fail_point!(InputAnnounced);
         self.ticket.note(pending.lending());
         self.closes |= CLOSE_INPUT;
         pending

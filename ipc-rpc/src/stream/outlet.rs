@@ -242,6 +242,7 @@ impl<H: Held> Outlet<H> {
                 self.home.forget_outlet(self);
             }
             credit.finish(status, len);
+            ipc_core::fail_point!(CreditAnswered);
         }
     }
 
@@ -537,6 +538,7 @@ impl<H: Held> Writer<H> {
         match wire::write(item, &mut credit) {
             Ok(len) => {
                 credit.finish(REPLIED, len);
+                ipc_core::fail_point!(CreditAnswered);
                 Ok(())
             }
             Err(error) => {

@@ -84,6 +84,7 @@ impl Reader {
         draft.address(self.ticket.number, self.number);
         self.number = self.number.wrapping_add(1);
         self.credits.push_back(draft.submit_quietly(NEXT, 0, Limit::None));
+        ipc_core::fail_point!(CreditLent);
         self.quiet += 1;
     }
 

@@ -38,7 +38,10 @@ fn answer(client: &Client, call: &mut Call<'_, Client>) -> (u16, usize) {
             None => (CLOSED, 0),
         },
         OPEN_INPUT => match streams.open_inlet(target, || call.is_cancelled()) {
-            Ok(()) => (REPLIED, 0),
+            Ok(()) => {
+                ipc_core::fail_point!(InputRegistered);
+                (REPLIED, 0)
+            }
             Err(why) => wire::say(status::REJECTED, why, call),
         },
         END => match streams.inlet(target) {
@@ -50,6 +53,7 @@ fn answer(client: &Client, call: &mut Call<'_, Client>) -> (u16, usize) {
         },
         CLOSE => {
             streams.close_stream(target, number);
+            ipc_core::fail_point!(StreamClosed);
             (REPLIED, 0)
         }
         _ => wire::say(status::REJECTED, "the server has no method of this number", call),

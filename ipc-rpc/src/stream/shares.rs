@@ -203,6 +203,7 @@ impl Word {
         };
         draft.address(self.ticket.number, self.extra);
         let pending = draft.submit(self.method, len, Limit::None);
+        ipc_core::fail_point!(StreamWordSent);
         self.ticket.note(pending.lending());
         pending.detach();
     }

@@ -118,6 +118,7 @@ impl<H: Held> Table<H> {
             return Err("the request names a stream that is in use");
         }
         entry.outlet = Some(Arc::clone(outlet));
+        ipc_core::fail_point!(OutputRegistered);
         Ok(())
     }
 

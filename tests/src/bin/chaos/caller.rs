@@ -13,7 +13,7 @@ use ipc_rpc_tests::random::Random;
 use smol::future;
 
 use crate::journal::{Form, How, Journal, Record};
-use crate::service::{ChaosClient, Listener, ListenerDispatcher, add, answer, how, item, list};
+use crate::service::{ChaosClient, Listener, ListenerDispatcher, add, answer, echoed, how, item, list};
 
 /// Threads of a client, two of which share a connection.
 const THREADS: usize = 4;
@@ -26,9 +26,9 @@ const PATIENCE: Duration = Duration::from_secs(15);
 struct Ear(Arc<Journal>);
 
 impl Listener for Ear {
-    fn heard(&self, id: u64, len: u32) -> Vec<u8> {
+    fn heard(&self, id: u64, list: &[u8]) -> Vec<u8> {
         self.0.ran(id, Form::Called);
-        list(id, len)
+        echoed(id, list)
     }
     async fn heard_later(&self, id: u64) -> u64 {
         self.0.ran(id, Form::Called);
@@ -89,10 +89,10 @@ struct Threads {
 }
 
 /// Calls until it is killed or told to rest.
-pub fn call(socket: &str, journal: &str, number: u32, seed: u64) -> ExitCode {
+pub fn call(socket: &str, journal: Arc<Journal>, seed: u64) -> ExitCode {
     let shared = Arc::new(Threads {
         socket: socket.to_owned(),
-        journal: Arc::new(Journal::open(journal, number)),
+        journal,
         links: Default::default(),
         resting: AtomicBool::new(false),
         at_rest: AtomicUsize::new(0),

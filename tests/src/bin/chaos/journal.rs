@@ -63,6 +63,7 @@ named! {
         Busy = "busy",
         Cancelled = "not sent, own call over",
         Wrong = "WRONG",
+        Died = "died",
     }
 }
 
@@ -73,7 +74,7 @@ impl How {
             How::Ran => 1..=1,
             How::Replied | How::Flushed => 1..=1,
             How::NotStarted | How::NotInTime | How::Busy | How::Cancelled => 0..=0,
-            How::Sent | How::Dropped | How::MayHaveRun | How::TimedOut | How::Wrong => 0..=1,
+            How::Sent | How::Dropped | How::MayHaveRun | How::TimedOut | How::Wrong | How::Died => 0..=1,
         }
     }
 
@@ -146,6 +147,14 @@ impl Journal {
     pub fn ran(&self, id: u64, form: Form) {
         let now = clock::now();
         self.write(&[Record { id, began: now, ended: now, peer: self.number, form, how: How::Ran }]);
+    }
+
+    /// This process is about to kill itself.
+    #[cfg(feature = "fail-points")]
+    pub fn died(&self) {
+        let now = clock::now();
+        let (peer, form, how) = (self.number, Form::Blocking, How::Died);
+        self.write(&[Record { id: 0, began: now, ended: now, peer, form, how }]);
     }
 
     pub fn write(&self, records: &[Record]) {

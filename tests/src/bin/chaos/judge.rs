@@ -29,6 +29,12 @@ impl Tally {
 
     /// Compares claims with what ran. `killed`: when each process that was killed was.
     pub fn judge(&mut self, records: &[Record], killed: &HashMap<u32, u64>) {
+        let by_themselves = records.iter().filter(|record| record.how == How::Died);
+        let killed: HashMap<u32, u64> = killed
+            .iter()
+            .map(|(of, at)| (*of, *at))
+            .chain(by_themselves.map(|record| (record.peer, record.began)))
+            .collect();
         let mut runs: HashMap<u64, u32> = HashMap::new();
         for record in records.iter().filter(|record| record.how == How::Ran) {
             *runs.entry(record.id).or_default() += 1;
@@ -38,7 +44,7 @@ impl Tally {
         for id in twice {
             self.wrong(format!("call {id:x} ran twice"));
         }
-        for record in records.iter().filter(|record| record.how != How::Ran) {
+        for record in records.iter().filter(|record| !matches!(record.how, How::Ran | How::Died)) {
             let &Record { id, began, ended, peer, form, how } = record;
             *self.outcomes.entry((form, how)).or_default() += 1;
             let ran = runs.get(&id).copied().unwrap_or(0);

@@ -9,21 +9,25 @@
 mod caller;
 mod journal;
 mod judge;
+#[cfg(feature = "fail-points")]
+mod points;
 mod round;
 mod service;
 
 use std::process::ExitCode;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use ipc_core::clock;
 use ipc_rpc_tests::proc;
 use ipc_rpc_tests::random::Random;
 
+use journal::Journal;
 use judge::Tally;
 use round::Round;
 
+const CLIENTS: u32 = 3;
 const KILLS_OF_A_ROUND: u64 = 40;
 /// No step of a round takes so long.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -31,32 +35,46 @@ const PATIENCE: Duration = Duration::from_secs(60);
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["serve", socket, journal, number] => service::serve(socket, journal, number.parse().unwrap_or(0)),
-        ["call", socket, journal, number, seed] => {
-            caller::call(socket, journal, number.parse().unwrap_or(0), seed.parse().unwrap_or(0))
+        ["serve", socket, journal, number, ref armed @ ..] => service::serve(socket, written(journal, number, armed)),
+        ["call", socket, journal, number, seed, ref armed @ ..] => {
+            caller::call(socket, written(journal, number, armed), seed.parse().unwrap_or(0))
         }
         ref options => match Options::parse(options) {
             Some(options) => run(&options),
             None => {
-                eprintln!("usage: chaos [--kills N] [--seed N] [--seconds N]");
+                eprintln!("usage: chaos [--kills N | --points N] [--seed N] [--seconds N]");
                 ExitCode::from(2)
             }
         },
     }
 }
 
+/// The journal of this process, which does at a step what `armed` says.
+fn written(journal: &str, number: &str, armed: &[&str]) -> Arc<Journal> {
+    let journal = Arc::new(Journal::open(journal, number.parse().unwrap_or(0)));
+    #[cfg(feature = "fail-points")]
+    points::arm(armed, &journal);
+    #[cfg(not(feature = "fail-points"))]
+    assert!(armed.is_empty(), "steps are known in a build with the feature `fail-points` only");
+    journal
+}
+
 struct Options {
     kills: u64,
+    /// How often each named step is tried; 0: kills are at random.
+    points: u64,
     seed: u64,
     seconds: u64,
 }
 
 impl Options {
     fn parse(options: &[&str]) -> Option<Self> {
-        let mut parsed = Options { kills: 2000, seed: 1, seconds: 3600 };
+        let mut parsed = Options { kills: 2000, points: 0, seed: 1, seconds: 3600 };
         for option in options.chunks(2) {
             match option {
                 ["--kills", number] => parsed.kills = number.parse().ok()?,
+                #[cfg(feature = "fail-points")]
+                ["--points", number] => parsed.points = number.parse().ok()?,
                 ["--seed", number] => parsed.seed = number.parse().ok()?,
                 ["--seconds", number] => parsed.seconds = number.parse().ok()?,
                 _ => return None,
@@ -75,15 +93,37 @@ fn run(options: &Options) -> ExitCode {
     std::thread::scope(|scope| {
         // Not joined: the program ends with `exit`.
         scope.spawn(|| watch(&alive, &steps));
-        let quiet = Round::start(random.any(), &mut tally, &alive);
+        let quiet = Round::start(random.any(), CLIENTS, &mut tally, &alive);
         std::thread::sleep(Duration::from_millis(500));
         let usual = quiet.end(None);
-        while tally.kills() < options.kills && clock::now() < deadline && tally.violations.len() < 20 {
+        #[cfg(feature = "fail-points")]
+        for (point, server, kills) in (0..options.points).flat_map(|_| points::all()) {
+            steps.fetch_add(1, Ordering::Relaxed);
+            if clock::now() >= deadline {
+                break;
+            }
+            let (name, pass) = (format!("{point:?}"), points::pass(point, &mut random).to_string());
+            let what = [&*name, &*pass, if kills { "kill" } else { "stop" }];
+            let (of_server, of_client): (&[_], &[_]) = if server { (&what, &[]) } else { (&[], &what) };
+            let mut round = Round::start_armed(random.any(), 2, of_server, of_client, &mut tally, &alive);
+            let met = round.meet(server, kills);
+            round.end(Some(&usual));
+            let side = if server { "server" } else { "client" };
+            match met {
+                true => println!("{name:20} {side}: {}", what[2]),
+                false => tally.wrong(format!("a {side} has never passed {name}")),
+            }
+        }
+        while options.points == 0
+            && tally.kills() < options.kills
+            && clock::now() < deadline
+            && tally.violations.len() < 20
+        {
             steps.fetch_add(1, Ordering::Relaxed);
             let kills = KILLS_OF_A_ROUND.min(options.kills - tally.kills());
             // In some rounds only servers are killed, in some only clients, so that the others live through many deaths.
             let servers = random.below(9);
-            let mut round = Round::start(random.any(), &mut tally, &alive);
+            let mut round = Round::start(random.any(), CLIENTS, &mut tally, &alive);
             round.kill(kills, servers, deadline);
             round.end(Some(&usual));
         }

@@ -15,9 +15,12 @@ use crate::journal;
 use crate::judge::Tally;
 use crate::service::ChaosClient;
 
-const CLIENTS: usize = 3;
 /// Far longer than counters take to go back.
 const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Nothing has happened for so long: something is made to.
+#[cfg(feature = "fail-points")]
+const PROVOKED: Duration = Duration::from_millis(400);
 
 /// Descriptors by kind, and threads, of processes at rest.
 pub type Descriptors = BTreeMap<String, usize>;
@@ -68,28 +71,47 @@ fn journal_of(place: &Place, number: u32) -> PathBuf {
     place.path().join(format!("journal-{number}"))
 }
 
-fn start_server(place: &Place, number: u32) -> Process {
+/// A server; it does at a step what `armed` says.
+fn start_server(place: &Place, number: u32, armed: &[&str]) -> Process {
     let journal = journal_of(place, number).display().to_string();
-    let helper = start(place, &["serve", &place.socket(), &journal, &number.to_string()]);
-    Process { helper, number, bound: false }
+    let (socket, number_text) = (place.socket(), number.to_string());
+    let arguments = [&["serve", &socket, &journal, &number_text], armed].concat();
+    Process { helper: start(place, &arguments), number, bound: false }
 }
 
-fn start_client(place: &Place, number: u32, seed: u64) -> Process {
+fn start_client(place: &Place, number: u32, seed: u64, armed: &[&str]) -> Process {
     let journal = journal_of(place, number).display().to_string();
-    let helper = start(place, &["call", &place.socket(), &journal, &number.to_string(), &seed.to_string()]);
-    Process { helper, number, bound: true }
+    let (socket, number_text, seed) = (place.socket(), number.to_string(), seed.to_string());
+    let arguments = [&["call", &socket, &journal, &number_text, &seed], armed].concat();
+    Process { helper: start(place, &arguments), number, bound: true }
 }
 
 impl<'a> Round<'a> {
-    /// Starts the processes. Numbers of those that are alive are kept in `watched`.
-    pub fn start(seed: u64, tally: &'a mut Tally, watched: &'a Mutex<Vec<u32>>) -> Self {
+    /// Starts a server and so many clients. Numbers of those that are alive are kept in `watched`.
+    pub fn start(seed: u64, clients: u32, tally: &'a mut Tally, watched: &'a Mutex<Vec<u32>>) -> Self {
+        Round::start_armed(seed, clients, &[], &[], tally, watched)
+    }
+
+    /// The server, or the first client, does at a step what it is told.
+    pub fn start_armed(
+        seed: u64,
+        clients: u32,
+        server: &[&str],
+        client: &[&str],
+        tally: &'a mut Tally,
+        watched: &'a Mutex<Vec<u32>>,
+    ) -> Self {
         let place = Place::unwatched();
         let mut random = Random::new(seed);
-        let mut server = start_server(&place, 1);
-        server.wait_bound(tally);
-        let clients = (0..CLIENTS).map(|n| start_client(&place, 2 + n as u32, random.any())).collect();
-        let numbers = 2 + CLIENTS as u32;
-        let round = Round { place, random, server, clients, killed: HashMap::new(), numbers, tally, watched };
+        let armed = !server.is_empty();
+        let mut server = start_server(&place, 1, server);
+        if !armed {
+            server.wait_bound(tally);
+        }
+        let arms = |n| if n == 0 { client } else { &[] };
+        let all = (0..clients).map(|n| start_client(&place, 2 + n, random.any(), arms(n))).collect();
+        let killed = HashMap::new();
+        let round = Round { place, random, server, clients: all, killed, numbers: 2 + clients, tally, watched };
         round.note();
         round
     }
@@ -121,7 +143,7 @@ impl<'a> Round<'a> {
 
     /// Stops a process for a while, which must have no consequence at all.
     fn pause(&mut self, server: bool) {
-        let of = self.random.below(CLIENTS as u64) as usize;
+        let of = self.random.below(self.clients.len() as u64) as usize;
         let (process, other) =
             if server { (&self.server, &self.clients[of]) } else { (&self.clients[of], &self.server) };
         let long = self.random.chance(30);
@@ -151,15 +173,21 @@ impl<'a> Round<'a> {
     }
 
     fn kill_one(&mut self, server: bool) {
-        let of = self.random.below(CLIENTS as u64) as usize;
+        let of = self.random.below(self.clients.len() as u64) as usize;
         self.kill_one_of(server, of);
     }
 
     fn kill_one_of(&mut self, server: bool, of: usize) {
+        let process = if server { &self.server } else { &self.clients[of] };
+        self.killed.insert(process.number, clock::now());
+        self.replace(server, of);
+    }
+
+    /// Kills a process, if it is not dead already, and starts another one in its place.
+    fn replace(&mut self, server: bool, of: usize) {
         let number = self.numbers;
         self.numbers += 1;
         let process = if server { &mut self.server } else { &mut self.clients[of] };
-        self.killed.insert(process.number, clock::now());
         process.helper.kill();
         process.look_at_errors(self.tally);
         if server {
@@ -168,65 +196,55 @@ impl<'a> Round<'a> {
             if self.random.chance(6) {
                 self.nap(5000);
             }
-            self.server = start_server(&self.place, number);
+            self.server = start_server(&self.place, number, &[]);
             if !self.random.chance(6) {
                 self.server.wait_bound(self.tally);
             }
         } else {
             self.tally.client_kills += 1;
-            self.clients[of] = start_client(&self.place, number, self.random.any());
+            self.clients[of] = start_client(&self.place, number, self.random.any(), &[]);
         }
         self.note();
+    }
+
+    /// Waits until the one that was told so has died or stopped; lets it go on in the second case. `false`: it never has.
+    #[cfg(feature = "fail-points")]
+    pub fn meet(&mut self, server: bool, kills: bool) -> bool {
+        let (until, mut next) = (clock::after(PATIENCE), clock::after(PROVOKED));
+        loop {
+            let process = if server { &self.server } else { &self.clients[0] };
+            let pid = process.helper.pid();
+            if !proc::is_alive(pid) {
+                self.replace(server, 0);
+                break;
+            }
+            if !kills && proc::is_stopped(pid) {
+                self.nap(60_000);
+                (if server { &self.server } else { &self.clients[0] }).helper.go_on();
+                self.tally.stops += 1;
+                break;
+            }
+            let now = clock::now();
+            if now > until {
+                return false;
+            }
+            if now > next {
+                // Some steps are taken only when somebody has died.
+                next = clock::after(PROVOKED);
+                self.kill_one_of(!server, 0);
+            }
+            std::thread::sleep(Duration::from_micros(500));
+        }
+        self.nap(30_000);
+        true
     }
 
     /// Lets everybody come to rest, and looks for what is left over and for claims that are not true.
     pub fn end(mut self, usual: Option<&Usual>) -> Usual {
         self.server.wait_bound(self.tally);
         let mut now = Usual::default();
-        for client in &mut self.clients {
-            client.helper.say("rest");
-        }
-        for client in &mut self.clients {
-            let line = client.helper.line();
-            if line != "rests" {
-                let threads = |pid| proc::threads(pid).into_iter().map(|t| format!("{} in {}", t.name, t.waits_in));
-                let threads: Vec<_> = threads(client.helper.pid()).collect();
-                self.tally.wrong(format!(
-                    "client {}: {line}; {threads:?}; errors: {}",
-                    client.number,
-                    client.helper.errors()
-                ));
-            }
-        }
-        let idle = ["busy: 0", "tasks: 0", "streams: 0", "callbacks: 0", "retired: 0"];
-        self.server.wait_usage(&idle, self.tally);
-        for client in &mut self.clients {
-            client.helper.say("disconnect");
-            let line = client.helper.line();
-            if line != "disconnected" {
-                self.tally.wrong(format!("client {}: {line}", client.number));
-            }
-        }
-        self.server.wait_usage(&["clients: 0", "busy: 0", "reply_extents: 0", "retired: 0"], self.tally);
-        if !wait(|| proc::segments(self.server.helper.pid()) == 0) {
-            self.tally.wrong("left over: segments of the server".into());
-        }
-        for (is_server, process) in
-            std::iter::once((true, &self.server)).chain(self.clients.iter().map(|client| (false, client)))
-        {
-            let pid = process.helper.pid();
-            let known = usual.map(|usual| if is_server { &usual.server } else { &usual.client });
-            let more = |known: &Descriptors| {
-                let more = |(kind, count): (&String, &usize)| *count > known.get(kind).copied().unwrap_or(0);
-                descriptors(pid).iter().any(more)
-            };
-            if let Some(known) = known
-                && !wait(|| !more(known))
-            {
-                self.tally.wrong(format!("left over: {:?}, usual is {known:?}", descriptors(pid)));
-            }
-            *(if is_server { &mut now.server } else { &mut now.client }) = descriptors(pid);
-            process.look_at_errors(self.tally);
+        if self.rest() {
+            now = self.look_for_leftovers(usual);
         }
         self.watched.lock().expect("no panics").clear();
         self.clients.clear();
@@ -243,6 +261,57 @@ impl<'a> Round<'a> {
         let records: Vec<_> =
             (1..self.numbers).flat_map(|number| journal::read(&journal_of(&self.place, number))).collect();
         self.tally.judge(&records, &self.killed);
+        now
+    }
+
+    /// Has every client end its calls, and then its connections. `false`: one of them cannot.
+    fn rest(&mut self) -> bool {
+        let idle = ["busy: 0", "tasks: 0", "streams: 0", "callbacks: 0", "retired: 0"];
+        let none = ["clients: 0", "busy: 0", "reply_extents: 0", "retired: 0"];
+        for (command, answer, usage) in [("rest", "rests", &idle[..]), ("disconnect", "disconnected", &none)] {
+            let alive = self.clients.iter().filter(|client| proc::is_alive(client.helper.pid())).count();
+            if alive < self.clients.len() {
+                self.tally.wrong("a client has ended by itself".into());
+                return false;
+            }
+            self.clients.iter_mut().for_each(|client| client.helper.say(command));
+            let said: Vec<_> = self.clients.iter_mut().map(|client| client.helper.line()).collect();
+            for (client, line) in self.clients.iter().zip(&said).filter(|(_, line)| *line != answer) {
+                let threads = proc::threads(client.helper.pid()).into_iter();
+                let threads: Vec<_> = threads.map(|t| format!("{} in {}", t.name, t.waits_in)).collect();
+                self.tally.wrong(format!("client {}: {line}; {threads:?}", client.number));
+                client.look_at_errors(self.tally);
+            }
+            self.server.wait_usage(usage, self.tally);
+            if said.iter().any(|line| line != answer) {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// What the processes have open that were not killed, and may not have more of than others.
+    fn look_for_leftovers(&mut self, usual: Option<&Usual>) -> Usual {
+        if !wait(|| proc::segments(self.server.helper.pid()) == 0) {
+            self.tally.wrong("left over: segments of the server".into());
+        }
+        let mut now = Usual::default();
+        let mut look = |process: &Process, known: Option<&Descriptors>| {
+            let pid = process.helper.pid();
+            let is_more =
+                |(kind, count): (&String, &usize), known: &Descriptors| known.get(kind).is_none_or(|n| count > n);
+            if let Some(known) = known
+                && !wait(|| !descriptors(pid).iter().any(|of| is_more(of, known)))
+            {
+                self.tally.wrong(format!("left over: {:?}, usual is {known:?}", descriptors(pid)));
+            }
+            process.look_at_errors(self.tally);
+            descriptors(pid)
+        };
+        now.server = look(&self.server, usual.map(|usual| &usual.server));
+        for client in &self.clients {
+            now.client = look(client, usual.map(|usual| &usual.client));
+        }
         now
     }
 }

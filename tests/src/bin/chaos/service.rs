@@ -13,8 +13,8 @@ use crate::journal::{Form, How, Journal, Record};
 /// An object in the client's process.
 #[service]
 pub trait Listener {
-    /// The list that belongs to `id`.
-    fn heard(&self, id: u64, len: u32) -> Vec<u8>;
+    /// The list, if it is the one that belongs to `id`.
+    fn heard(&self, id: u64, list: &[u8]) -> Vec<u8>;
     /// The answer that belongs to `id`, async.
     async fn heard_later(&self, id: u64) -> u64;
     /// Not waited for.
@@ -49,7 +49,7 @@ pub trait Chaos {
     async fn sum_later(&self, id: u64, items: Streaming<Vec<u8>>) -> u64;
     /// The same items.
     fn both(&self, id: u64, items: Streaming<Vec<u8>>) -> Streaming<Vec<u8>>;
-    /// How many of so many calls to a listener in process `from` were answered.
+    /// Calls a listener in process `from` so often: how many of these calls did not fail.
     fn tell(&self, id: u64, from: u32, count: u32, listener: &ListenerClient) -> u32;
     /// The same, async.
     async fn tell_later(&self, id: u64, from: u32, count: u32, listener: &ListenerClient) -> u32;
@@ -69,6 +69,12 @@ pub fn list(id: u64, len: u32) -> Vec<u8> {
     let mut list = answer(id).to_le_bytes().to_vec();
     list.resize(8 + len as usize, answer(id) as u8);
     list
+}
+
+/// The list, if it is the one that belongs to call `id`.
+pub fn echoed(id: u64, given: &[u8]) -> Vec<u8> {
+    let right = given.len() >= 8 && given == list(id, given.len() as u32 - 8);
+    if right { given.to_vec() } else { Vec::new() }
 }
 
 /// Item `number` of the stream that belongs to `id`.
@@ -132,10 +138,10 @@ async fn nap_later(micros: u32) {
 }
 
 impl Bench {
-    /// Writes down what came of a call that this process has made; was it answered?
-    fn claim(&self, id: u64, began: u64, peer: u32, form: Form, how: How) -> bool {
+    /// Writes down what came of a call that this process has made: 0 if the other side is dead.
+    fn claim(&self, id: u64, began: u64, peer: u32, form: Form, how: How) -> u32 {
         self.journal.write(&[Record { id, began, ended: clock::now(), peer, form, how }]);
-        how == How::Replied
+        u32::from(!how.is_death() && how != How::Wrong)
     }
 }
 
@@ -158,8 +164,7 @@ impl Chaos for Bench {
 
     fn echo(&self, id: u64, given: &[u8]) -> Vec<u8> {
         self.journal.ran(id, Form::Large);
-        let right = given.len() >= 8 && given == list(id, given.len() as u32 - 8);
-        if right { given.to_vec() } else { Vec::new() }
+        echoed(id, given)
     }
 
     fn note(&self, id: u64) {
@@ -213,10 +218,13 @@ impl Chaos for Bench {
         let mut answered = 0;
         for number in 0..count {
             let (id, began) = (self.journal.id(), clock::now());
-            // The second one is long.
-            let len = if number == 1 { 20_000 } else { 0 };
-            let how = how(&listener.heard(id, len), |got| *got == list(id, len));
-            answered += u32::from(self.claim(id, began, from, Form::Called, how));
+            let sent = list(id, [0, 20_000, 100_000, 0, 10][number as usize % 5]);
+            let result = match number % 5 {
+                3 => listener.with_timeout(Duration::from_micros(100)).heard(id, &sent),
+                4 => listener.batch(|calls| calls.heard(id, &sent)).and_then(|pending| pending.wait()),
+                _ => listener.heard(id, &sent),
+            };
+            answered += self.claim(id, began, from, Form::Called, how(&result, |got| *got == sent));
         }
         answered
     }
@@ -227,7 +235,7 @@ impl Chaos for Bench {
         for _ in 0..count {
             let (id, began) = (self.journal.id(), clock::now());
             let how = how(&listener.heard_later(id).await, |got| *got == answer(id));
-            answered += u32::from(self.claim(id, began, from, Form::Called, how));
+            answered += self.claim(id, began, from, Form::Called, how);
         }
         answered
     }
@@ -257,8 +265,8 @@ impl Chaos for Bench {
 }
 
 /// Serves until it is killed. Says on request what it has in use.
-pub fn serve(socket: &str, journal: &str, number: u32) -> ExitCode {
-    let bench = Bench { journal: Arc::new(Journal::open(journal, number)), kept: Mutex::default() };
+pub fn serve(socket: &str, journal: Arc<Journal>) -> ExitCode {
+    let bench = Bench { journal, kept: Mutex::default() };
     let server = match Server::builder().service(ChaosDispatcher::new(bench)).bind(socket) {
         Ok(server) => server,
         Err(error) => {
