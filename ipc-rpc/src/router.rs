@@ -144,11 +144,16 @@ impl Router {
         let socket = match (hello.callable, descriptors.len()) {
             (false, 1) => None,
             (true, 2) => descriptors.pop(),
-            (false, _) => return Err(String::from("a client brings exactly one descriptor, its memory")),
-            (true, _) => {
-                return Err(String::from(
-                    "a client that can be called brings two descriptors, its memory and a socket",
-                ));
+            (callable, count) => {
+                let rule = match callable {
+                    false => "a client brings exactly one descriptor, its memory",
+                    true => "a client that can be called brings two descriptors, its memory and a socket",
+                };
+                // The kernel drops those that there is no number for.
+                let lost = count < 1 + usize::from(callable);
+                let perhaps =
+                    if lost { "; if this one has, the server has no descriptors left (ulimit -n)" } else { "" };
+                return Err(format!("{rule}{perhaps}"));
             }
         };
         if let Some(socket) = &socket {

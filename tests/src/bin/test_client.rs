@@ -1,11 +1,13 @@
 //! A client process: `test_client WHAT NAME [NUMBER]`. Prints one line when it has done what it was asked to.
 
+use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 
 use ipc_rpc::ClientConfig;
 use ipc_rpc_tests::callbacks::{Bar, JobsClient, ProgressDispatcher};
 use ipc_rpc_tests::helper;
 use ipc_rpc_tests::services::{CalcClient, WorkClient, bytes, checksum};
+use ipc_rpc_tests::system;
 use ipc_rpc_tests::zoo::BorrowedClient;
 
 type Outcome = Result<String, Box<dyn std::error::Error>>;
@@ -21,6 +23,41 @@ fn calls(name: &str, count: i64) -> Outcome {
         }
     }
     Ok("done".into())
+}
+
+/// Does what it is told, and says after each thing what came of it.
+fn obey(name: &str, told: &Receiver<String>) -> Outcome {
+    let mut connected: Option<WorkClient> = None;
+    for command in told {
+        let number = |text: &str| text.parse().unwrap_or(0);
+        let work = || connected.as_ref().ok_or("not connected");
+        let outcome = || -> Outcome {
+            match command.split_once(' ').unwrap_or((&command, "")) {
+                ("commit", most) => system::commit_less_than(number(most) as u32),
+                // So many bytes, there and back.
+                ("mirror", len) => drop(work()?.mirror(&bytes(number(len), 1))?),
+                ("make", len) => drop(work()?.make(number(len) as u64, 1)?),
+                _ => return Err("no such command".into()),
+            }
+            Ok("done".into())
+        };
+        let outcome = match command.split_once(' ') {
+            Some(("connect", arena)) => {
+                let arena = arena.parse().unwrap_or(0);
+                let config = ClientConfig {
+                    arguments: arena,
+                    replies: arena,
+                    connect_timeout: Duration::from_millis(300),
+                    ..ClientConfig::default()
+                };
+                let new = WorkClient::connect_with(name, &config);
+                new.map(|new| connected = Some(new)).map(|()| "done".to_owned()).map_err(Into::into)
+            }
+            _ => outcome(),
+        };
+        println!("{}", outcome.unwrap_or_else(|error| error.to_string()));
+    }
+    Ok("over".into())
 }
 
 fn run(what: &str, name: &str, number: Option<&str>) -> Outcome {
@@ -79,9 +116,11 @@ fn run(what: &str, name: &str, number: Option<&str>) -> Outcome {
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    helper::live_no_longer_than_the_test(|_| {});
+    let (tell, told) = mpsc::channel();
+    helper::live_no_longer_than_the_test(move |line| drop(tell.send(line.to_owned())));
     let [what, name, rest @ ..] = arguments.as_slice() else { panic!("WHAT NAME [NUMBER]") };
-    match run(what, name, rest.first().map(String::as_str)) {
+    let done = if what == "obey" { obey(name, &told) } else { run(what, name, rest.first().map(String::as_str)) };
+    match done {
         Ok(text) => println!("{text}"),
         Err(error) => println!("{error}"),
     }

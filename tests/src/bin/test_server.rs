@@ -1,5 +1,5 @@
 //! Serves all test services: `test_server NAME [workers=N] [mode=OCTAL] [allow=UID] [group=GID] [accept=UID]
-//! [clients=N] [blocks=N] [memory=N]`.
+//! [clients=N] [blocks=N] [memory=N] [commit=N]`.
 //!
 //! Prints `bound` when clients can connect and `ended` after a graceful end, which the line `shutdown` on standard input
 //! asks for.
@@ -11,6 +11,7 @@ use ipc_rpc_tests::callbacks::{Desk, DownDispatcher, JobsDispatcher};
 use ipc_rpc_tests::flows::{FlowsDispatcher, Source};
 use ipc_rpc_tests::helper;
 use ipc_rpc_tests::services::{Adder, CalcDispatcher, WorkDispatcher, Worker};
+use ipc_rpc_tests::system;
 use ipc_rpc_tests::zoo::{BorrowedDispatcher, Keeper, ZooDispatcher};
 
 fn number(text: &str) -> u32 {
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
             ("clients", n) => limits.clients = number(n) as usize,
             ("blocks", n) => limits.blocks = number(n),
             ("memory", n) => limits.memory = number(n),
+            ("commit", n) => system::commit_less_than(number(n)),
             (other, _) => panic!("no option {other}"),
         }
     }
