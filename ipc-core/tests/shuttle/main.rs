@@ -11,12 +11,12 @@ mod side;
 use std::sync::Arc;
 
 use harness::explore;
-use ipc_core::caller::Limit;
+use ipc_core::caller::{Caller, Limit};
 use ipc_core::schedule::{self, Fault, Operation};
 use ipc_core::word;
 use shuttle::rand::{Rng, thread_rng};
 use shuttle::thread;
-use side::{ADD, Adder, DEFER, Known, Side, WAIT, WAYS, Way, call};
+use side::{ADD, Adder, DEFER, Known, LARGE, Side, WAIT, WAYS, Way, call, write};
 
 fn skip(operation: Operation, file: &str, name: &str, value: Option<u64>) -> Fault {
     let it = operation.file == file && operation.name == name && value.is_none_or(|value| value == operation.value);
@@ -62,7 +62,7 @@ fn calls(plan: Plan) {
                 for n in 0..plan.calls {
                     let number = me as u64 * 10_000 + n;
                     let way = WAYS[thread_rng().gen_range(0..WAYS.len())];
-                    let method = if thread_rng().gen_range(0..4) == 0 { DEFER } else { ADD };
+                    let method = [ADD, ADD, DEFER, LARGE][thread_rng().gen_range(0..4)];
                     let known = call(&caller, way, method, number).expect("the callee has not ended");
                     compare(&adder, known, way, number);
                     assert!(way != Way::Detached || adder.ran(number) == 1, "flushed, but has not run");
@@ -133,6 +133,48 @@ fn long_handlers() {
         assert_eq!(waits.join().unwrap(), Ok(Known::Ran));
         side.end();
     });
+}
+
+/// A caller goes while its calls run; another one calls on.
+fn a_caller_goes(workers: usize) {
+    let mut side = Side::start(workers, 2, 2);
+    let goes = side.callers.pop().unwrap();
+    let goes = thread::spawn(move || {
+        let lend = |number: u64| {
+            let draft = Caller::draft(&*goes, Limit::None).unwrap();
+            write(&draft, number);
+            draft.submit([ADD, DEFER, LARGE][thread_rng().gen_range(0..3)], 8, Limit::None)
+        };
+        for number in 10_000..10_000 + thread_rng().gen_range(0..3) {
+            assert!(lend(number).wait(Limit::None).is_ok());
+        }
+        let lent = [lend(20_000), lend(20_001)];
+        // As its end would do it: no call is given up.
+        ipc_core::socket::shut_down(goes.socket());
+        lent.into_iter().for_each(std::mem::forget);
+    });
+    for number in 0..4 {
+        let way = [Way::Waits, Way::Polls][thread_rng().gen_range(0..2)];
+        assert_eq!(call(&side.callers[0], way, ADD, number), Ok(Known::Ran));
+    }
+    goes.join().unwrap();
+    schedule::changed();
+    side.forgets_all_but(1);
+    side.end();
+}
+
+#[test]
+fn a_caller_of_one_worker_goes() {
+    explore("a_caller_of_one_worker_goes", &[], || a_caller_goes(1));
+}
+
+#[test]
+fn a_caller_of_two_workers_goes() {
+    explore(
+        "a_caller_of_two_workers_goes",
+        &[("a worker does not note what it serves", |o| skip(o, "serving.rs", "store", None))],
+        || a_caller_goes(2),
+    );
 }
 
 /// The callee ends under its callers: all of them are told, and what they are told is true.

@@ -12,7 +12,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use ipc_core::callee::{Call, Deferred, Greeting, Handler};
 use ipc_core::caller::{Answer, Caller, CallerUsage, Draft, Failure, Holder, Limit, NoBlock, NotFlushed};
 use ipc_core::layout::{Geometry, REPLIED};
-use ipc_core::scanner::{Callee, Workers};
+use ipc_core::scanner::{Callee, CalleeUsage, Workers};
 use ipc_core::schedule;
 use ipc_core::segment::Segment;
 use ipc_core::socket;
@@ -26,6 +26,10 @@ pub const ADD: u16 = 0;
 pub const DEFER: u16 = 1;
 /// The same, when another call has run of that number plus 1000: said to be long.
 pub const WAIT: u16 = 2;
+
+/// As [`ADD`], with a reply that does not fit into a block: the number is at its end.
+pub const LARGE: u16 = 3;
+const LONG: usize = 400;
 
 /// Runs calls, and remembers which: by the numbers of the requests, which are never the same.
 pub struct Adder {
@@ -65,11 +69,14 @@ impl Handler for Handle {
             schedule::spawn_for_ever(move || adder.answer_one()).unwrap();
             return (REPLIED, 0);
         }
-        let (to, room) = call.reply_buffer();
-        assert!(room >= 8);
-        // SAFETY: room for eight bytes, ours until the answer.
-        unsafe { to.cast::<u64>().as_ptr().write_unaligned(number + 100) };
-        (REPLIED, 8)
+        let len = if call.method() == LARGE { LONG } else { 8 };
+        let (mut to, room) = call.reply_buffer();
+        if room < len {
+            to = call.grow_reply(0, len).expect("there is memory").0;
+        }
+        // SAFETY: room for `len` bytes, ours until the answer.
+        unsafe { to.as_ptr().add(len - 8).cast::<u64>().write_unaligned(number + 100) };
+        (REPLIED, len)
     }
 
     fn is_long(&self, (): &(), method: u16) -> bool {
@@ -155,6 +162,14 @@ impl Side {
         assert_eq!(usage.busy, 0, "something is left: {usage:?}");
     }
 
+    /// Waits until nothing is left of channels but of so many.
+    pub fn forgets_all_but(&self, channels: usize) {
+        let is_over = |usage: CalleeUsage| (usage.channels, usage.retired, usage.busy) == (channels, 0, 0);
+        while !is_over(self.callee.usage()) {
+            schedule::give_way();
+        }
+    }
+
     /// The callee is gone: the sockets are closed.
     pub fn hang_up(&mut self) {
         self.stop();
@@ -195,9 +210,9 @@ pub fn write<C: Holder>(draft: &Draft<C>, number: u64) {
 
 fn check<C: Holder>(answer: &Answer<C>, number: u64) {
     let (at, len) = answer.bytes();
-    assert_eq!((answer.status(), len), (REPLIED, 8), "no reply");
+    assert!(answer.status() == REPLIED && (len == 8 || len == LONG), "no reply: {} with {len} bytes", answer.status());
     // SAFETY: the reply lies there as long as `answer` lives.
-    let reply = unsafe { at.cast::<u64>().as_ptr().read_unaligned() };
+    let reply = unsafe { at.as_ptr().add(len - 8).cast::<u64>().read_unaligned() };
     assert_eq!(reply, number + 100, "a reply to another call");
 }
 
