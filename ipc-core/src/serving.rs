@@ -10,6 +10,19 @@ use std::ptr;
 use crate::sync::{AtomicBool, AtomicPtr, Ordering};
 
 /// The entry of one worker. One thread at a time is a worker: two would hide each other's channels from whoever retires them.
+///
+/// ```
+/// use ipc_core::serving::Serving;
+///
+/// let channel = 7;
+/// let serving = Serving::default();
+/// assert!(serving.claim() && !serving.claim());
+/// serving.begin(&channel);
+/// serving.mark();
+/// assert!(serving.is_marked() && serving.serves(&channel));
+/// serving.end();
+/// assert!(!serving.is_busy() && !serving.serves(&channel));
+/// ```
 #[repr(align(128))]
 #[derive(Debug)]
 pub struct Serving<C> {

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use harness::explore;
 use ipc_core::caller::{Caller, Limit};
+use ipc_core::scanner::Workers;
 use ipc_core::schedule::{self, Fault, Operation};
 use ipc_core::word;
 use shuttle::rand::{Rng, thread_rng};
@@ -122,11 +123,13 @@ fn kept_blocks() {
     });
 }
 
-/// A handler that waits until another call has run, on a callee with a second worker.
+/// A handler that waits until another call has run, on a callee with a second worker, or that starts one.
 #[test]
 fn long_handlers() {
     explore("long_handlers", &[], || {
-        let side = Side::start(2, 2, 2);
+        let grow = thread_rng().r#gen::<bool>();
+        let [base, spare] = [[2, 0], [1, 1], [1, 3]][thread_rng().gen_range(0..3)];
+        let side = Side::start_with(Workers { base, spare, grow }, 2, 2);
         let [first, second] = [side.callers[0].clone(), side.callers[1].clone()];
         let waits = thread::spawn(move || call(&first, Way::Waits, WAIT, 1));
         assert_eq!(call(&second, Way::Waits, ADD, 1001), Ok(Known::Ran));

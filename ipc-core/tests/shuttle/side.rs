@@ -75,7 +75,7 @@ impl Handler for Handle {
             to = call.grow_reply(0, len).expect("there is memory").0;
         }
         // SAFETY: room for `len` bytes, ours until the answer.
-        unsafe { to.as_ptr().add(len - 8).cast::<u64>().write_unaligned(number + 100) };
+        unsafe { to.as_ptr().wrapping_add(len - 8).cast::<u64>().write_unaligned(number + 100) };
         (REPLIED, len)
     }
 
@@ -117,6 +117,10 @@ pub struct Side {
 impl Side {
     /// So many channels of so many blocks each.
     pub fn start(workers: usize, channels: usize, blocks: u32) -> Side {
+        Side::start_with(Workers { base: workers, spare: 0, grow: false }, channels, blocks)
+    }
+
+    pub fn start_with(all: Workers, channels: usize, blocks: u32) -> Side {
         let adder = Arc::new_cyclic(|this| Adder {
             ran: Mutex::default(),
             deferred: Mutex::default(),
@@ -124,7 +128,6 @@ impl Side {
             this: this.clone(),
         });
         assert!(adder.this.upgrade().is_some());
-        let all = Workers { base: workers, spare: 0, grow: false };
         let callee = Arc::new(Callee::new(Handle(adder.clone()), None, all).unwrap());
         let ours: Vec<_> = (0..channels)
             .map(|_| {
@@ -137,7 +140,7 @@ impl Side {
             let callee = callee.clone();
             thread::spawn(move || callee.work(me))
         };
-        let workers = (0..workers).map(work).collect();
+        let workers = (0..all.base).map(work).collect();
         let callers = ours.into_iter().map(|socket| connect(socket, blocks)).collect();
         Side { callers, adder, callee, workers }
     }
@@ -212,7 +215,7 @@ fn check<C: Holder>(answer: &Answer<C>, number: u64) {
     let (at, len) = answer.bytes();
     assert!(answer.status() == REPLIED && (len == 8 || len == LONG), "no reply: {} with {len} bytes", answer.status());
     // SAFETY: the reply lies there as long as `answer` lives.
-    let reply = unsafe { at.as_ptr().add(len - 8).cast::<u64>().read_unaligned() };
+    let reply = unsafe { at.as_ptr().wrapping_add(len - 8).cast::<u64>().read_unaligned() };
     assert_eq!(reply, number + 100, "a reply to another call");
 }
 
