@@ -1,7 +1,7 @@
 //! Named steps of the protocol, at which a test has its own process stop or die.
 //!
 //! A process can be killed at any instruction, but at random moments most of the time it is killed where nothing is under
-//! way. With the feature `fail-points` each step calls what the test has set ([`on_pass`]); without it, as in every normal
+//! way. With the feature `fail-points` each step calls what the test has set (`on_pass`); without it, as in every normal
 //! build, `fail_point!` is nothing at all.
 #[cfg(feature = "fail-points")]
 pub use here::{Point, Side, on_pass, pass};
