@@ -246,7 +246,7 @@ impl Chaos for Bench {
         kept.push(Kept { from, listener: listener.clone() });
         let oldest = (kept.len() > 4).then(|| kept.remove(0));
         drop(kept);
-        if let Some(Kept { from, listener }) = oldest {
+        if let Some(Kept { from: other, listener }) = oldest {
             // Its client may be gone long since.
             let (id, began) = (self.journal.id(), clock::now());
             let mut how = how(&listener.noted(id), |()| true);
@@ -254,7 +254,9 @@ impl Chaos for Bench {
                 let flushed = self::how(&listener.flush(), |()| true);
                 how = if flushed == How::Replied { How::Flushed } else { How::Sent };
             }
-            self.claim(id, began, from, Form::Kept, how);
+            // Not sent: it is the client of this very call that is dead.
+            let dead = if how == How::Cancelled { from } else { other };
+            self.claim(id, began, dead, Form::Kept, how);
         }
     }
 
