@@ -52,10 +52,21 @@ pub struct Request<'a> {
 impl Attacker {
     /// Attaches to `server` as a client of `service`. `step` has the server do something.
     pub fn attach(server: &Stepped, service: &ServiceDesc, step: &mut dyn FnMut() -> bool) -> Self {
-        let hello = first_packet(service, BLOCKS, ARENA, false).expect("a small packet");
+        Attacker::attach_with(None, server, service, step)
+    }
+
+    /// The same for a client that can be called over the other end of `back`.
+    pub fn attach_with(
+        back: Option<OwnedFd>,
+        server: &Stepped,
+        service: &ServiceDesc,
+        step: &mut dyn FnMut() -> bool,
+    ) -> Self {
+        let hello = first_packet(service, BLOCKS, ARENA, back.is_some()).expect("a small packet");
         let segment = Segment::create(Geometry::new(BLOCKS, ARENA, ARENA).expect("a geometry")).expect("memory");
         let (ours, theirs) = socket::pair().expect("sockets");
-        socket::send(ours.as_fd(), &hello, Some(segment.descriptor())).expect("a packet");
+        let descriptors: Vec<_> = [segment.descriptor()].into_iter().chain(back.as_ref().map(AsFd::as_fd)).collect();
+        socket::send_all(ours.as_fd(), &hello, &descriptors).expect("a packet");
         server.adopt(theirs).expect("one more connection");
         while server.usage().clients == 0 {
             step();
@@ -116,9 +127,13 @@ impl Attacker {
     pub fn leave(self, server: &Stepped, step: &mut dyn FnMut() -> bool) {
         drop(self.socket);
         let mut left = 100_000;
-        while !(server.usage().is_idle() && server.usage().clients == 0) {
+        while !(server.usage().is_idle() && server.usage().clients == 0 && every::jobs() == 0) {
             step();
             every::poll();
+            // What is left may be another thread's turn: one that shakes hands, or hears of an end.
+            if left % 16 == 0 {
+                std::thread::yield_now();
+            }
             left -= 1;
             assert!(left > 0, "left over: {:?}", server.usage());
         }

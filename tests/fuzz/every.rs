@@ -50,6 +50,27 @@ pub trait Streams {
     async fn both(&self, names: Streaming<String>) -> Streaming<String>;
 }
 
+/// An object of a client's.
+#[service]
+pub trait Ear {
+    /// A text.
+    fn heard(&self, number: u8) -> String;
+    /// Parts of all kinds.
+    fn zoo(&self) -> Result<Zoo, Shape>;
+    /// Nobody waits for it.
+    #[rpc(oneway)]
+    fn noted(&self, text: &str);
+}
+
+/// Calls objects of its client, by futures that end when the client does.
+#[service]
+pub trait Asks {
+    /// So many times.
+    async fn ask(&self, count: u8, ear: &EarClient) -> Result<u64, String>;
+    /// Goes on when the call has ended.
+    async fn keep(&self, count: u8, ear: &EarClient);
+}
+
 /// Serves all of them.
 #[derive(Debug, Clone)]
 pub struct Looks;
@@ -148,6 +169,29 @@ impl Streams for Looks {
     }
 }
 
+async fn ask(count: u8, ear: &EarClient) -> Result<u64, String> {
+    let text = |error: &dyn Debug| format!("{error:?}");
+    let mut sum = 0;
+    for n in 0..count {
+        let heard = ear.start().heard(n).map_err(|error| text(&error))?.await;
+        sum += look(heard).len() as u64;
+        ear.noted("a text that lies out of line").map_err(|error| text(&error))?;
+        let zoo = ear.start().zoo().map_err(|error| text(&error))?.await;
+        sum += look(zoo).len() as u64;
+    }
+    Ok(sum)
+}
+
+impl Asks for Looks {
+    async fn ask(&self, count: u8, ear: &EarClient) -> Result<u64, String> {
+        ask(count, ear).await
+    }
+    async fn keep(&self, count: u8, ear: &EarClient) {
+        let ear = ear.clone();
+        spawn(Box::pin(async move { drop(ask(count, &ear).await) }));
+    }
+}
+
 /// Ready when it is asked for the second time.
 struct Later(bool);
 
@@ -168,6 +212,11 @@ thread_local! {
 /// Polls this future from now on.
 pub fn spawn(job: Job) {
     JOBS.with_borrow_mut(|jobs| jobs.push(job));
+}
+
+/// How many futures there are.
+pub fn jobs() -> usize {
+    JOBS.with_borrow(Vec::len)
 }
 
 /// Polls each future once.
