@@ -324,7 +324,7 @@ impl Caller {
 
     /// This caller's number in this process, never 0 and never used again: news of a caller that is gone may still be under
     /// way when another one lies at its address.
-    pub(crate) fn number(&self) -> u64 {
+    pub fn number(&self) -> u64 {
         self.number
     }
 

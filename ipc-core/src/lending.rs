@@ -98,6 +98,15 @@ impl<C: Holder> Slot<C> {
         unsafe { self.caller.segment.block_at(self.at) }
     }
 
+    /// The deadline that was fixed for the call, or `u64::MAX`. A peer that writes to it gains a lie about its own call.
+    #[cold]
+    fn deadline(&self) -> u64 {
+        match self.head().deadline.load(Ordering::Relaxed) {
+            0 => u64::MAX,
+            deadline => deadline,
+        }
+    }
+
     /// Brings the block home after a reply of `len` bytes, which lies in the callee's arena if it is `theirs`.
     #[inline(always)]
     fn go_home(self, len: u32, theirs: bool) {
@@ -353,18 +362,18 @@ impl<C: Holder> Pending<C> {
     /// [`Failure`]. After `TimedOut` the block comes home later, by itself.
     #[inline]
     pub fn wait(self, limit: Limit) -> Result<Answer<C>, Failure> {
-        self.wait_then(limit, Ok, Ok, |failure, _| Err(failure))
+        self.wait_then(limit, Ok, Ok, |failure, _, _| Err(failure))
     }
 
-    /// As [`Pending::wait`], but goes on with one of three functions: there is a reply, or another answer, or none. A `Result`
-    /// of an answer would be put together and taken apart again in memory, which costs a fifth of a short call.
+    /// As [`Pending::wait`], but goes on with one of three functions: there is a reply, or another answer, or none; the last is
+    /// told when the call would have been over, as [`Answer::deadline`]. A `Result` of an answer would be put together and taken apart again in memory, which costs a fifth of a short call.
     #[inline(always)]
     pub fn wait_then<T>(
         self,
         limit: Limit,
         replied: impl FnOnce(Answer<C>) -> T,
         answered: impl FnOnce(Answer<C>) -> T,
-        failed: impl FnOnce(Failure, C) -> T,
+        failed: impl FnOnce(Failure, C, u64) -> T,
     ) -> T {
         let mut slot = self.into_slot();
         let mut looks = 0;
@@ -377,7 +386,7 @@ impl<C: Holder> Pending<C> {
                         slot = pending.into_slot();
                         break;
                     }
-                    Err((failure, caller)) => return failed(failure, caller),
+                    Err((failure, caller, deadline)) => return failed(failure, caller, deadline),
                 },
             }
             looks += 1;
@@ -399,8 +408,8 @@ impl<C: Holder> Pending<C> {
                 Ok(is_theirs) => theirs = is_theirs,
                 Err(corrupt) => {
                     slot.caller.count(slot.block.number, status);
-                    let (failure, caller) = Pending { slot }.lost(Failure::Corrupt(corrupt));
-                    return failed(failure, caller);
+                    let (failure, caller, deadline) = Pending { slot }.lost(Failure::Corrupt(corrupt));
+                    return failed(failure, caller, deadline);
                 }
             }
         }
@@ -416,7 +425,7 @@ impl<C: Holder> Pending<C> {
     /// As `wait_for_long`, by value: a call whose address nobody knows stays in registers if the reply is there.
     #[cold]
     #[inline(never)]
-    fn wait_long(self, limit: Limit) -> Result<Self, (Failure, C)> {
+    fn wait_long(self, limit: Limit) -> Result<Self, (Failure, C, u64)> {
         match self.wait_for_long(limit) {
             Ok(()) => Ok(self),
             Err(failure) => Err(self.lost(failure)),
@@ -425,11 +434,12 @@ impl<C: Holder> Pending<C> {
 
     /// No reply: the block comes home when the callee answers, or stays with a peer that is gone and is never used again.
     #[cold]
-    fn lost(self, failure: Failure) -> (Failure, C) {
+    fn lost(self, failure: Failure) -> (Failure, C, u64) {
         let slot = ManuallyDrop::into_inner(self.into_slot());
+        let deadline = slot.deadline();
         if matches!(failure, Failure::TimedOut) {
             slot.caller.abandon(slot.block);
-            return (failure, slot.caller);
+            return (failure, slot.caller, deadline);
         }
         if slot.block.flags & POLLED != 0 {
             slot.caller.unregister(slot.block.number);
@@ -437,7 +447,7 @@ impl<C: Holder> Pending<C> {
         if let Failure::Corrupt(corrupt) = failure {
             slot.caller.condemn(corrupt);
         }
-        (failure, slot.caller)
+        (failure, slot.caller, deadline)
     }
 
     /// The reply did not come at once: spin on if that is worth it, then park.
@@ -588,6 +598,13 @@ impl<C: Holder> Answer<C> {
     #[inline]
     pub fn status(&self) -> u16 {
         self.status
+    }
+
+    /// When the call would have been over, in nanoseconds of `CLOCK_MONOTONIC`; `u64::MAX` if that was not fixed, because it had
+    /// no limit, or a lazy one and not taken long.
+    #[cold]
+    pub fn deadline(&self) -> u64 {
+        self.slot.deadline()
     }
 
     /// Address and number of the reply's bytes. They are ours until this value is dropped; a hostile peer can still

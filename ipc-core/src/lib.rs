@@ -17,6 +17,7 @@
 
 pub mod alarm;
 pub mod announcements;
+pub mod asymmetric;
 pub mod doorbell;
 pub mod extent;
 pub mod fail_point;
@@ -31,6 +32,7 @@ pub mod role;
 #[cfg(shuttle)]
 pub mod schedule;
 pub mod serving;
+pub mod swap;
 pub mod sync;
 pub mod word;
 

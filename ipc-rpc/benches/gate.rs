@@ -89,10 +89,7 @@ fn client_calls<A: Message, R: Message>(
     step: &mut dyn FnMut() -> bool,
 ) -> R {
     assert!(stub.is_plain());
-    let limit = stub.limit();
-    let pending = stub.begin::<_, A>(stub.caller(), method, args, limit).expect("a call");
-    assert!(server_steps(step));
-    stub.end::<R, _>(method, pending, limit).expect("a reply")
+    stub.call_and::<A, R>(method, args, || assert!(server_steps(step))).expect("a reply")
 }
 
 #[inline(never)]

@@ -1,14 +1,15 @@
 //! Calls as futures. They need no runtime: a waker is called when the answer comes, when the connection ends or when the time
 //! is over. Nothing of a call is done before its future is polled first, and dropping the future cancels it.
 
+use std::cell::Cell;
 use std::future::poll_fn;
 
-use ipc_core::caller::{Answer, Caller, Holder, Pending};
+use ipc_core::caller::{Answer, Caller, Pending};
 
 use crate::call_error::CallError;
 use crate::message::{Argument, Message};
 use crate::reply::Reply;
-use crate::stub::{Shared, Stub};
+use crate::stub::{Shared, Stub, reply, reply_result};
 use crate::terms::Terms;
 
 impl Stub {
@@ -21,8 +22,8 @@ impl Stub {
         method: u16,
         args: &impl Argument<A>,
     ) -> Result<R, CallError> {
-        let answer = self.send_async(&*self.connection.caller, method, args).await?;
-        self.connection.read::<R, _>(method, &answer)
+        let answer = self.send_async(method, args).await?;
+        answer.holder().0.read::<R, _>(method, &answer)
     }
 
     /// As [`Stub::call_result`].
@@ -34,8 +35,8 @@ impl Stub {
         method: u16,
         args: &impl Argument<A>,
     ) -> Result<R, CallError<E>> {
-        let answer = self.send_async(&*self.connection.caller, method, args).await.map_err(CallError::widen)?;
-        self.connection.read_result::<R, E, _>(method, &answer)
+        let answer = self.send_async(method, args).await.map_err(CallError::widen)?;
+        answer.holder().0.read_result::<R, E, _>(method, &answer)
     }
 
     /// As [`Stub::view`].
@@ -47,8 +48,7 @@ impl Stub {
         method: u16,
         args: &impl Argument<A>,
     ) -> Result<Reply<R>, CallError> {
-        let answer = self.send_async(Shared(self.connection.clone()), method, args).await?;
-        self.reply(method, answer)
+        reply(method, self.send_async(method, args).await?)
     }
 
     /// As [`Stub::view_result`].
@@ -60,38 +60,43 @@ impl Stub {
         method: u16,
         args: &impl Argument<A>,
     ) -> Result<Reply<R>, CallError<E>> {
-        let caller = Shared(self.connection.clone());
-        let answer = self.send_async(caller, method, args).await.map_err(CallError::widen)?;
-        self.reply_result(method, answer)
+        reply_result(method, self.send_async(method, args).await.map_err(CallError::widen)?)
     }
 
     /// The path of a call as far as the reply's bytes.
-    async fn send_async<C: Holder + Unpin, A: Message>(
-        &self,
-        caller: C,
-        method: u16,
-        args: &impl Argument<A>,
-    ) -> Result<Answer<C>, CallError> {
-        let terms = self.terms(method)?;
-        let mut pending = self.begin_async(caller, method, args, &terms).await?;
-        poll_fn(|cx| pending.poll_ready(cx, terms.limit)).await;
-        self.wait(method, pending, terms.limit, || terms.allowed, Ok)
+    async fn send_async<A: Message>(&self, method: u16, args: &impl Argument<A>) -> Result<Answer<Shared>, CallError> {
+        let mut rounds = self.rounds(method);
+        loop {
+            match rounds.stub().send_once(method, args).await {
+                Err(error) => rounds.next_async(method, error).await?,
+                answer => return answer,
+            }
+        }
     }
 
-    /// As [`Stub::begin`].
+    async fn send_once<A: Message>(&self, method: u16, args: &impl Argument<A>) -> Result<Answer<Shared>, CallError> {
+        let connection = self.session.share();
+        let terms = self.terms(&connection, method)?;
+        let mut pending = self.begin_async(Shared(connection.clone()), method, args, &terms).await?;
+        poll_fn(|cx| pending.poll_ready(cx, terms.limit)).await;
+        connection.wait(method, pending, terms.limit, || terms.allowed, &Cell::new(0), Ok)
+    }
+
+    /// First half of any call.
     ///
     /// # Errors
     /// [`CallError`]; nothing was sent.
-    pub(crate) async fn begin_async<C: Holder + Unpin, A: Message>(
+    pub(crate) async fn begin_async<A: Message>(
         &self,
-        caller: C,
+        caller: Shared,
         method: u16,
         args: &impl Argument<A>,
         terms: &Terms,
-    ) -> Result<Pending<C>, CallError> {
+    ) -> Result<Pending<Shared>, CallError> {
+        let connection = caller.0.clone();
         match Caller::draft_async(caller, terms.limit).await {
-            Ok(draft) => self.submit(draft, method, args, terms),
-            Err(why) => Err(self.not_sent(method, why)),
+            Ok(draft) => self.submit(&connection, draft, method, args, terms),
+            Err(why) => Err(connection.not_sent(method, why)),
         }
     }
 }

@@ -4,12 +4,14 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use ipc_core::caller::{Caller, Failure, NotFlushed};
+use ipc_core::caller::{Caller, Failure, NotFlushed, Pending};
 
 use crate::call_error::CallError;
+use crate::connect::Connection;
 use crate::message::{Argument, Message};
 use crate::service::FLUSH;
-use crate::stub::Stub;
+use crate::session::Session;
+use crate::stub::{Shared, Stub};
 use crate::terms::Terms;
 
 thread_local! {
@@ -41,13 +43,13 @@ impl Batch {
 /// Ends a batch, also when it unwinds.
 struct End<'a> {
     batch: &'a Batch,
-    caller: &'a Caller,
+    session: &'a Session,
 }
 
 impl Drop for End<'_> {
     fn drop(&mut self) {
         self.batch.open.store(false, Ordering::Relaxed);
-        self.caller.notify();
+        self.session.read().caller.notify();
     }
 }
 
@@ -55,7 +57,7 @@ impl Stub {
     /// Runs `f` with a stub whose requests are announced to the server together, when `f` is over or something is waited for.
     pub fn batch<R>(&self, f: impl FnOnce(Stub) -> R) -> R {
         let batch = Arc::new(Batch { thread: here(), open: AtomicBool::new(true) });
-        let _end = End { batch: &batch, caller: &self.connection.caller };
+        let _end = End { batch: &batch, session: &self.session };
         f(self.with_special(|special| special.batch = Some(batch.clone())))
     }
 
@@ -65,13 +67,29 @@ impl Stub {
     /// [`CallError`]: it was not handed over.
     #[inline]
     pub fn oneway<A: Message>(&self, method: u16, args: &impl Argument<A>) -> Result<(), CallError> {
-        if self.is_plain() {
-            self.begin(&*self.connection.caller, method, args, self.limit())?.detach();
-            return Ok(());
+        let connection = self.session.read();
+        let sent = if self.is_plain() {
+            connection.begin(&*connection.caller, method, args, self.limit()).map(Pending::detach)
+        } else {
+            self.oneway_on_terms(&connection, method, args)
+        };
+        match sent {
+            Err(error) => self.again(connection, method, error, u64::MAX, |stub| stub.oneway(method, args)),
+            sent => sent,
         }
-        let terms = self.terms(method)?;
-        self.connection.note_oneway();
-        self.begin_on(&*self.connection.caller, method, args, &terms)?.detach();
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn oneway_on_terms<A: Message>(
+        &self,
+        connection: &Connection,
+        method: u16,
+        args: &impl Argument<A>,
+    ) -> Result<(), CallError> {
+        let terms = self.terms(connection, method)?;
+        connection.note_oneway();
+        self.begin_on(connection, &*connection.caller, method, args, &terms)?.detach();
         Ok(())
     }
 
@@ -80,9 +98,20 @@ impl Stub {
     /// # Errors
     /// [`CallError`]: it was not handed over.
     pub async fn oneway_async<A: Message>(&self, method: u16, args: &impl Argument<A>) -> Result<(), CallError> {
-        let terms = self.terms(method)?;
-        self.connection.note_oneway();
-        self.begin_async(&*self.connection.caller, method, args, &terms).await?.detach();
+        let mut rounds = self.rounds(method);
+        loop {
+            match rounds.stub().oneway_once(method, args).await {
+                Err(error) => rounds.next_async(method, error).await?,
+                sent => return sent,
+            }
+        }
+    }
+
+    async fn oneway_once<A: Message>(&self, method: u16, args: &impl Argument<A>) -> Result<(), CallError> {
+        let connection = self.session.share();
+        let terms = self.terms(&connection, method)?;
+        connection.note_oneway();
+        self.begin_async(Shared(connection), method, args, &terms).await?.detach();
         Ok(())
     }
 
@@ -91,8 +120,13 @@ impl Stub {
     /// # Errors
     /// [`CallError`]: it is unknown which of them were taken.
     pub fn flush(&self) -> Result<(), CallError> {
-        let terms = self.terms(FLUSH)?;
-        self.connection.caller.flush(terms.limit).map_err(|why| self.not_flushed(&why, &terms))
+        let connection = self.session.share();
+        let terms = self.terms(&connection, FLUSH)?;
+        // What was handed over to a server that is leaving is answered there, or lost with it.
+        for connection in self.session.retired().into_iter().chain([connection.clone()]) {
+            connection.caller.flush(terms.limit).map_err(|why| self.not_flushed(&connection, &why, &terms))?;
+        }
+        self.nothing_lost(&connection, &terms)
     }
 
     /// As [`Stub::flush`].
@@ -100,17 +134,25 @@ impl Stub {
     /// # Errors
     /// [`CallError`]: it is unknown which of them were taken.
     pub async fn flush_async(&self) -> Result<(), CallError> {
-        let terms = self.terms(FLUSH)?;
-        let flushed = Caller::flush_async(&*self.connection.caller, terms.limit).await;
-        flushed.map_err(|why| self.not_flushed(&why, &terms))
+        let connection = self.session.share();
+        let terms = self.terms(&connection, FLUSH)?;
+        for connection in self.session.retired().into_iter().chain([connection.clone()]) {
+            let flushed = Caller::flush_async(Shared(connection.clone()), terms.limit).await;
+            flushed.map_err(|why| self.not_flushed(&connection, &why, &terms))?;
+        }
+        self.nothing_lost(&connection, &terms)
+    }
+
+    fn nothing_lost(&self, connection: &Connection, terms: &Terms) -> Result<(), CallError> {
+        if self.session.has_lost() { Err(self.not_flushed(connection, &NotFlushed::Ended, terms)) } else { Ok(()) }
     }
 
     #[cold]
-    fn not_flushed(&self, why: &NotFlushed, terms: &Terms) -> CallError {
+    fn not_flushed(&self, connection: &Connection, why: &NotFlushed, terms: &Terms) -> CallError {
         let failure = match why {
             NotFlushed::TimedOut => Failure::TimedOut,
             _ => Failure::MayHaveRun,
         };
-        self.connection.failed(FLUSH, failure, terms.allowed)
+        connection.failed(FLUSH, failure, terms.allowed)
     }
 }

@@ -2,8 +2,10 @@
 
 use std::convert::Infallible;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::connect::ConnectError;
 use crate::handshake::Mismatch;
 use crate::message::{EncodeError, MessageError};
 
@@ -69,10 +71,12 @@ pub enum CallError<E = Infallible> {
         /// Whether the handler may have run, or be running still.
         may_have_run: bool,
     },
-    /// The connection is over and the handler has not run: the call can be repeated after connecting again.
+    /// The connection is over and the handler has not run: the call can be repeated later, with the same client.
     NotStarted {
         /// The method.
         method: MethodName,
+        /// Why the client could not connect again, if it has tried ([`Reconnect`](crate::Reconnect)).
+        why: Option<Arc<ConnectError>>,
     },
     /// The connection ended after the server had taken the call up, before it answered.
     MayHaveRun {
@@ -173,9 +177,45 @@ impl<E> CallError<E> {
         }
     }
 
-    /// Whether the connection is over, so that every further call on it fails.
+    /// Whether it is safe to make the call again and likely to help, at once or a little later: it has not run, and what was in
+    /// its way passes. The client does so itself where a connection was lost, for as long as a call may take; see
+    /// [`Reconnect`](crate::Reconnect).
+    ///
+    /// ```
+    /// use ipc_rpc::CallError;
+    ///
+    /// /// Tries three times.
+    /// fn persistently<T>(mut call: impl FnMut() -> Result<T, CallError>) -> Result<T, CallError> {
+    ///     for _ in 0..2 {
+    ///         match call() {
+    ///             Err(error) if error.is_retryable() => {}
+    ///             done => return done,
+    ///         }
+    ///     }
+    ///     call()
+    /// }
+    /// assert_eq!(persistently(|| Ok(1)).unwrap(), 1);
+    /// ```
+    pub fn is_retryable(&self) -> bool {
+        matches!(
+            self,
+            CallError::NotStarted { .. } | CallError::Busy { .. } | CallError::TimedOut { may_have_run: false, .. }
+        )
+    }
+
+    /// Whether the connection that the call was made over is over.
     pub fn is_disconnected(&self) -> bool {
         matches!(self, CallError::NotStarted { .. } | CallError::MayHaveRun { .. } | CallError::Protocol { .. })
+    }
+}
+
+impl<E> CallError<E> {
+    /// The same, with the reason why there is no other connection.
+    pub(crate) fn without_connection(self, reason: Option<Arc<ConnectError>>) -> Self {
+        match self {
+            CallError::NotStarted { method, why } => CallError::NotStarted { method, why: reason.or(why) },
+            error => error,
+        }
     }
 }
 
@@ -193,7 +233,7 @@ impl CallError {
             CallError::Handler(never) => match never {},
             CallError::Panicked { method, message } => CallError::Panicked { method, message },
             CallError::TimedOut { method, after, may_have_run } => CallError::TimedOut { method, after, may_have_run },
-            CallError::NotStarted { method } => CallError::NotStarted { method },
+            CallError::NotStarted { method, why } => CallError::NotStarted { method, why },
             CallError::MayHaveRun { method } => CallError::MayHaveRun { method },
             CallError::Busy { method, server } => CallError::Busy { method, server },
             CallError::Cancelled { method } => CallError::Cancelled { method },
@@ -224,12 +264,11 @@ impl<E: fmt::Display> fmt::Display for CallError<E> {
             CallError::TimedOut { method, after, may_have_run: false } => {
                 write!(f, "{method} was not begun within {after:?} and will not run")
             }
-            CallError::NotStarted { method } => {
-                write!(
-                    f,
-                    "the server of {} is gone; {method} has not run: connect again and repeat the call",
-                    method.service
-                )
+            CallError::NotStarted { method, why: None } => {
+                write!(f, "the server of {} is gone; {method} has not run: repeat the call later", method.service)
+            }
+            CallError::NotStarted { method, why: Some(why) } => {
+                write!(f, "the server of {} is gone and {method} has not run: {why}", method.service)
             }
             CallError::MayHaveRun { method } => {
                 write!(
@@ -286,6 +325,7 @@ impl<E: fmt::Debug + fmt::Display> std::error::Error for CallError<E> {
             CallError::Arguments { error, .. } => Some(error),
             CallError::Reply { error, .. } => Some(error),
             CallError::Protocol { error, .. } => Some(error),
+            CallError::NotStarted { why: Some(why), .. } => Some(&**why),
             _ => None,
         }
     }
@@ -299,7 +339,7 @@ mod tests {
     fn texts_name_the_method_and_what_to_do() {
         let method = MethodName { service: "Search", method: "find" };
         let texts: [(CallError, &str); 7] = [
-            (CallError::NotStarted { method }, "connect again"),
+            (CallError::NotStarted { method, why: None }, "repeat the call later"),
             (CallError::MayHaveRun { method }, "unknown"),
             (CallError::Busy { method, server: false }, "ClientConfig::blocks"),
             (CallError::Busy { method, server: true }, "repeat it later"),

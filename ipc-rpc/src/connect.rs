@@ -17,7 +17,9 @@ use ipc_core::{clock, socket};
 use crate::callback::{Lending, Object};
 use crate::endpoint;
 use crate::handshake::{self, Answer, Mismatch, PROTOCOL};
+use crate::reconnect::Reconnect;
 use crate::service::ServiceDesc;
+use crate::session::TICK;
 use crate::stream::Streams;
 use crate::trust::Trust;
 
@@ -52,6 +54,9 @@ pub struct ClientConfig {
     /// How threads wait for replies. Default: [`Waiting::Adaptive`]. Futures leave their threads to others while they wait,
     /// whatever this says.
     pub waiting: Waiting,
+    /// What to do when the connection is lost; `None`: every call fails then. Default: connect again, and repeat the calls that
+    /// cannot have run.
+    pub reconnect: Option<Reconnect>,
 }
 
 impl Default for ClientConfig {
@@ -65,6 +70,7 @@ impl Default for ClientConfig {
             require_all: false,
             trust: None,
             waiting: Waiting::Adaptive,
+            reconnect: Some(Reconnect::default()),
         }
     }
 }
@@ -220,6 +226,14 @@ impl std::error::Error for ConnectError {
     }
 }
 
+impl ConnectError {
+    /// Is it going to be the same next time, unless somebody changes a program?
+    pub(crate) fn is_lasting(&self) -> bool {
+        use ConnectError::{Config, Format, Incompatible, Version};
+        matches!(self, Config { .. } | Format { .. } | Incompatible { .. } | Version { .. })
+    }
+}
+
 /// Time between two looks for the socket file of a dead server.
 const SWEEP_NANOSECONDS: u64 = 100_000_000;
 
@@ -270,13 +284,25 @@ impl Connection {
             }
             Err(error) => return Err(ConnectError::Io { path: name.into(), error }),
         };
-        let deadline = clock::after(config.connect_timeout);
+        Connection::open_at(service, &path, config, clock::after(config.connect_timeout), &|| ())
+    }
+
+    /// Connects to the server at `path`; calls `meanwhile` every few milliseconds that it has to wait.
+    pub(crate) fn open_at(
+        service: &'static ServiceDesc,
+        path: &Path,
+        config: &ClientConfig,
+        deadline: u64,
+        meanwhile: &dyn Fn(),
+    ) -> Result<Self, ConnectError> {
+        let path = path.to_path_buf();
         let socket = match socket::connect(&path, deadline) {
             Ok(socket) => socket,
             Err(error) => return Err(not_connected(service, path, error, config)),
         };
         ipc_core::fail_point!(Connected);
-        Connection::greet(service, socket, path, config, deadline)
+        let mut all = Connection::greet_all(&[service], socket, path.clone(), config, deadline, meanwhile)?;
+        all.pop().ok_or(ConnectError::NotAServer { path })
     }
 
     /// Shakes hands over a connected socket about one service.
@@ -287,7 +313,7 @@ impl Connection {
         config: &ClientConfig,
         deadline: u64,
     ) -> Result<Self, ConnectError> {
-        let mut all = Connection::greet_all(&[service], socket, path.clone(), config, deadline)?;
+        let mut all = Connection::greet_all(&[service], socket, path.clone(), config, deadline, &|| ())?;
         all.pop().ok_or(ConnectError::NotAServer { path })
     }
 
@@ -298,6 +324,7 @@ impl Connection {
         path: PathBuf,
         config: &ClientConfig,
         deadline: u64,
+        meanwhile: &dyn Fn(),
     ) -> Result<Vec<Self>, ConnectError> {
         let round = |bytes: u32| bytes.checked_next_multiple_of(CHUNK).unwrap_or(u32::MAX);
         let geometry =
@@ -321,8 +348,11 @@ impl Connection {
         socket::send_all(socket.as_fd(), &hello, &descriptors).map_err(io)?;
         ipc_core::fail_point!(HelloSent);
         drop(theirs);
-        if !socket::wait_readable(socket.as_fd(), deadline).map_err(io)? {
-            return Err(ConnectError::TimedOut { path, after: config.connect_timeout });
+        while !socket::wait_readable(socket.as_fd(), deadline.min(clock::after(TICK))).map_err(io)? {
+            meanwhile();
+            if clock::now() >= deadline {
+                return Err(ConnectError::TimedOut { path, after: config.connect_timeout });
+            }
         }
         let (packet, _) = socket::receive(socket.as_fd()).map_err(io)?;
         ipc_core::fail_point!(WelcomeRead);
@@ -364,6 +394,16 @@ impl Connection {
             }
         };
         Ok(services.iter().copied().map(connection).collect())
+    }
+
+    /// What it is called by in this process; no other one is or was called so.
+    pub(crate) fn id(&self) -> u64 {
+        self.caller.number()
+    }
+
+    /// May a call of this method run twice?
+    pub(crate) fn is_idempotent(&self, method: u16) -> bool {
+        self.service.methods.get(usize::from(method)).is_some_and(|method| method.idempotent)
     }
 
     /// A request is on its way that nobody waits for.

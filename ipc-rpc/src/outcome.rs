@@ -35,7 +35,7 @@ impl CallError {
     pub(crate) fn without_answer(method: MethodName, failure: Failure, allowed: Duration) -> CallError {
         match failure {
             Failure::TimedOut => CallError::TimedOut { method, after: allowed, may_have_run: true },
-            Failure::NotStarted => CallError::NotStarted { method },
+            Failure::NotStarted => CallError::NotStarted { method, why: None },
             Failure::Corrupt(error) => CallError::Protocol { method, error },
             _ => CallError::MayHaveRun { method },
         }
@@ -113,7 +113,7 @@ impl Connection {
         let (method, text) = (self.name(method), Box::<str>::from(text));
         match answer.status() {
             NOT_RUN => CallError::TimedOut { method, after: allowed, may_have_run: false },
-            STOPPING => CallError::NotStarted { method },
+            STOPPING => CallError::NotStarted { method, why: None },
             ABANDONED => CallError::Abandoned { method },
             status::PANICKED => CallError::Panicked { method, message: text },
             status::RESULT => CallError::Result { method, reason: text },

@@ -7,8 +7,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use ipc_core::caller::{Answer, Caller, Limit};
+use ipc_core::caller::{Answer, Caller, Limit, NoBlock};
 use ipc_core::clock;
+use ipc_core::swap::Reading;
 
 use crate::call_error::CallError;
 use crate::connect::Connection;
@@ -163,7 +164,7 @@ impl<T, E> Pending<T, E> {
 fn finish<T, E>(lent: Lent, limit: Limit, allowed: Duration, method: u16, read: Read<T, E>) -> Result<T, CallError<E>> {
     let replied = |answer: Answer<Shared>| read(&answer.holder().0, method, &answer);
     let answered = |answer: Answer<Shared>| Err(answer.holder().0.not_replied(method, &answer, allowed).widen());
-    let failed = |failure, Shared(connection)| Err(connection.failed(method, failure, allowed).widen());
+    let failed = |failure, Shared(connection): Shared, _| Err(connection.failed(method, failure, allowed).widen());
     lent.wait_then(limit, replied, answered, failed)
 }
 
@@ -263,24 +264,24 @@ impl Stub {
         args: &impl Argument<A>,
         read: Read<T, E>,
     ) -> Result<Pending<T, E>, CallError> {
-        let caller = Shared(self.connection.clone());
         let way = self.way();
         if let Way::OnTerms = way {
-            return match self.start_on_terms(caller, method, args) {
+            return match self.start_on_terms(method, args) {
                 Ok((lent, Terms { limit, allowed, .. })) => {
                     Ok(Pending { lent: Some(lent), limit, allowed, method, read })
                 }
                 Err(error) => Err(*boxed(error)),
             };
         }
-        let number = self.number(method)?;
-        let mut draft = match Caller::try_draft(caller) {
+        let connection = self.session.read();
+        let number = connection.number(method)?;
+        let mut draft = match Caller::try_draft(Shared(Reading::share(&connection))) {
             Ok(draft) => draft,
-            Err(why) => return Err(*boxed(self.not_sent(method, why))),
+            Err(why) => return Err(*boxed(self.not_begun(&connection, method, why))),
         };
         let len = match write(&mut draft, args) {
             Ok(len) => len,
-            Err(error) => return Err(*boxed(self.not_encoded(method, error))),
+            Err(error) => return Err(*boxed(connection.not_encoded(method, error))),
         };
         let (limit, allowed) = (self.limit(), self.allowed());
         let lent = draft.lend(number, len, limit, matches!(way, Way::Quiet));
@@ -288,17 +289,22 @@ impl Stub {
     }
 
     #[inline(never)]
-    fn start_on_terms<A: Message>(
-        &self,
-        caller: Shared,
-        method: u16,
-        args: &impl Argument<A>,
-    ) -> Result<(Lent, Terms), CallError> {
-        let terms = self.terms(method)?;
-        match Caller::try_draft(caller) {
-            Ok(draft) => Ok((self.submit(draft, method, args, &terms)?, terms)),
-            Err(why) => Err(self.not_sent(method, why)),
+    fn start_on_terms<A: Message>(&self, method: u16, args: &impl Argument<A>) -> Result<(Lent, Terms), CallError> {
+        let connection = self.session.share();
+        let terms = self.terms(&connection, method)?;
+        match Caller::try_draft(Shared(connection.clone())) {
+            Ok(draft) => Ok((self.submit(&connection, draft, method, args, &terms)?, terms)),
+            Err(why) => Err(self.not_begun(&connection, method, why)),
         }
+    }
+
+    /// Nothing here waits, but the next call may find another connection.
+    #[cold]
+    fn not_begun(&self, connection: &Connection, method: u16, why: NoBlock) -> CallError {
+        if why != NoBlock::Busy {
+            self.session.dial(connection.id());
+        }
+        connection.not_sent(method, why)
     }
 }
 

@@ -42,6 +42,8 @@ pub struct MethodDesc {
     pub result: fn() -> &'static Desc,
     /// Its caller does not wait for a reply.
     pub oneway: bool,
+    /// Running it twice is as good as once.
+    pub idempotent: bool,
     /// Its handler waits for others, so that somebody else has to look for requests meanwhile.
     pub long: bool,
 }

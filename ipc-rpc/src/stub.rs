@@ -4,6 +4,7 @@
 //! Encodes arguments into the memory of a call block, and reads replies where they lie.
 #![allow(unsafe_code)]
 
+use std::cell::Cell;
 use std::fmt;
 use std::ops::Deref;
 use std::ptr::NonNull;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipc_core::caller::{Answer, Caller, Draft, Failure, Holder, Limit, NoBlock, Pending};
+use ipc_core::swap::Reading;
 
 use crate::call_error::CallError;
 use crate::callback::{First, Later};
@@ -21,18 +23,19 @@ use crate::message::private_exports::{Buffer, Grow, access, encode, owned, resul
 use crate::message::{Argument, EncodeError, MAX_ALIGN, Message};
 use crate::reply::Reply;
 use crate::service::ServiceDesc;
+use crate::session::Session;
 use crate::terms::{Special, Terms, Timeout};
 use crate::trust::{Snapshot, Trust};
 
 /// The most 8-byte words of a context: what the tag of a block has room for.
 const MAX_CONTEXT: usize = (1 << 12) - 1;
 
-/// A client without types: a connection, and how its calls are made. Cheap to clone, usable from many threads.
+/// A client without types: a session, and how calls are made in it. Cheap to clone, usable from many threads.
 #[derive(Clone)]
 pub struct Stub {
-    // Dropped before the connection that it counts the users of.
+    // Dropped before the session that it counts the users of.
     pub(crate) lent: First,
-    pub(crate) connection: Arc<Connection>,
+    pub(crate) session: Arc<Session>,
     pub(crate) timeout: Timeout,
     /// Most stubs have none.
     pub(crate) special: Option<Arc<Special>>,
@@ -40,9 +43,10 @@ pub struct Stub {
 
 impl fmt::Debug for Stub {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let connection = self.session.read();
         f.debug_struct("Stub")
-            .field("service", &self.connection.service.name)
-            .field("path", &self.connection.path)
+            .field("service", &connection.service.name)
+            .field("path", &connection.path)
             .field("timeout", &self.timeout)
             .field("special", &self.special)
             .finish_non_exhaustive()
@@ -59,26 +63,27 @@ impl Stub {
         name: impl AsRef<str>,
         config: &ClientConfig,
     ) -> Result<Stub, ConnectError> {
-        Ok(Stub::over(Connection::open(service, name.as_ref(), config)?, config))
+        let connection = Connection::open(service, name.as_ref(), config)?;
+        Ok(Stub::of(Session::lasting(connection, config), config))
     }
 
+    /// A stub of a session over this connection and no other.
     pub(crate) fn over(connection: Connection, config: &ClientConfig) -> Stub {
+        Stub::of(Session::fixed(Arc::new(connection)), config)
+    }
+
+    fn of(session: Arc<Session>, config: &ClientConfig) -> Stub {
         // What has a target takes the long way: the short one does not look.
-        let special = (connection.target != 0).then(Arc::default);
+        let special = (session.read().target != 0).then(Arc::default);
         let timeout = Timeout::Configured(config.timeout);
-        Stub { lent: First::default(), connection: Arc::new(connection), timeout, special }
+        Stub { lent: First::default(), session, timeout, special }
     }
 
     /// What a handler is given to call an object of its client.
     pub(crate) fn for_object(connection: Connection, config: &ClientConfig, later: Option<&Arc<Later>>) -> Stub {
         let mut stub = Stub::over(connection, config);
-        stub.lent = First::of(&stub.connection, later);
+        stub.lent = First::of(&stub.session, later);
         stub
-    }
-
-    /// The connection.
-    pub(crate) fn connection(&self) -> &Arc<Connection> {
-        &self.connection
     }
 
     /// Calls a method whose result is an `R`.
@@ -87,23 +92,40 @@ impl Stub {
     /// [`CallError`].
     #[inline]
     pub fn call<A: Message, R: Message>(&self, method: u16, args: &impl Argument<A>) -> Result<R, CallError> {
-        if !self.is_plain() {
-            let answer = self.send_on_terms(&*self.connection.caller, method, args)?;
-            return self.connection.read(method, &answer);
-        }
-        let limit = self.limit();
-        let pending = self.begin(&*self.connection.caller, method, args, limit)?;
-        self.end(method, pending, limit)
+        self.call_and(method, args, || ())
     }
 
-    /// Second half of a call: waits for the reply and reads it.
+    /// Calls a method whose result is an `R`, and does something else when the request is on its way.
     ///
     /// # Errors
     /// [`CallError`].
-    #[inline]
-    pub fn end<R: Message, C: Holder>(&self, method: u16, pending: Pending<C>, limit: Limit) -> Result<R, CallError> {
-        let read = |answer| self.connection.read_last(method, answer);
-        self.wait(method, pending, limit, || self.allowed(), read)
+    #[inline(always)]
+    pub fn call_and<A: Message, R: Message>(
+        &self,
+        method: u16,
+        args: &impl Argument<A>,
+        meanwhile: impl FnOnce(),
+    ) -> Result<R, CallError> {
+        let until = Cell::new(u64::MAX);
+        let connection = self.session.read();
+        let result = if self.is_plain() {
+            let limit = self.limit();
+            match connection.begin(&*connection.caller, method, args, limit) {
+                Ok(pending) => {
+                    meanwhile();
+                    let read = |answer| connection.read_last(method, answer);
+                    connection.wait(method, pending, limit, || self.allowed(), &until, read)
+                }
+                Err(error) => Err(error),
+            }
+        } else {
+            let answer = self.send_on_terms(&connection, &*connection.caller, method, args, &until);
+            answer.and_then(|answer| connection.read(method, &answer))
+        };
+        match result {
+            Err(error) => self.again(connection, method, error, until.get(), |stub| stub.call(method, args)),
+            result => result,
+        }
     }
 
     /// Calls a method whose result is a `Result<R, E>`.
@@ -125,8 +147,7 @@ impl Stub {
     /// # Errors
     /// [`CallError`].
     pub fn view<A: Message, R: Message>(&self, method: u16, args: &impl Argument<A>) -> Result<Reply<R>, CallError> {
-        let answer = self.send(Shared(self.connection.clone()), method, args)?;
-        self.reply(method, answer)
+        reply(method, self.send(method, args)?)
     }
 
     /// Calls a method whose result is a `Result<R, E>`, and leaves an `Ok` where it lies.
@@ -138,86 +159,118 @@ impl Stub {
         method: u16,
         args: &impl Argument<A>,
     ) -> Result<Reply<R>, CallError<E>> {
-        let answer = self.send(Shared(self.connection.clone()), method, args).map_err(CallError::widen)?;
-        self.reply_result(method, answer)
-    }
-
-    /// An answer, left where it lies.
-    pub(crate) fn reply<R: Message>(&self, method: u16, answer: Answer<Shared>) -> Result<Reply<R>, CallError> {
-        let held = self.hold(answer);
-        let (bytes, len) = held.bytes();
-        // SAFETY: readable as long as `held` lives; unchanged as the trust level has it.
-        let form = unsafe { access::<R>(bytes.as_ptr(), len) };
-        let form = std::ptr::from_ref(form.map_err(|error| self.connection.invalid(method, error))?);
-        // SAFETY: `form` lies in the bytes that `held` keeps, and was checked.
-        Ok(unsafe { Reply::new(held, form) })
-    }
-
-    /// An answer with a result, left where it lies if it is an `Ok`.
-    pub(crate) fn reply_result<R: Message, E: Message>(
-        &self,
-        method: u16,
-        answer: Answer<Shared>,
-    ) -> Result<Reply<R>, CallError<E>> {
-        let held = self.hold(answer);
-        let (bytes, len) = held.bytes();
-        // SAFETY: readable as long as `held` lives; unchanged as the trust level has it.
-        let form = unsafe { access::<Result<R, E>>(bytes.as_ptr(), len) };
-        let form = form.map_err(|error| self.connection.invalid(method, error).widen())?;
-        match result_form::<R, E>(form) {
-            Ok(form) => {
-                let form = std::ptr::from_ref(form);
-                // SAFETY: `form` lies in the bytes that `held` keeps, and was checked with all of them.
-                Ok(unsafe { Reply::new(held, form) })
-            }
-            Err(form) => match owned::<E>(form) {
-                Ok(error) => Err(CallError::Handler(error)),
-                Err(error) => Err(self.connection.invalid(method, error).widen()),
-            },
-        }
+        reply_result(method, self.send(method, args).map_err(CallError::widen)?)
     }
 
     /// The path of a call as far as the reply's bytes.
-    #[inline]
-    fn send<C: Holder, A: Message>(
-        &self,
-        caller: C,
-        method: u16,
-        args: &impl Argument<A>,
-    ) -> Result<Answer<C>, CallError> {
-        if !self.is_plain() {
-            return self.send_on_terms(caller, method, args);
+    fn send<A: Message>(&self, method: u16, args: &impl Argument<A>) -> Result<Answer<Shared>, CallError> {
+        let until = Cell::new(u64::MAX);
+        let connection = self.session.read();
+        let caller = Shared(Reading::share(&connection));
+        let result = if self.is_plain() {
+            let limit = self.limit();
+            match connection.begin(caller, method, args, limit) {
+                Ok(pending) => connection.wait(method, pending, limit, || self.allowed(), &until, Ok),
+                Err(error) => Err(error),
+            }
+        } else {
+            self.send_on_terms(&connection, caller, method, args, &until)
+        };
+        match result {
+            Err(error) => self.again(connection, method, error, until.get(), |stub| stub.send(method, args)),
+            result => result,
         }
-        let limit = self.limit();
-        let pending = self.begin(caller, method, args, limit)?;
-        self.wait(method, pending, limit, || self.allowed(), Ok)
     }
 
-    /// As `send`, for calls that have more than a time limit.
+    /// As a plain call goes, for those that have more than a time limit.
     #[cold]
     #[inline(never)]
     fn send_on_terms<C: Holder, A: Message>(
         &self,
+        connection: &Connection,
         caller: C,
         method: u16,
         args: &impl Argument<A>,
+        until: &Cell<u64>,
     ) -> Result<Answer<C>, CallError> {
-        let terms = self.terms(method)?;
-        let pending = self.begin_on(caller, method, args, &terms)?;
-        self.wait(method, pending, terms.limit, || terms.allowed, Ok)
+        let terms = self.terms(connection, method)?;
+        let pending = self.begin_on(connection, caller, method, args, &terms)?;
+        connection.wait(method, pending, terms.limit, || terms.allowed, until, Ok)
     }
 
-    /// The connection's calling side.
-    pub fn caller(&self) -> &Caller {
-        &self.connection.caller
+    /// The present connection's calling side.
+    pub fn caller(&self) -> Arc<Caller> {
+        self.session.read().caller.clone()
     }
 
+    /// First half of any call.
+    ///
+    /// # Errors
+    /// [`CallError`]; nothing was sent.
+    pub(crate) fn begin_on<C: Holder, A: Message>(
+        &self,
+        connection: &Connection,
+        caller: C,
+        method: u16,
+        args: &impl Argument<A>,
+        terms: &Terms,
+    ) -> Result<Pending<C>, CallError> {
+        match Caller::draft(caller, terms.limit) {
+            Ok(draft) => self.submit(connection, draft, method, args, terms),
+            Err(why) => Err(connection.not_sent(method, why)),
+        }
+    }
+
+    /// Writes the arguments of any call into a block and lends it.
+    #[inline]
+    pub(crate) fn submit<C: Holder, A: Message>(
+        &self,
+        connection: &Connection,
+        mut draft: Draft<C>,
+        method: u16,
+        args: &impl Argument<A>,
+        terms: &Terms,
+    ) -> Result<Pending<C>, CallError> {
+        let number = connection.number(method)?;
+        match write(&mut draft, args) {
+            Ok(len) => self.submit_special(connection, draft, number, len, method, terms),
+            Err(error) => Err(connection.not_encoded(method, error)),
+        }
+    }
+
+    /// Lends a block that has arguments of `len` bytes, with what else the request has.
+    #[inline(never)]
+    fn submit_special<C: Holder>(
+        &self,
+        connection: &Connection,
+        mut draft: Draft<C>,
+        mut number: u16,
+        mut len: usize,
+        method: u16,
+        terms: &Terms,
+    ) -> Result<Pending<C>, CallError> {
+        let mut extra = 0;
+        if self.says()
+            && let Some(added) = self.origin(|trace, metadata| append(&mut draft, len, &(trace, metadata)))
+        {
+            (len, extra) = added.map_err(|error| connection.not_encoded(method, error))?;
+            number |= WITH_CONTEXT;
+        }
+        if terms.target != 0 || extra != 0 {
+            draft.address(terms.target, extra);
+        }
+        let quiet = self.special.as_ref().and_then(|special| special.batch.as_ref()).is_some_and(|b| b.is_open());
+        Ok(if quiet { draft.submit_quietly(number, len, terms.limit) } else { draft.submit(number, len, terms.limit) })
+    }
+}
+
+impl Connection {
     /// First half of a plain call: a block, the arguments in it, one swap.
     ///
     /// # Errors
     /// [`CallError`]; nothing was sent.
-    #[inline]
-    pub fn begin<C: Holder, A: Message>(
+    #[inline(always)]
+    pub(crate) fn begin<C: Holder, A: Message>(
         &self,
         caller: C,
         method: u16,
@@ -235,70 +288,14 @@ impl Stub {
         }
     }
 
-    /// First half of any call.
-    ///
-    /// # Errors
-    /// [`CallError`]; nothing was sent.
-    pub(crate) fn begin_on<C: Holder, A: Message>(
-        &self,
-        caller: C,
-        method: u16,
-        args: &impl Argument<A>,
-        terms: &Terms,
-    ) -> Result<Pending<C>, CallError> {
-        match Caller::draft(caller, terms.limit) {
-            Ok(draft) => self.submit(draft, method, args, terms),
-            Err(why) => Err(self.not_sent(method, why)),
-        }
-    }
-
     /// The method's number on this connection.
     #[inline]
     pub(crate) fn number(&self, method: u16) -> Result<u16, CallError> {
-        let number = self.connection.numbers.get(usize::from(method)).copied().unwrap_or(NO_METHOD);
+        let number = self.numbers.get(usize::from(method)).copied().unwrap_or(NO_METHOD);
         if number == NO_METHOD { Err(self.incompatible(method)) } else { Ok(number) }
     }
 
-    /// Writes the arguments of any call into a block and lends it.
-    #[inline]
-    pub(crate) fn submit<C: Holder, A: Message>(
-        &self,
-        mut draft: Draft<C>,
-        method: u16,
-        args: &impl Argument<A>,
-        terms: &Terms,
-    ) -> Result<Pending<C>, CallError> {
-        let number = self.number(method)?;
-        match write(&mut draft, args) {
-            Ok(len) => self.submit_special(draft, number, len, method, terms),
-            Err(error) => Err(self.not_encoded(method, error)),
-        }
-    }
-
-    /// Lends a block that has arguments of `len` bytes, with what else the request has.
-    #[inline(never)]
-    fn submit_special<C: Holder>(
-        &self,
-        mut draft: Draft<C>,
-        mut number: u16,
-        mut len: usize,
-        method: u16,
-        terms: &Terms,
-    ) -> Result<Pending<C>, CallError> {
-        let mut extra = 0;
-        if self.says()
-            && let Some(added) = self.origin(|trace, metadata| append(&mut draft, len, &(trace, metadata)))
-        {
-            (len, extra) = added.map_err(|error| self.not_encoded(method, error))?;
-            number |= WITH_CONTEXT;
-        }
-        if terms.target != 0 || extra != 0 {
-            draft.address(terms.target, extra);
-        }
-        let quiet = self.special.as_ref().and_then(|special| special.batch.as_ref()).is_some_and(|b| b.is_open());
-        Ok(if quiet { draft.submit_quietly(number, len, terms.limit) } else { draft.submit(number, len, terms.limit) })
-    }
-
+    /// Second half of a call. Notes `until` when it is over if there is no reply, as far as that was fixed.
     #[inline(always)]
     pub(crate) fn wait<C: Holder, T>(
         &self,
@@ -306,27 +303,24 @@ impl Stub {
         pending: Pending<C>,
         limit: Limit,
         allowed: impl Fn() -> Duration,
+        until: &Cell<u64>,
         then: impl FnOnce(Answer<C>) -> Result<T, CallError>,
     ) -> Result<T, CallError> {
-        let answered = |answer: Answer<C>| Err(self.connection.not_replied(method, &answer, allowed()));
-        let failed = |failure, _| Err(self.connection.failed(method, failure, allowed()));
+        let answered = |answer: Answer<C>| {
+            until.set(answer.deadline());
+            Err(self.not_replied(method, &answer, allowed()))
+        };
+        let failed = |failure, _, deadline| {
+            until.set(deadline);
+            Err(self.failed(method, failure, allowed()))
+        };
         pending.wait_then(limit, then, answered, failed)
-    }
-
-    /// The memory of a reply that is kept.
-    fn hold(&self, answer: Answer<Shared>) -> Held {
-        if self.connection.trust == Trust::InPlace {
-            return Held::InPlace(answer);
-        }
-        let (bytes, len) = answer.bytes();
-        // SAFETY: the bytes are this answer's.
-        Held::Copied(unsafe { Snapshot::copy(bytes, len) })
     }
 
     #[cold]
     fn incompatible(&self, method: u16) -> CallError {
-        let name = self.connection.name(method);
-        let mismatch = self.connection.mismatches.iter().find(|m| m.method == name);
+        let name = self.name(method);
+        let mismatch = self.mismatches.iter().find(|m| m.method == name);
         let mismatch = mismatch.cloned().unwrap_or(crate::handshake::Mismatch { method: name, difference: None });
         CallError::Incompatible(Box::new(mismatch))
     }
@@ -334,14 +328,50 @@ impl Stub {
     #[cold]
     pub(crate) fn not_sent(&self, method: u16, why: NoBlock) -> CallError {
         match why {
-            NoBlock::Busy => CallError::Busy { method: self.connection.name(method), server: false },
-            _ => self.connection.failed(method, Failure::NotStarted, Duration::ZERO),
+            NoBlock::Busy => CallError::Busy { method: self.name(method), server: false },
+            _ => self.failed(method, Failure::NotStarted, Duration::ZERO),
         }
     }
 
     #[cold]
     pub(crate) fn not_encoded(&self, method: u16, error: EncodeError) -> CallError {
-        CallError::Arguments { method: self.connection.name(method), error }
+        CallError::Arguments { method: self.name(method), error }
+    }
+}
+
+/// An answer, left where it lies.
+pub(crate) fn reply<R: Message>(method: u16, answer: Answer<Shared>) -> Result<Reply<R>, CallError> {
+    let connection = answer.holder().0.clone();
+    let held = Held::of(answer);
+    let (bytes, len) = held.bytes();
+    // SAFETY: readable as long as `held` lives; unchanged as the trust level has it.
+    let form = unsafe { access::<R>(bytes.as_ptr(), len) };
+    let form = std::ptr::from_ref(form.map_err(|error| connection.invalid(method, error))?);
+    // SAFETY: `form` lies in the bytes that `held` keeps, and was checked.
+    Ok(unsafe { Reply::new(held, form) })
+}
+
+/// An answer with a result, left where it lies if it is an `Ok`.
+pub(crate) fn reply_result<R: Message, E: Message>(
+    method: u16,
+    answer: Answer<Shared>,
+) -> Result<Reply<R>, CallError<E>> {
+    let connection = answer.holder().0.clone();
+    let held = Held::of(answer);
+    let (bytes, len) = held.bytes();
+    // SAFETY: readable as long as `held` lives; unchanged as the trust level has it.
+    let form = unsafe { access::<Result<R, E>>(bytes.as_ptr(), len) };
+    let form = form.map_err(|error| connection.invalid(method, error).widen())?;
+    match result_form::<R, E>(form) {
+        Ok(form) => {
+            let form = std::ptr::from_ref(form);
+            // SAFETY: `form` lies in the bytes that `held` keeps, and was checked with all of them.
+            Ok(unsafe { Reply::new(held, form) })
+        }
+        Err(form) => match owned::<E>(form) {
+            Ok(error) => Err(CallError::Handler(error)),
+            Err(error) => Err(connection.invalid(method, error).widen()),
+        },
     }
 }
 
@@ -440,6 +470,15 @@ pub(crate) enum Held {
 }
 
 impl Held {
+    fn of(answer: Answer<Shared>) -> Self {
+        if answer.holder().0.trust == Trust::InPlace {
+            return Held::InPlace(answer);
+        }
+        let (bytes, len) = answer.bytes();
+        // SAFETY: the bytes are this answer's.
+        Held::Copied(unsafe { Snapshot::copy(bytes, len) })
+    }
+
     pub(crate) fn bytes(&self) -> (std::ptr::NonNull<u8>, usize) {
         match self {
             Held::InPlace(answer) => answer.bytes(),

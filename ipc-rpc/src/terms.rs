@@ -14,6 +14,7 @@ use ipc_core::clock;
 use crate::batch::Batch;
 use crate::call_error::CallError;
 use crate::callback::{Object, TAKEN_BACK};
+use crate::connect::Connection;
 use crate::context::{self, Context, End, Metadata, TraceId};
 use crate::stub::Stub;
 
@@ -35,6 +36,8 @@ pub(crate) struct Special {
     metadata: Metadata,
     trace: Option<TraceId>,
     pub(crate) batch: Option<Arc<Batch>>,
+    /// When its calls are over, whatever their own limits.
+    pub(crate) until: Option<u64>,
 }
 
 impl Special {
@@ -106,7 +109,7 @@ impl Stub {
         match self.special.as_deref() {
             None if context::is_current() => Way::OnTerms,
             None => Way::Plain,
-            Some(_) if self.says() || self.connection.target != 0 => Way::OnTerms,
+            Some(_) if self.says() || self.session.read().target != 0 => Way::OnTerms,
             Some(special) if special.batch.as_ref().is_some_and(|batch| batch.is_open()) => Way::Quiet,
             Some(_) => Way::Plain,
         }
@@ -123,23 +126,26 @@ impl Stub {
     /// # Errors
     /// [`CallError`]: there is no point in beginning it, since the call that it would be part of is over.
     #[inline]
-    pub fn terms(&self, method: u16) -> Result<Terms, CallError> {
-        if self.connection.object.as_ref().is_some_and(Object::is_gone) {
-            return Err(CallError::Rejected { method: self.connection.name(method), reason: TAKEN_BACK.into() });
+    pub(crate) fn terms(&self, connection: &Connection, method: u16) -> Result<Terms, CallError> {
+        if connection.object.as_ref().is_some_and(Object::is_gone) {
+            return Err(CallError::Rejected { method: connection.name(method), reason: TAKEN_BACK.into() });
         }
-        let terms = Terms { limit: self.limit(), allowed: self.allowed(), target: self.connection.target };
-        if self.says() { self.inherit(method, terms) } else { Ok(terms) }
+        let mut terms = Terms { limit: self.limit(), allowed: self.allowed(), target: connection.target };
+        if let Some(until) = self.special.as_ref().and_then(|special| special.until) {
+            terms.limit = Limit::Until(until);
+        }
+        if self.says() { self.inherit(connection, method, terms) } else { Ok(terms) }
     }
 
     #[inline(never)]
-    fn inherit(&self, method: u16, mut terms: Terms) -> Result<Terms, CallError> {
+    fn inherit(&self, connection: &Connection, method: u16, mut terms: Terms) -> Result<Terms, CallError> {
         let given = self.special.as_ref().and_then(|special| special.context.as_ref());
         let end = given.map_or_else(context::current_end, |context| Some(context.end()));
         let Some(End { deadline, is_given_up }) = end else { return Ok(terms) };
         if let Some(deadline) = deadline {
             let now = clock::now();
             if deadline <= now {
-                let method = self.connection.name(method);
+                let method = connection.name(method);
                 return Err(CallError::TimedOut { method, after: Duration::ZERO, may_have_run: false });
             }
             let own = match terms.limit {
@@ -153,7 +159,7 @@ impl Stub {
             }
         }
         if is_given_up {
-            return Err(CallError::Cancelled { method: self.connection.name(method) });
+            return Err(CallError::Cancelled { method: connection.name(method) });
         }
         Ok(terms)
     }

@@ -229,7 +229,14 @@ mod tests {
 
     static RESTS: ServiceDesc = ServiceDesc {
         name: "Rests",
-        methods: &[MethodDesc { name: "rest", params: &[], result: <() as Message>::desc, oneway: false, long: true }],
+        methods: &[MethodDesc {
+            name: "rest",
+            params: &[],
+            result: <() as Message>::desc,
+            oneway: false,
+            idempotent: false,
+            long: true,
+        }],
         callbacks: &[],
     };
 

@@ -124,7 +124,7 @@ impl ClientUsage {
     }
 
     pub(crate) fn of(stub: &Stub) -> Self {
-        let connection = stub.connection();
+        let connection = stub.session.share();
         let core = connection.caller.usage();
         ClientUsage {
             blocks: core.blocks_out as usize,

@@ -207,6 +207,7 @@ const _: () = {
                 ],
                 result: <u64 as ::ipc_rpc::__private::Message>::desc,
                 oneway: false,
+                idempotent: false,
                 long: false,
             },
             #[cfg(feature = "words")]
@@ -235,6 +236,7 @@ const _: () = {
                     Failed,
                 > as ::ipc_rpc::__private::Message>::desc,
                 oneway: false,
+                idempotent: false,
                 long: false,
             },
             ::ipc_rpc::__private::MethodDesc {
@@ -251,6 +253,7 @@ const _: () = {
                 ],
                 result: <() as ::ipc_rpc::__private::Message>::desc,
                 oneway: false,
+                idempotent: false,
                 long: false,
             },
         ],

@@ -301,6 +301,7 @@ const _: () = {
                 ],
                 result: <Result<u64, Failed> as ::ipc_rpc::__private::Message>::desc,
                 oneway: false,
+                idempotent: false,
                 long: false,
             },
             ::ipc_rpc::__private::MethodDesc {
@@ -313,6 +314,7 @@ const _: () = {
                 ],
                 result: <() as ::ipc_rpc::__private::Message>::desc,
                 oneway: false,
+                idempotent: false,
                 long: true,
             },
             ::ipc_rpc::__private::MethodDesc {
@@ -325,6 +327,7 @@ const _: () = {
                 ],
                 result: <() as ::ipc_rpc::__private::Message>::desc,
                 oneway: true,
+                idempotent: false,
                 long: false,
             },
             ::ipc_rpc::__private::MethodDesc {
@@ -337,6 +340,7 @@ const _: () = {
                 ],
                 result: ::ipc_rpc::__private::stream_result_desc::<Line, Failed>,
                 oneway: false,
+                idempotent: false,
                 long: false,
             },
             ::ipc_rpc::__private::MethodDesc {
@@ -349,6 +353,7 @@ const _: () = {
                 ],
                 result: <u64 as ::ipc_rpc::__private::Message>::desc,
                 oneway: false,
+                idempotent: false,
                 long: true,
             },
             ::ipc_rpc::__private::MethodDesc {
@@ -365,6 +370,7 @@ const _: () = {
                 ],
                 result: ::ipc_rpc::__private::stream_desc::<String>,
                 oneway: false,
+                idempotent: false,
                 long: true,
             },
             ::ipc_rpc::__private::MethodDesc {
@@ -384,6 +390,7 @@ const _: () = {
                     Failed,
                 > as ::ipc_rpc::__private::Message>::desc,
                 oneway: false,
+                idempotent: false,
                 long: true,
             },
         ],
@@ -540,24 +547,40 @@ const _: () = {
             [u8; 32],
             ::ipc_rpc::__private::CallError<Failed>,
         > {
-            let __lent1 = ::ipc_rpc::__private::core::result::Result::map_err(
-                ::ipc_rpc::__private::Stub::lend_callback::<
-                    ProgressClient,
-                >(&self.stub, progress),
-                ::ipc_rpc::__private::CallError::widen,
-            )?;
-            ::ipc_rpc::__private::Stub::call_result::<
-                (
-                    ::ipc_rpc::__private::String,
-                    ::ipc_rpc::__private::core::primitive::u32,
-                ),
-                [u8; 32],
-                Failed,
-            >(
+            let mut __rounds = ::ipc_rpc::__private::Stub::tied_rounds(
                 &self.stub,
                 __Method::hash,
-                &(path, &::ipc_rpc::__private::Lent::number(&__lent1)),
-            )
+            );
+            loop {
+                match match ::ipc_rpc::__private::Stub::lend_callback::<
+                    ProgressClient,
+                >(__rounds.stub(), progress) {
+                    ::ipc_rpc::__private::core::result::Result::Ok(__lent1) => {
+                        ::ipc_rpc::__private::Stub::call_result::<
+                            (
+                                ::ipc_rpc::__private::String,
+                                ::ipc_rpc::__private::core::primitive::u32,
+                            ),
+                            [u8; 32],
+                            Failed,
+                        >(
+                            __rounds.stub(),
+                            __Method::hash,
+                            &(path, &::ipc_rpc::__private::Lent::number(&__lent1)),
+                        )
+                    }
+                    ::ipc_rpc::__private::core::result::Result::Err(__error) => {
+                        ::ipc_rpc::__private::core::result::Result::Err(
+                            ::ipc_rpc::__private::CallError::widen(__error),
+                        )
+                    }
+                } {
+                    ::ipc_rpc::__private::core::result::Result::Err(__error) => {
+                        __rounds.next(__Method::hash, __error)?
+                    }
+                    __done => return __done,
+                }
+            }
         }
     }
     impl JobsClient<::ipc_rpc::__private::Viewing> {
@@ -600,24 +623,40 @@ const _: () = {
             ::ipc_rpc::__private::Reply<[u8; 32]>,
             ::ipc_rpc::__private::CallError<Failed>,
         > {
-            let __lent1 = ::ipc_rpc::__private::core::result::Result::map_err(
-                ::ipc_rpc::__private::Stub::lend_callback::<
-                    ProgressClient,
-                >(&self.stub, progress),
-                ::ipc_rpc::__private::CallError::widen,
-            )?;
-            ::ipc_rpc::__private::Stub::view_result::<
-                (
-                    ::ipc_rpc::__private::String,
-                    ::ipc_rpc::__private::core::primitive::u32,
-                ),
-                [u8; 32],
-                Failed,
-            >(
+            let mut __rounds = ::ipc_rpc::__private::Stub::tied_rounds(
                 &self.stub,
                 __Method::hash,
-                &(path, &::ipc_rpc::__private::Lent::number(&__lent1)),
-            )
+            );
+            loop {
+                match match ::ipc_rpc::__private::Stub::lend_callback::<
+                    ProgressClient,
+                >(__rounds.stub(), progress) {
+                    ::ipc_rpc::__private::core::result::Result::Ok(__lent1) => {
+                        ::ipc_rpc::__private::Stub::view_result::<
+                            (
+                                ::ipc_rpc::__private::String,
+                                ::ipc_rpc::__private::core::primitive::u32,
+                            ),
+                            [u8; 32],
+                            Failed,
+                        >(
+                            __rounds.stub(),
+                            __Method::hash,
+                            &(path, &::ipc_rpc::__private::Lent::number(&__lent1)),
+                        )
+                    }
+                    ::ipc_rpc::__private::core::result::Result::Err(__error) => {
+                        ::ipc_rpc::__private::core::result::Result::Err(
+                            ::ipc_rpc::__private::CallError::widen(__error),
+                        )
+                    }
+                } {
+                    ::ipc_rpc::__private::core::result::Result::Err(__error) => {
+                        __rounds.next(__Method::hash, __error)?
+                    }
+                    __done => return __done,
+                }
+            }
         }
     }
     impl JobsClient<::ipc_rpc::__private::Starting> {

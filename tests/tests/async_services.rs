@@ -82,6 +82,7 @@ static SERVICE: ServiceDesc = ServiceDesc {
         params: &[ParamDesc { name: "what", desc: <String as Message>::desc }],
         result: <String as Message>::desc,
         oneway: false,
+        idempotent: false,
         long: false,
     }],
     callbacks: &[],

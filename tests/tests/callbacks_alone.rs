@@ -113,7 +113,7 @@ fn a_client_that_is_dropped_takes_its_objects_along() {
             == (
                 0,
                 vec![
-                    "the server of Progress is gone; Progress::done has not run: connect again and repeat the call"
+                    "the server of Progress is gone; Progress::done has not run: repeat the call later"
                         .into(),
                 ],
             )

@@ -255,7 +255,7 @@ fn a_context_that_is_none_is_refused() {
             &ClientConfig::default(),
         )
         .unwrap();
-        let caller: &Caller = client.stub().caller();
+        let caller: Arc<Caller> = client.stub().caller();
         let (mut refused, mut seed) = (0, 1u64);
         for round in 0..4000u64 {
             seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(round | 1);

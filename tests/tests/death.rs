@@ -4,7 +4,6 @@ use std::fs;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use ipc_core::caller::Limit;
 use ipc_rpc::__private::Stub;
 use ipc_rpc::{CallError, ClientConfig, Dispatch};
 use ipc_rpc_tests::helper::{Helper, Place, settled, until};
@@ -16,7 +15,7 @@ const CLIENT: &str = env!("CARGO_BIN_EXE_test_client");
 
 /// No limit: a call that misses the death of its server hangs.
 fn patient() -> ClientConfig {
-    ClientConfig { timeout: None, ..ClientConfig::default() }
+    ClientConfig { timeout: None, reconnect: None, ..ClientConfig::default() }
 }
 
 fn gone(error: &CallError) -> bool {
@@ -48,7 +47,7 @@ fn callers_that_sleep_hear_of_the_servers_death() {
         let text = ends.iter().find(|e| e.may_have_run()).unwrap().to_string();
         assert_eq!(text, "the server of Work ended while it worked on Work::pass; how far that came is unknown");
         let text = ends.iter().find(|e| !e.may_have_run()).unwrap().to_string();
-        assert_eq!(text, "the server of Work is gone; Work::pass has not run: connect again and repeat the call");
+        assert_eq!(text, "the server of Work is gone; Work::pass has not run: repeat the call later");
     });
     let error = client.runs().unwrap_err();
     assert!(matches!(error, CallError::NotStarted { .. }), "{error:?}");
@@ -145,24 +144,24 @@ fn what_was_answered_before_the_death_is_delivered_after_it() {
     let number = |name| dispatcher.service().methods.iter().position(|m| m.name == name).unwrap() as u16;
     let (mirror, pass, runs) = (number("mirror"), number("pass"), number("runs"));
     let begin_mirror =
-        |data: &Vec<u8>| stub.begin::<_, (Vec<u8>,)>(stub.caller(), mirror, &(data.as_slice(),), Limit::None).unwrap();
+        |data: &Vec<u8>| stub.start::<(Vec<u8>,), Vec<u8>>(mirror, &(data.as_slice(),)).unwrap();
     // Inline, in the caller's memory, in the server's memory.
     let sizes = [10, 3000, 500_000];
     let answered: Vec<_> = sizes.map(|len| (bytes(len, 1), begin_mirror(&bytes(len, 1)))).into_iter().collect();
     // The only worker takes them in order: with this reply, those are written.
     assert_eq!(stub.call::<(), u64>(runs, &()).unwrap(), 3);
     let gate = place.join("gate");
-    let taken = stub.begin::<_, (String,)>(stub.caller(), pass, &(gate.as_str(),), Limit::None).unwrap();
+    let taken = stub.start::<(String,), u64>(pass, &(gate.as_str(),)).unwrap();
     until(|| fs::exists(format!("{gate}.in")).unwrap());
     let waiting = begin_mirror(&bytes(10, 2));
     server.kill();
     until(|| stub.caller().has_ended());
     for (data, pending) in answered {
-        assert!(stub.end::<Vec<u8>, _>(mirror, pending, Limit::None).unwrap() == data);
+        assert!(pending.wait().unwrap() == data);
     }
-    let error = stub.end::<u64, _>(pass, taken, Limit::None).unwrap_err();
+    let error = taken.wait().unwrap_err();
     assert!(matches!(error, CallError::MayHaveRun { .. }), "{error:?}");
-    let error = stub.end::<Vec<u8>, _>(mirror, waiting, Limit::None).unwrap_err();
+    let error = waiting.wait().unwrap_err();
     assert!(matches!(error, CallError::NotStarted { .. }), "{error:?}");
 }
 

@@ -22,3 +22,4 @@ mod quiet;
 mod role;
 mod serving;
 mod sleep;
+mod swap;

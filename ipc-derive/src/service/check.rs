@@ -135,6 +135,16 @@ fn check_method(item: &TraitItemFn, method: &mut Method, report: &mut Report) {
             "an `async` method occupies no worker while it waits, so it has nothing to declare: remove `blocking`; if its body blocks, make it a plain `fn`",
         );
     }
+    if let Some(idempotent) = &method.idempotent {
+        if method.oneway {
+            check.at(
+                idempotent,
+                "a one-way call is handed over once and never made again: remove `idempotent` or `oneway`",
+            );
+        } else if method.streams() {
+            check.at(idempotent, "items that have gone cannot be sent again, so a call with a stream is never made twice: remove `idempotent`");
+        }
+    }
     check_arguments(sig, method, &mut check);
     check_result(method, &mut check);
     method.flawed = check.flawed;

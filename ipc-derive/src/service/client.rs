@@ -286,6 +286,7 @@ pub(super) fn call(service: &Service, method: &Method, mode: Mode) -> TokenStrea
     let Service { private: p, names, .. } = service;
     let (indexes, ident) = (&names.indexes, &method.ident);
     let (result, input) = (&method.result, method.input());
+    let (rounds, error) = (local("__rounds"), local("__error"));
     let mut lends = Vec::new();
     let mut values = Vec::new();
     let mut stream = None;
@@ -294,12 +295,7 @@ pub(super) fn call(service: &Service, method: &Method, mode: Mode) -> TokenStrea
             Kind::Ref(_) | Kind::Str | Kind::Slice(_) | Kind::Archived(_) => quote!(#ident),
             Kind::Callback(client) => {
                 let lent = local(&format!("__lent{number}"));
-                let lend = quote!(#p::Stub::lend_callback::<#client>(&self.stub, #ident));
-                let lend = match &result.fallible {
-                    None => lend,
-                    Some(_) => quote!(#p::core::result::Result::map_err(#lend, #p::CallError::widen)),
-                };
-                lends.push(quote!(let #lent = #lend?;));
+                lends.push((lent.clone(), quote!(#p::Stub::lend_callback::<#client>(#rounds.stub(), #ident))));
                 quote!(&#p::Lent::number(&#lent))
             }
             Kind::Input(_) => {
@@ -334,9 +330,44 @@ pub(super) fn call(service: &Service, method: &Method, mode: Mode) -> TokenStrea
         types.extend(result.fallible.as_ref().map(|(_, err)| quote!(#err)));
         types.extend(input.map(|item| quote!(#item)));
     }
+    let call = |stub: TokenStream, stream: Option<&TokenStream>| quote!(#p::Stub::#function::<#(#types),*>(#stub, #indexes::#ident, &(#(#values,)*) #stream) #wait);
+    if lends.is_empty() {
+        return call(quote!(&self.stub), stream.as_ref());
+    }
+    // What is lent is lent over one connection, and lent again when the call is made over another one.
+    let call = call(quote!(#rounds.stub()), stream.as_ref());
+    let call = lends.iter().rev().fold(call, |call, (lent, lend)| {
+        let widened = match &result.fallible {
+            None => quote!(#error),
+            Some(_) => quote!(#p::CallError::widen(#error)),
+        };
+        quote! {
+            match #lend {
+                #p::core::result::Result::Ok(#lent) => #call,
+                #p::core::result::Result::Err(#error) => #p::core::result::Result::Err(#widened),
+            }
+        }
+    });
+    if stream.is_some() {
+        // A stream can be sent once.
+        return quote! {
+            let #rounds = #p::Stub::tied_rounds(&self.stub, #indexes::#ident);
+            #call
+        };
+    }
+    let next = match asynchronous(method, mode) {
+        true => quote!(#rounds.next_async(#indexes::#ident, #error).await?),
+        false => quote!(#rounds.next(#indexes::#ident, #error)?),
+    };
+    let done = local("__done");
     quote! {
-        #(#lends)*
-        #p::Stub::#function::<#(#types),*>(&self.stub, #indexes::#ident, &(#(#values,)*) #stream) #wait
+        let mut #rounds = #p::Stub::tied_rounds(&self.stub, #indexes::#ident);
+        loop {
+            match #call {
+                #p::core::result::Result::Err(#error) => #next,
+                #done => return #done,
+            }
+        }
     }
 }
 

@@ -267,7 +267,7 @@ pub(super) fn table(service: &Service) -> TokenStream {
             Some(quote!(#p::ParamDesc { name: #name, desc: #desc }))
         });
         let result = result.desc(p);
-        let (oneway, long) = (method.oneway, method.long());
+        let (oneway, idempotent, long) = (method.oneway, method.idempotent.is_some(), method.long());
         quote! {
             #(#gates)*
             #p::MethodDesc {
@@ -275,6 +275,7 @@ pub(super) fn table(service: &Service) -> TokenStream {
                 params: &[#(#params),*],
                 result: #result,
                 oneway: #oneway,
+                idempotent: #idempotent,
                 long: #long,
             }
         }

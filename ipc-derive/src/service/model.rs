@@ -41,6 +41,8 @@ pub(super) struct Method {
     pub(super) asynchronous: bool,
     /// Callers wait for no reply.
     pub(super) oneway: bool,
+    /// Running it twice is as good as once. Where that is written.
+    pub(super) idempotent: Option<Path>,
     /// The handler waits for long. Where that is written.
     pub(super) blocking: Option<Path>,
     /// Set by the check stage: the expansion would not compile.
@@ -132,6 +134,7 @@ fn build_method(item: usize, method: &TraitItemFn, said: MethodAttrs) -> Method 
         result: outcome(&method.sig.output),
         asynchronous: method.sig.asyncness.is_some(),
         oneway: said.oneway.is_some(),
+        idempotent: said.idempotent,
         blocking: said.blocking,
         flawed: false,
     }

@@ -29,6 +29,8 @@ pub(super) struct MethodAttrs {
     pub(super) name: Option<LitStr>,
     /// Callers do not wait: there is no reply. Where that is written.
     pub(super) oneway: Option<Path>,
+    /// Running it twice is as good as once. Where that is written.
+    pub(super) idempotent: Option<Path>,
     /// The handler waits for others for long. Where that is written.
     pub(super) blocking: Option<Path>,
 }
@@ -157,8 +159,7 @@ fn flag(meta: &ParseNestedMeta<'_>, name: &str, said: &mut Option<Path>, report:
 }
 
 /// What `#[rpc]` without anything in it should be.
-const RPC_FORMS: &str =
-    "write what the attribute is for: `#[rpc(name = \"name_on_the_wire\")]`, `#[rpc(oneway)]` or `#[rpc(blocking)]`";
+const RPC_FORMS: &str = "write what the attribute is for: `#[rpc(name = \"name_on_the_wire\")]`, `#[rpc(oneway)]`, `#[rpc(idempotent)]` or `#[rpc(blocking)]`";
 
 /// Takes `#[rpc(..)]` out of a method's attributes and reads it.
 fn method_attrs(all: &mut Vec<Attribute>, report: &mut Report) -> MethodAttrs {
@@ -174,13 +175,16 @@ fn method_attrs(all: &mut Vec<Attribute>, report: &mut Report) -> MethodAttrs {
             if meta.path.is_ident("oneway") {
                 return flag(&meta, "oneway", &mut said.oneway, report);
             }
+            if meta.path.is_ident("idempotent") {
+                return flag(&meta, "idempotent", &mut said.idempotent, report);
+            }
             if meta.path.is_ident("blocking") {
                 return flag(&meta, "blocking", &mut said.blocking, report);
             }
             if !meta.path.is_ident("name") {
                 report.at(
                     &meta.path,
-                    "unknown key: `#[rpc(..)]` takes `name = \"name_on_the_wire\"`, `oneway` and `blocking`",
+                    "unknown key: `#[rpc(..)]` takes `name = \"name_on_the_wire\"`, `oneway`, `idempotent` and `blocking`",
                 );
                 return skip_value(&meta);
             }

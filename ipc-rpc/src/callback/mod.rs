@@ -142,7 +142,8 @@ impl Stub {
     /// [`CallError::NotLent`].
     pub fn lend_callback<C: Handle>(&self, object: &impl Callback<C>) -> Result<Lent, CallError> {
         let service = C::service();
-        let lending = self.connection().lending.as_ref();
+        let connection = self.session.share();
+        let lending = connection.lending.as_ref();
         let lent = lending.ok_or_else(|| "the service takes no handles".into()).and_then(|lending| {
             let object = object.share();
             lending.lend(service, object)

@@ -21,6 +21,7 @@ use crate::connect::{ClientConfig, Connection};
 use crate::executor::lock;
 use crate::park::block_on;
 use crate::service::{Refused, ServiceDesc};
+use crate::session::Session;
 use crate::status;
 use crate::stub::Stub;
 use crate::trust::{Reading, Trust};
@@ -196,7 +197,7 @@ impl Remote {
 
     fn connect(&self, socket: OwnedFd) -> State {
         let path = PathBuf::from("the client's end of the connection");
-        match Connection::greet_all(&self.services, socket, path, &self.config(), clock::after(PATIENCE)) {
+        match Connection::greet_all(&self.services, socket, path, &self.config(), clock::after(PATIENCE), &|| ()) {
             Ok(all) => match all.first() {
                 Some(first) => {
                     let line = Line::new(first.caller.clone(), self.handles.clone());
@@ -432,11 +433,11 @@ impl Later {
 /// The handle that a handler is given. It goes when the handler has ended, before the call is answered: if there are clones
 /// then, they are kept. A clone of this is nothing.
 #[derive(Default)]
-pub(crate) struct First(Option<(Arc<Connection>, Option<Arc<Later>>)>);
+pub(crate) struct First(Option<(Arc<Session>, Option<Arc<Later>>)>);
 
 impl First {
-    pub(crate) fn of(connection: &Arc<Connection>, later: Option<&Arc<Later>>) -> Self {
-        First(Some((connection.clone(), later.cloned())))
+    pub(crate) fn of(session: &Arc<Session>, later: Option<&Arc<Later>>) -> Self {
+        First(Some((session.clone(), later.cloned())))
     }
 }
 
@@ -454,9 +455,11 @@ impl Clone for First {
 
 impl Drop for First {
     fn drop(&mut self) {
-        let Some((connection, later)) = self.0.take() else { return };
+        let Some((session, later)) = self.0.take() else { return };
+        let connection = session.share();
         // One is ours, one is that of the stub we are part of. Whoever else has one can clone it, so the answer `no` is final.
-        let kept = Arc::strong_count(&connection) > 2;
+        // The connection has one that is ours, and the session's; calls under way have others.
+        let kept = Arc::strong_count(&session) > 2 || Arc::strong_count(&connection) > 2;
         let oneway = connection.object.as_ref().is_some_and(|object| object.oneway.load(Ordering::Relaxed));
         if !kept && !oneway {
             return;

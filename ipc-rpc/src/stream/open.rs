@@ -5,6 +5,7 @@
 //! overtake the call find it. A call that fails closes its streams: it is given up *before* that, so that a handler that opens
 //! a stream too late sees it.
 
+use std::cell::Cell;
 use std::fmt;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -26,6 +27,7 @@ use super::sink::{Closed, NotSent};
 use super::streaming::{Source, Streaming, reason_of};
 use super::wire::{CLOSE_INPUT, CLOSE_OUTPUT, OPEN_INPUT};
 use crate::call_error::CallError;
+use crate::connect::Connection;
 use crate::message::{Argument, Message};
 use crate::stub::{Shared, Stub};
 use crate::terms::{Terms, Timeout};
@@ -34,8 +36,8 @@ use crate::terms::{Terms, Timeout};
 const GIVE_WAY: Duration = Duration::from_millis(5);
 
 /// A call with streams that has not been answered.
-struct Opening<'a> {
-    stub: &'a Stub,
+struct Opening {
+    stub: Stub,
     ticket: Arc<Ticket>,
     method: u16,
     terms: Terms,
@@ -44,10 +46,9 @@ struct Opening<'a> {
     closes: u16,
 }
 
-impl<'a> Opening<'a> {
-    fn new(stub: &'a Stub, method: u16) -> Result<Self, CallError> {
-        let connection = &stub.connection;
-        let mut terms = stub.terms(method)?;
+impl Opening {
+    fn new(stub: &Stub, connection: &Arc<Connection>, method: u16) -> Result<Self, CallError> {
+        let mut terms = stub.terms(connection, method)?;
         if terms.target != 0 {
             let reason = "an object that was lent has no methods with streams: lend one without, or connect to it";
             return Err(CallError::Rejected { method: connection.name(method), reason: reason.into() });
@@ -60,11 +61,11 @@ impl<'a> Opening<'a> {
         let asked = matches!(stub.timeout, Timeout::Asked(_)) || terms.allowed != stub.allowed();
         let limit = if let (Limit::Until(_), true) = (terms.limit, asked) { terms.limit } else { Limit::None };
         let span = Span { limit, allowed: terms.allowed };
-        Ok(Opening { stub, ticket, method, terms, span, closes: 0 })
+        Ok(Opening { stub: stub.clone(), ticket, method, terms, span, closes: 0 })
     }
 
     fn not_sent(&self, why: NoBlock) -> CallError {
-        self.stub.not_sent(self.method, why)
+        self.ticket.connection.not_sent(self.method, why)
     }
 
     fn begin<A: Message>(
@@ -73,7 +74,7 @@ impl<'a> Opening<'a> {
         args: &impl Argument<A>,
         closes: u16,
     ) -> Result<Pending<Shared>, CallError> {
-        let pending = self.stub.submit(draft, self.method, args, &self.terms)?;
+        let pending = self.stub.submit(&self.ticket.connection, draft, self.method, args, &self.terms)?;
         self.ticket.note(pending.lending());
         self.closes |= closes;
         Ok(pending)
@@ -82,7 +83,8 @@ impl<'a> Opening<'a> {
     /// Waits for the reply of the call.
     fn reply(&self, pending: Pending<Shared>) -> Result<Answer<Shared>, CallError> {
         let terms = &self.terms;
-        let reply = self.stub.wait(self.method, pending, terms.limit, || terms.allowed, Ok);
+        let until = Cell::new(0);
+        let reply = self.ticket.connection.wait(self.method, pending, terms.limit, || terms.allowed, &until, Ok);
         match reply {
             // When the time is over the input stream is closed as well, and the server may see that before it sees the call.
             Err(CallError::Rejected { method, .. }) if matches!(terms.limit, Limit::Until(deadline) if clock::now() >= deadline) => {
@@ -99,11 +101,11 @@ impl<'a> Opening<'a> {
     }
 
     fn read<R: Message>(&self, answer: &Answer<Shared>) -> Result<R, CallError> {
-        self.stub.connection.read::<R, _>(self.method, answer)
+        self.ticket.connection.read::<R, _>(self.method, answer)
     }
 
     fn read_result<R: Message, E: Message>(&self, answer: &Answer<Shared>) -> Result<R, CallError<E>> {
-        self.stub.connection.read_result::<R, E, _>(self.method, answer)
+        self.ticket.connection.read_result::<R, E, _>(self.method, answer)
     }
 
     /// The call has been answered: from now on its streams have owners.
@@ -228,7 +230,7 @@ fn for_a_while(limit: Limit) -> Limit {
     Limit::Until(if let Limit::Until(deadline) = limit { deadline.min(soon) } else { soon })
 }
 
-impl Drop for Opening<'_> {
+impl Drop for Opening {
     fn drop(&mut self) {
         if self.closes != 0 {
             self.ticket.close(self.closes);
@@ -236,7 +238,7 @@ impl Drop for Opening<'_> {
     }
 }
 
-impl fmt::Debug for Opening<'_> {
+impl fmt::Debug for Opening {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Opening").field("ticket", &self.ticket).finish_non_exhaustive()
     }
@@ -398,8 +400,22 @@ impl Stub {
         &self,
         method: u16,
         args: &impl Argument<A>,
-    ) -> Result<(Opening<'_>, Answer<Shared>), CallError> {
-        let mut opening = Opening::new(self, method)?;
+    ) -> Result<(Opening, Answer<Shared>), CallError> {
+        let mut rounds = self.rounds(method);
+        loop {
+            match rounds.stub().open_once(method, args) {
+                Err(error) => rounds.next(method, error)?,
+                opened => return opened,
+            }
+        }
+    }
+
+    fn open_once<A: Message>(
+        &self,
+        method: u16,
+        args: &impl Argument<A>,
+    ) -> Result<(Opening, Answer<Shared>), CallError> {
+        let mut opening = Opening::new(self, &self.session.share(), method)?;
         let draft = Caller::draft(opening.ticket.holder(), opening.terms.limit);
         let pending = opening.begin(draft.map_err(|why| opening.not_sent(why))?, args, CLOSE_OUTPUT)?;
         let answer = opening.reply(pending)?;
@@ -440,8 +456,22 @@ impl Stub {
         &self,
         method: u16,
         args: &impl Argument<A>,
-    ) -> Result<(Opening<'_>, Answer<Shared>), CallError> {
-        let mut opening = Opening::new(self, method)?;
+    ) -> Result<(Opening, Answer<Shared>), CallError> {
+        let mut rounds = self.rounds(method);
+        loop {
+            match rounds.stub().open_once_async(method, args).await {
+                Err(error) => rounds.next_async(method, error).await?,
+                opened => return opened,
+            }
+        }
+    }
+
+    async fn open_once_async<A: Message>(
+        &self,
+        method: u16,
+        args: &impl Argument<A>,
+    ) -> Result<(Opening, Answer<Shared>), CallError> {
+        let mut opening = Opening::new(self, &self.session.share(), method)?;
         let draft = Caller::draft_async(opening.ticket.holder(), opening.terms.limit).await;
         let pending = opening.begin(draft.map_err(|why| opening.not_sent(why))?, args, CLOSE_OUTPUT)?;
         let answer = opening.reply_async(pending).await?;
@@ -485,8 +515,8 @@ impl Stub {
         method: u16,
         args: &impl Argument<A>,
         input: Streaming<I>,
-    ) -> Result<(Opening<'_>, Answer<Shared>), CallError> {
-        let mut opening = Opening::new(self, method)?;
+    ) -> Result<(Opening, Answer<Shared>), CallError> {
+        let mut opening = Opening::new(self, &self.live(method)?, method)?;
         let (draft, feeder) = opening.open_input()?;
         let feeding = Feeding::new(feeder);
         let pending = opening.begin(draft, args, CLOSE_INPUT)?;
@@ -532,8 +562,8 @@ impl Stub {
         method: u16,
         args: &impl Argument<A>,
         input: Streaming<I>,
-    ) -> Result<(Opening<'_>, Answer<Shared>), CallError> {
-        let mut opening = Opening::new(self, method)?;
+    ) -> Result<(Opening, Answer<Shared>), CallError> {
+        let mut opening = Opening::new(self, &self.live_async(method).await?, method)?;
         let (draft, feeder) = opening.open_input_async().await?;
         let feeding = Feeding::new(feeder);
         let mut pending = opening.begin(draft, args, CLOSE_INPUT)?;
@@ -590,8 +620,8 @@ impl Stub {
         method: u16,
         args: &impl Argument<A>,
         input: Streaming<I>,
-    ) -> Result<(Opening<'_>, Answer<Shared>, Feeding), CallError> {
-        let mut opening = Opening::new(self, method)?;
+    ) -> Result<(Opening, Answer<Shared>, Feeding), CallError> {
+        let mut opening = Opening::new(self, &self.live(method)?, method)?;
         let (draft, feeder) = opening.open_input()?;
         let feeding = Feeding::new(feeder);
         let pending = opening.begin(draft, args, CLOSE_INPUT | CLOSE_OUTPUT)?;
@@ -640,8 +670,8 @@ impl Stub {
         method: u16,
         args: &impl Argument<A>,
         input: Streaming<I>,
-    ) -> Result<(Opening<'_>, Answer<Shared>, Feeding), CallError> {
-        let mut opening = Opening::new(self, method)?;
+    ) -> Result<(Opening, Answer<Shared>, Feeding), CallError> {
+        let mut opening = Opening::new(self, &self.live_async(method).await?, method)?;
         let (draft, feeder) = opening.open_input_async().await?;
         let feeding = Feeding::new(feeder);
         let pending = opening.begin(draft, args, CLOSE_INPUT | CLOSE_OUTPUT)?;

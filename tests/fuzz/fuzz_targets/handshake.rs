@@ -14,9 +14,17 @@ static SERVICE: ServiceDesc = ServiceDesc {
             ],
             result: <u64 as Message>::desc,
             oneway: false,
+            idempotent: false,
             long: false,
         },
-        MethodDesc { name: "names", params: &[], result: <Vec<String> as Message>::desc, oneway: false, long: false },
+        MethodDesc {
+            name: "names",
+            params: &[],
+            result: <Vec<String> as Message>::desc,
+            oneway: false,
+            idempotent: false,
+            long: false,
+        },
     ],
     callbacks: &[],
 };
