@@ -1,7 +1,6 @@
 //! Calls as futures. They need no runtime: a waker is called when the answer comes, when the connection ends or when the time
 //! is over. Nothing of a call is done before its future is polled first, and dropping the future cancels it.
 
-use std::cell::Cell;
 use std::future::poll_fn;
 
 use ipc_core::caller::{Answer, Caller, Pending};
@@ -79,7 +78,7 @@ impl Stub {
         let terms = self.terms(&connection, method)?;
         let mut pending = self.begin_async(Shared(connection.clone()), method, args, &terms).await?;
         poll_fn(|cx| pending.poll_ready(cx, terms.limit)).await;
-        connection.wait(method, pending, terms.limit, || terms.allowed, &Cell::new(0), Ok)
+        connection.wait(method, pending, terms.limit, || terms.allowed, Ok, |error, _| Err(error))
     }
 
     /// First half of any call.

@@ -74,7 +74,7 @@ impl Stub {
             self.oneway_on_terms(&connection, method, args)
         };
         match sent {
-            Err(error) => self.again(connection, method, error, u64::MAX, |stub| stub.oneway(method, args)),
+            Err(error) => self.again(&connection, method, error, u64::MAX, |stub| stub.oneway(method, args)),
             sent => sent,
         }
     }

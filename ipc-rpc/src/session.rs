@@ -34,9 +34,9 @@ use crate::service::ServiceDesc;
 use crate::stub::Stub;
 
 const NEVER: u64 = u64::MAX;
-/// So often, and so long between, it is looked whether those have left that were calling over a connection that is replaced.
-const SWEEPS: u32 = 100;
-const SWEEP: Duration = Duration::from_millis(2);
+/// The first and the longest pause between looks whether those have left that were calling over a connection that is replaced.
+const SWEEP: Duration = Duration::from_millis(1);
+const LONGEST_SWEEP: Duration = Duration::from_secs(1);
 /// Between two looks for futures whose time is over, while a server takes its time to answer.
 pub(crate) const TICK: Duration = Duration::from_millis(5);
 
@@ -370,11 +370,11 @@ impl Dialler {
             drop(session);
             weak
         };
-        for _ in 0..SWEEPS {
-            if session.upgrade().is_none_or(|session| session.sweep()) {
-                return;
-            }
-            std::thread::sleep(SWEEP);
+        // A call that has failed over it and was repeated may still hold the old one, for as long as it takes.
+        let mut pause = SWEEP;
+        while session.upgrade().is_some_and(|session| !session.sweep()) {
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(LONGEST_SWEEP);
         }
     }
 
@@ -462,7 +462,7 @@ impl Stub {
     #[inline(never)]
     pub(crate) fn again<T>(
         &self,
-        connection: Reading<'_, Connection>,
+        connection: &Connection,
         method: u16,
         error: CallError,
         until: u64,
@@ -471,10 +471,8 @@ impl Stub {
         if !self.is_repeatable(method, &error) {
             return Err(error);
         }
-        let deadline = self.deadline(&connection, method).min(until);
+        let deadline = self.deadline(connection, method).min(until);
         let mut rounds = Rounds { of: self, deadline, connection: connection.id(), stub: None };
-        // Whoever waits for another connection is not in the way of this one's end.
-        drop(connection);
         let mut error = error;
         loop {
             rounds.next(method, error)?;

@@ -4,7 +4,6 @@
 //! Encodes arguments into the memory of a call block, and reads replies where they lie.
 #![allow(unsafe_code)]
 
-use std::cell::Cell;
 use std::fmt;
 use std::ops::Deref;
 use std::ptr::NonNull;
@@ -106,26 +105,31 @@ impl Stub {
         args: &impl Argument<A>,
         meanwhile: impl FnOnce(),
     ) -> Result<R, CallError> {
-        let until = Cell::new(u64::MAX);
-        let connection = self.session.read();
-        let result = if self.is_plain() {
-            let limit = self.limit();
-            match connection.begin(&*connection.caller, method, args, limit) {
-                Ok(pending) => {
-                    meanwhile();
-                    let read = |answer| connection.read_last(method, answer);
-                    connection.wait(method, pending, limit, || self.allowed(), &until, read)
-                }
-                Err(error) => Err(error),
-            }
-        } else {
-            let answer = self.send_on_terms(&connection, &*connection.caller, method, args, &until);
-            answer.and_then(|answer| connection.read(method, &answer))
-        };
-        match result {
-            Err(error) => self.again(connection, method, error, until.get(), |stub| stub.call(method, args)),
-            result => result,
+        if !self.is_plain() {
+            return self.call_on_terms(method, args);
         }
+        let reading = self.session.read();
+        let connection: &Connection = &reading;
+        // By value: what is referred to has to lie in memory.
+        let again =
+            move |error, until| self.again(connection, method, error, until, move |stub| stub.call(method, args));
+        let limit = self.limit();
+        let pending = match connection.begin(&*connection.caller, method, args, limit) {
+            Ok(pending) => pending,
+            Err(error) => return again(error, u64::MAX),
+        };
+        meanwhile();
+        let read = move |answer| connection.read_last(method, answer);
+        connection.wait(method, pending, limit, move || self.allowed(), read, again)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn call_on_terms<A: Message, R: Message>(&self, method: u16, args: &impl Argument<A>) -> Result<R, CallError> {
+        let connection = self.session.read();
+        let answer = self.send_on_terms(&connection, &*connection.caller, method, args);
+        let result = answer.and_then(|answer| connection.read(method, &answer));
+        result.or_else(|error| self.again(&connection, method, error, u64::MAX, |stub| stub.call(method, args)))
     }
 
     /// Calls a method whose result is a `Result<R, E>`.
@@ -164,21 +168,17 @@ impl Stub {
 
     /// The path of a call as far as the reply's bytes.
     fn send<A: Message>(&self, method: u16, args: &impl Argument<A>) -> Result<Answer<Shared>, CallError> {
-        let until = Cell::new(u64::MAX);
         let connection = self.session.read();
+        let again = |error, until| self.again(&connection, method, error, until, |stub| stub.send(method, args));
         let caller = Shared(Reading::share(&connection));
-        let result = if self.is_plain() {
-            let limit = self.limit();
-            match connection.begin(caller, method, args, limit) {
-                Ok(pending) => connection.wait(method, pending, limit, || self.allowed(), &until, Ok),
-                Err(error) => Err(error),
-            }
-        } else {
-            self.send_on_terms(&connection, caller, method, args, &until)
-        };
-        match result {
-            Err(error) => self.again(connection, method, error, until.get(), |stub| stub.send(method, args)),
-            result => result,
+        if !self.is_plain() {
+            let answer = self.send_on_terms(&connection, caller, method, args);
+            return answer.or_else(|error| again(error, u64::MAX));
+        }
+        let limit = self.limit();
+        match connection.begin(caller, method, args, limit) {
+            Ok(pending) => connection.wait(method, pending, limit, || self.allowed(), Ok, again),
+            Err(error) => again(error, u64::MAX),
         }
     }
 
@@ -191,11 +191,10 @@ impl Stub {
         caller: C,
         method: u16,
         args: &impl Argument<A>,
-        until: &Cell<u64>,
     ) -> Result<Answer<C>, CallError> {
         let terms = self.terms(connection, method)?;
         let pending = self.begin_on(connection, caller, method, args, &terms)?;
-        connection.wait(method, pending, terms.limit, || terms.allowed, until, Ok)
+        connection.wait(method, pending, terms.limit, || terms.allowed, Ok, |error, _| Err(error))
     }
 
     /// The present connection's calling side.
@@ -295,25 +294,20 @@ impl Connection {
         if number == NO_METHOD { Err(self.incompatible(method)) } else { Ok(number) }
     }
 
-    /// Second half of a call. Notes `until` when it is over if there is no reply, as far as that was fixed.
+    /// Second half of a call. Goes on with `then` if there is a reply, else with `fail`, which is told why, and when the call
+    /// would have been over as far as that was fixed.
     #[inline(always)]
     pub(crate) fn wait<C: Holder, T>(
         &self,
         method: u16,
         pending: Pending<C>,
         limit: Limit,
-        allowed: impl Fn() -> Duration,
-        until: &Cell<u64>,
+        allowed: impl Fn() -> Duration + Copy,
         then: impl FnOnce(Answer<C>) -> Result<T, CallError>,
+        fail: impl Fn(CallError, u64) -> Result<T, CallError> + Copy,
     ) -> Result<T, CallError> {
-        let answered = |answer: Answer<C>| {
-            until.set(answer.deadline());
-            Err(self.not_replied(method, &answer, allowed()))
-        };
-        let failed = |failure, _, deadline| {
-            until.set(deadline);
-            Err(self.failed(method, failure, allowed()))
-        };
+        let answered = move |answer: Answer<C>| fail(self.not_replied(method, &answer, allowed()), answer.deadline());
+        let failed = move |failure, _, deadline| fail(self.failed(method, failure, allowed()), deadline);
         pending.wait_then(limit, then, answered, failed)
     }
 

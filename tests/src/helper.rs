@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
+use ipc_rpc::ClientConfig;
 use tempfile::TempDir;
 
 use crate::proc;
@@ -197,6 +198,11 @@ pub fn until(mut what: impl FnMut() -> bool) {
     while !what() {
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// Settings of a client that does not connect again when its server is gone.
+pub fn faithful() -> ClientConfig {
+    ClientConfig { reconnect: None, ..ClientConfig::default() }
 }
 
 /// The descriptors of a server that has had a client and has none any more.

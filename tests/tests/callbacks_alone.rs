@@ -110,13 +110,7 @@ fn a_client_that_is_dropped_takes_its_objects_along() {
     let jobs = scene.jobs();
     until(|| {
         jobs.tell(1).unwrap()
-            == (
-                0,
-                vec![
-                    "the server of Progress is gone; Progress::done has not run: repeat the call later"
-                        .into(),
-                ],
-            )
+            == (0, vec!["the server of Progress is gone; Progress::done has not run: repeat the call later".into()])
     });
     jobs.forget().unwrap();
     drop(jobs);

@@ -259,7 +259,7 @@ fn a_context_that_is_none_is_refused() {
         let (mut refused, mut seed) = (0, 1u64);
         for round in 0..4000u64 {
             seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(round | 1);
-            let mut draft = Caller::draft(caller, Limit::None).unwrap();
+            let mut draft = Caller::draft(&*caller, Limit::None).unwrap();
             let (data, room) = draft.buffer();
             let len = (seed >> 40) as usize % (room.min(96) + 1);
             for at in 0..len {

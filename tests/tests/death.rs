@@ -143,8 +143,7 @@ fn what_was_answered_before_the_death_is_delivered_after_it() {
     let stub = Stub::connect(dispatcher.service(), place.socket(), &patient()).unwrap();
     let number = |name| dispatcher.service().methods.iter().position(|m| m.name == name).unwrap() as u16;
     let (mirror, pass, runs) = (number("mirror"), number("pass"), number("runs"));
-    let begin_mirror =
-        |data: &Vec<u8>| stub.start::<(Vec<u8>,), Vec<u8>>(mirror, &(data.as_slice(),)).unwrap();
+    let begin_mirror = |data: &Vec<u8>| stub.start::<(Vec<u8>,), Vec<u8>>(mirror, &(data.as_slice(),)).unwrap();
     // Inline, in the caller's memory, in the server's memory.
     let sizes = [10, 3000, 500_000];
     let answered: Vec<_> = sizes.map(|len| (bytes(len, 1), begin_mirror(&bytes(len, 1)))).into_iter().collect();

@@ -13,7 +13,14 @@ use ipc_rpc_tests::raw::{self, FakeServer};
 use ipc_rpc_tests::zoo::{BorrowedClient, Tree};
 
 fn small() -> ClientConfig {
-    ClientConfig { blocks: 4, arguments: 1 << 16, replies: 1 << 16, timeout: None, ..ClientConfig::default() }
+    ClientConfig {
+        blocks: 4,
+        arguments: 1 << 16,
+        replies: 1 << 16,
+        timeout: None,
+        reconnect: None,
+        ..ClientConfig::default()
+    }
 }
 
 /// One call of `depth`, which `answer` answers by hand.

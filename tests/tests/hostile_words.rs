@@ -11,7 +11,7 @@ use ipc_core::queue::Kind;
 use ipc_core::segment::{Area, Segment};
 use ipc_core::{socket, word};
 use ipc_rpc::{CallError, ClientConfig, Server, Trust};
-use ipc_rpc_tests::helper::{Place, until};
+use ipc_rpc_tests::helper::{Place, faithful, until};
 use ipc_rpc_tests::proc;
 use ipc_rpc_tests::raw::{FakeServer, Peer, overhear, put};
 use ipc_rpc_tests::services::{Adder, CalcClient, CalcDispatcher, WorkClient, WorkDispatcher, Worker};
@@ -95,7 +95,7 @@ fn misbehave(peer: &Peer, n: &mut Numbers) {
 #[test]
 fn a_server_of_snapshots_survives_every_word() {
     let place = Place::new("a_server_of_snapshots_survives_every_word");
-    let work = overhear(&place, |path| WorkClient::connect(path));
+    let work = overhear(&place, |path| WorkClient::connect_with(path, &faithful()));
     // A panic of the framework would end a worker; those of handlers are caught, and there are none with these methods.
     let panics = Arc::new(AtomicU32::new(0));
     let name = place.socket();
@@ -112,7 +112,7 @@ fn a_server_of_snapshots_survives_every_word() {
         before(info);
     }));
     let serving = std::thread::spawn(move || server.run());
-    let honest = CalcClient::connect(&name).unwrap();
+    let honest = CalcClient::connect_with(&name, &faithful()).unwrap();
     let mut numbers = Numbers(0x9e37_79b9_7f4a_7c15);
     let end = Instant::now() + Duration::from_secs(3);
     let mut closed = 0u32;
@@ -206,6 +206,7 @@ fn a_client_of_snapshots_survives_every_answer() {
                 timeout: Some(Duration::from_millis(5)),
                 blocks: 8,
                 trust: Some(Trust::Snapshot),
+                reconnect: None,
                 ..ClientConfig::default()
             };
             let path = server.path();

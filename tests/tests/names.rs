@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use ipc_rpc::{BindError, ClientConfig, ConnectError, Server};
-use ipc_rpc_tests::helper::{Helper, Place};
+use ipc_rpc_tests::helper::{Helper, Place, faithful};
 use ipc_rpc_tests::services::CalcClient;
 use ipc_rpc_tests::system;
 
@@ -66,7 +66,7 @@ fn a_client_removes_a_killed_servers_socket_and_says_so() {
 fn a_client_that_loses_its_server_removes_the_socket() {
     let place = Place::new("a_client_that_loses_its_server_removes_the_socket");
     let mut server = place.serve::<&str>(SERVER, &[]);
-    let client = CalcClient::connect(place.socket()).unwrap();
+    let client = CalcClient::connect_with(place.socket(), &faithful()).unwrap();
     server.kill();
     assert!(client.add(1, 1).unwrap_err().is_disconnected());
     assert!(place.files().is_empty());

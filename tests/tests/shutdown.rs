@@ -3,7 +3,7 @@
 use std::fs;
 
 use ipc_rpc::{CallError, ClientConfig, Context, Server};
-use ipc_rpc_tests::helper::{Place, until};
+use ipc_rpc_tests::helper::{Place, faithful, until};
 use ipc_rpc_tests::services::{CalcClient, WorkClient};
 
 const SERVER: &str = env!("CARGO_BIN_EXE_test_server");
@@ -12,7 +12,7 @@ const SERVER: &str = env!("CARGO_BIN_EXE_test_server");
 fn running_handlers_end_and_waiting_calls_are_not_started() {
     let place = Place::new("running_handlers_end_and_waiting_calls_are_not_started");
     let mut server = place.serve(SERVER, &["workers=3"]);
-    let config = ClientConfig { timeout: None, ..ClientConfig::default() };
+    let config = ClientConfig { timeout: None, reconnect: None, ..ClientConfig::default() };
     let client = WorkClient::connect_with(place.socket(), &config).unwrap();
     let gates: Vec<_> = (0..9).map(|n| place.join(&format!("gate{n}"))).collect();
     std::thread::scope(|scope| {
@@ -40,7 +40,7 @@ fn the_name_is_free_for_a_new_server() {
     let place = Place::new("the_name_is_free_for_a_new_server");
     for n in 0..10 {
         let mut server = place.serve::<&str>(SERVER, &[]);
-        let client = CalcClient::connect(place.socket()).unwrap();
+        let client = CalcClient::connect_with(place.socket(), &faithful()).unwrap();
         assert_eq!(client.add(n, n).unwrap(), 2 * n);
         server.say("shutdown");
         assert_eq!(server.line(), "ended");
@@ -56,7 +56,7 @@ fn an_idle_and_a_busy_server_both_end() {
     let place = Place::new("an_idle_and_a_busy_server_both_end");
     for threads in [0, 1, 16] {
         let mut server = place.serve(SERVER, &["workers=4"]);
-        let client = CalcClient::connect(place.socket()).unwrap();
+        let client = CalcClient::connect_with(place.socket(), &faithful()).unwrap();
         std::thread::scope(|scope| {
             let callers: Vec<_> = (0..threads)
                 .map(|_| {
@@ -102,7 +102,7 @@ fn handlers_are_told_of_the_end() {
     let server = Server::bind(place.socket()).unwrap();
     let handle = server.handle();
     let serving = std::thread::spawn(move || server.serve(PatientDispatcher::new(Doctor)));
-    let client = PatientClient::connect(place.socket()).unwrap();
+    let client = PatientClient::connect_with(place.socket(), &faithful()).unwrap();
     let call = client.start().until_stopped().unwrap();
     until(|| handle.usage().busy == 1);
     handle.shutdown();

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use ipc_rpc::{CallError, ClientConfig, Limits, Message, Server, Streaming, Trust, service, testing};
 use ipc_rpc_tests::flows::{FlowsClient, FlowsDispatcher, Source, send_all};
-use ipc_rpc_tests::helper::{Place, settled, until};
+use ipc_rpc_tests::helper::{Place, faithful, settled, until};
 use ipc_rpc_tests::proc;
 
 const SERVER: &str = env!("CARGO_BIN_EXE_test_server");
@@ -409,7 +409,7 @@ fn shutting_down_is_one_error_for_all_readers() {
         let server = Server::bind(place.socket()).unwrap();
         let handle = server.handle();
         let serving = thread::spawn(move || server.serve(FlowsDispatcher::new(Source::default())));
-        let client = FlowsClient::connect(place.socket()).unwrap();
+        let client = FlowsClient::connect_with(place.socket(), &faithful()).unwrap();
         let streams = [
             client.count(u64::MAX).unwrap(),
             client.ticks(u64::MAX).unwrap(),
@@ -531,7 +531,7 @@ fn a_slow_reader_keeps_memory_flat() {
 fn the_death_of_the_server_ends_streams() {
     let place = Place::new("the_death_of_the_server_ends_streams");
     let mut server = place.serve::<&str>(SERVER, &[]);
-    let client = FlowsClient::connect(place.socket()).unwrap();
+    let client = FlowsClient::connect_with(place.socket(), &faithful()).unwrap();
     let mut streams =
         [client.stays(3).unwrap(), client.stays(10).unwrap(), client.double(Streaming::from_iter(0..)).unwrap()];
     for stream in &mut streams {

@@ -5,7 +5,6 @@
 //! overtake the call find it. A call that fails closes its streams: it is given up *before* that, so that a handler that opens
 //! a stream too late sees it.
 
-use std::cell::Cell;
 use std::fmt;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -83,8 +82,8 @@ impl Opening {
     /// Waits for the reply of the call.
     fn reply(&self, pending: Pending<Shared>) -> Result<Answer<Shared>, CallError> {
         let terms = &self.terms;
-        let until = Cell::new(0);
-        let reply = self.ticket.connection.wait(self.method, pending, terms.limit, || terms.allowed, &until, Ok);
+        let connection = &self.ticket.connection;
+        let reply = connection.wait(self.method, pending, terms.limit, || terms.allowed, Ok, |error, _| Err(error));
         match reply {
             // When the time is over the input stream is closed as well, and the server may see that before it sees the call.
             Err(CallError::Rejected { method, .. }) if matches!(terms.limit, Limit::Until(deadline) if clock::now() >= deadline) => {
