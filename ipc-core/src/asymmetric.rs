@@ -31,7 +31,7 @@ pub fn heavy() -> bool {
     };
     // The first time in a process it has to register.
     let ordered = barrier(PRIVATE_EXPEDITED) || (barrier(REGISTER_PRIVATE_EXPEDITED) && barrier(PRIVATE_EXPEDITED));
-    core::sync::atomic::fence(Ordering::SeqCst);
+    crate::sync::fence(Ordering::SeqCst);
     ordered
 }
 

@@ -267,9 +267,8 @@ mod shared {
 
     #[cfg(test)]
     mod tests {
-        use std::sync::atomic::{AtomicBool, AtomicU64};
-
         use super::*;
+        use crate::sync::{AtomicBool, AtomicU64};
 
         /// Says when it is dropped.
         struct Noted<'a>(u64, &'a AtomicU64);

@@ -410,8 +410,8 @@ mod message;
 mod outcome;
 mod park;
 mod pending;
-mod rejected;
 mod reconnect;
+mod rejected;
 mod reply;
 mod router;
 mod runtime;
@@ -646,8 +646,8 @@ pub use message::{
     Archived, Argument, Elements, ElementsIter, EncodeError, Message, MessageError, MessageErrorKind, View,
 };
 pub use pending::{Pending, join_all};
-pub use rejected::Rejected;
 pub use reconnect::{ConnectionEvent, Observer, Reconnect};
+pub use rejected::Rejected;
 pub use reply::Reply;
 pub use server::{BindError, Limits, ServeError, Server, ServerBuilder, ServerHandle};
 pub use service::{Dispatch, Pair};

@@ -304,8 +304,7 @@ impl Dial {
         self.pause = (self.pause * 2).clamp(how.first, how.longest.max(how.first));
         // Clients of one server do not come all at once.
         let random = clock::now().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
-        self.pause / 2
-            + Duration::from_nanos((clock::nanoseconds(self.pause / 2) as u128 * random as u128 >> 32) as u64)
+        self.pause.mul_f64(0.5 + random as f64 / 2f64.powi(33))
     }
 
     /// Wakers of all futures, or of those whose time is over.

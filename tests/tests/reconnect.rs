@@ -1,12 +1,13 @@
 //! One client value and servers that come and go.
 
 use std::fs;
+use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use ipc_rpc::{CallError, ClientConfig, ConnectError, ConnectionEvent, Observer, Reconnect};
-use ipc_rpc_tests::helper::{Place, until};
+use ipc_rpc::{CallError, ClientConfig, ConnectError, ConnectionEvent, Observer, Reconnect, Server};
+use ipc_rpc_tests::helper::{Helper, Place, until};
 use ipc_rpc_tests::proc;
 use ipc_rpc_tests::services::{CalcClient, WorkClient};
 
@@ -159,4 +160,168 @@ fn many_threads_and_many_servers() {
         over.store(1, Ordering::Relaxed);
     });
     until(|| proc::segments(std::process::id()) == 1);
+}
+
+/// What was run, noted in a file that outlives the servers.
+#[ipc_rpc::service]
+trait Notes {
+    /// Notes `id`, makes `GATE.in`, and waits for `GATE.out` if there is no `GATE.pass`.
+    #[rpc(idempotent)]
+    fn again(&self, id: u64, gate: &str) -> u64;
+    /// The same, only once.
+    fn once(&self, id: u64, gate: &str) -> u64;
+    #[rpc(oneway)]
+    fn note(&self, id: u64);
+    /// The same, with one call back.
+    #[rpc(idempotent)]
+    fn ask(&self, id: u64, gate: &str, down: &DownClient) -> u64;
+    /// As `again`.
+    #[rpc(idempotent)]
+    async fn later(&self, id: u64) -> u64;
+}
+
+#[ipc_rpc::service]
+trait Down {
+    fn double(&self, n: u64) -> u64;
+}
+
+struct Doubler;
+
+impl Down for Doubler {
+    fn double(&self, n: u64) -> u64 {
+        2 * n
+    }
+}
+
+/// A server whose process is this one: its end is a shut-down, or that of the thread.
+struct Noted(mpsc::Sender<(&'static str, u64)>);
+
+impl Noted {
+    fn run(&self, name: &'static str, id: u64, gate: &str) -> u64 {
+        let _ = self.0.send((name, id));
+        fs::write(format!("{gate}.in"), "").unwrap();
+        until(|| fs::exists(format!("{gate}.out")).unwrap());
+        id
+    }
+}
+
+impl Notes for Noted {
+    fn again(&self, id: u64, gate: &str) -> u64 {
+        self.run("again", id, gate)
+    }
+    fn once(&self, id: u64, gate: &str) -> u64 {
+        self.run("once", id, gate)
+    }
+    fn note(&self, id: u64) {
+        let _ = self.0.send(("note", id));
+    }
+    fn ask(&self, id: u64, gate: &str, down: &DownClient) -> u64 {
+        self.run("ask", down.double(id).unwrap() / 2, gate)
+    }
+    async fn later(&self, id: u64) -> u64 {
+        let _ = self.0.send(("later", id));
+        id
+    }
+}
+
+/// In a child process: serves [`Notes`] at the path, and prints what runs.
+fn serve_notes(path: &str) {
+    ipc_rpc_tests::helper::live_no_longer_than_the_test(|_| ());
+    let (note, noted) = mpsc::channel();
+    let server = Server::bind(path).unwrap();
+    std::thread::spawn(move || {
+        while let Ok((name, id)) = noted.recv() {
+            println!("ran {name} {id}");
+        }
+    });
+    println!("bound");
+    server.serve(NotesDispatcher::new(Noted(note))).unwrap();
+}
+
+const NOTES: &str = "IPC_RPC_TEST_NOTES";
+
+/// Not a test, but the server of the tests below in a process of its own.
+#[test]
+fn a_server_of_notes() {
+    if let Ok(path) = std::env::var(NOTES) {
+        serve_notes(&path);
+    }
+}
+
+fn notes(place: &Place) -> Helper {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["a_server_of_notes", "--exact", "--nocapture"]).env(NOTES, place.socket());
+    let mut server = place.run(command);
+    until(|| server.line().contains("bound"));
+    server
+}
+
+#[test]
+fn only_what_may_run_twice_runs_twice() {
+    let place = Place::new("only_what_may_run_twice_runs_twice");
+    let mut server = notes(&place);
+    let client = NotesClient::connect(place.socket()).unwrap();
+    let gates = ["again", "once", "ask"].map(|name| place.join(name));
+    let down = DownDispatcher::new(Doubler);
+    std::thread::scope(|scope| {
+        let again = scope.spawn(|| client.again(1, &gates[0]));
+        let once = scope.spawn(|| client.once(2, &gates[1]));
+        let ask = scope.spawn(|| client.ask(3, &gates[2], &down));
+        until(|| gates.iter().all(|gate| fs::exists(format!("{gate}.in")).unwrap()));
+        server.kill();
+        gates.iter().for_each(|gate| {
+            fs::remove_file(format!("{gate}.in")).unwrap();
+            fs::write(format!("{gate}.out"), "").unwrap();
+        });
+        server = notes(&place);
+        assert_eq!(again.join().unwrap().unwrap(), 1);
+        let error = once.join().unwrap().unwrap_err();
+        assert!(matches!(error, CallError::MayHaveRun { .. }), "{error:?}");
+        assert_eq!(ask.join().unwrap().unwrap(), 3, "lent anew");
+    });
+    let ran = [server.line(), server.line()];
+    assert!(ran.contains(&"ran again 1".into()) && ran.contains(&"ran ask 3".into()), "{ran:?}");
+    assert_eq!(ipc_rpc::testing::client_usage(&client).callbacks, 0);
+}
+
+#[test]
+fn a_future_is_made_again_and_one_way_calls_that_are_lost_are_told() {
+    let place = Place::new("a_future_is_made_again_and_one_way_calls_that_are_lost_are_told");
+    let mut server = notes(&place);
+    let client = NotesClient::connect(place.socket()).unwrap();
+    client.note(1).unwrap();
+    client.flush().unwrap();
+    assert_eq!(server.line(), "ran note 1");
+    server.stop();
+    client.note(2).unwrap();
+    server.kill();
+    server = notes(&place);
+    assert_eq!(smol::block_on(client.later(3)).unwrap(), 3);
+    assert_eq!(server.line(), "ran later 3");
+    let error = client.flush().unwrap_err();
+    assert!(matches!(error, CallError::MayHaveRun { .. }), "{error:?}");
+    client.flush().unwrap();
+    // Several of one thread wait for a server.
+    server.kill();
+    std::thread::scope(|scope| {
+        let calls = scope.spawn(|| {
+            let executor = smol::LocalExecutor::new();
+            let calls = [1, 2, 3].map(|n| executor.spawn(client.later(n)));
+            smol::block_on(executor.run(async {
+                let mut sum = 0;
+                for call in calls {
+                    sum += call.await.unwrap();
+                }
+                sum
+            }))
+        });
+        std::thread::sleep(Duration::from_millis(30));
+        server = notes(&place);
+        assert_eq!(calls.join().unwrap(), 6);
+    });
+    // One that has no patience is woken without an answer.
+    server.kill();
+    let hasty = client.with_timeout(Duration::from_millis(20));
+    let error = smol::block_on(hasty.later(1)).unwrap_err();
+    assert!(matches!(error, CallError::NotStarted { .. }), "{error:?}");
 }
