@@ -16,7 +16,6 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -43,8 +42,9 @@ pub(crate) const TICK: Duration = Duration::from_millis(5);
 /// The connection of a client and its clones.
 pub(crate) struct Session {
     connection: Swap<Connection>,
-    /// One-way calls were lost with a connection, which no flush has told of yet.
-    lost: AtomicBool,
+    /// One-way calls were lost with a connection, which no flush has told of yet. Locked by who drops connections, so that a
+    /// flush does not come between the end of one and what is noted about it.
+    lost: Mutex<bool>,
     /// `None`: there is no name by which to connect again.
     dialler: Option<Arc<Dialler>>,
 }
@@ -58,7 +58,7 @@ impl fmt::Debug for Session {
 impl Session {
     /// One that ends with its connection.
     pub(crate) fn fixed(connection: Arc<Connection>) -> Arc<Self> {
-        Arc::new(Session { connection: Swap::new(connection), lost: AtomicBool::new(false), dialler: None })
+        Arc::new(Session { connection: Swap::new(connection), lost: Mutex::new(false), dialler: None })
     }
 
     /// One that connects again.
@@ -74,7 +74,7 @@ impl Session {
             changed: Condvar::new(),
         };
         let connection = Swap::new(Arc::new(connection));
-        Arc::new(Session { connection, lost: AtomicBool::new(false), dialler: Some(Arc::new(dialler)) })
+        Arc::new(Session { connection, lost: Mutex::new(false), dialler: Some(Arc::new(dialler)) })
     }
 
     /// The present connection, for this thread and not for long.
@@ -97,16 +97,16 @@ impl Session {
     /// Were one-way calls lost with a connection since this was asked?
     pub(crate) fn has_lost(&self) -> bool {
         self.sweep();
-        self.lost.load(Ordering::Relaxed) && self.lost.swap(false, Ordering::Relaxed)
+        std::mem::take(&mut *lock(&self.lost))
     }
 
     /// Drops connections that were replaced, if nobody calls over them any more. `true`: there are none left.
     fn sweep(&self) -> bool {
-        for connection in self.connection.collect() {
-            if connection.caller.usage().detached != 0 {
-                self.lost.store(true, Ordering::Relaxed);
-            }
-        }
+        let mut lost = lock(&self.lost);
+        let over = self.connection.collect();
+        *lost |= over.iter().any(|connection| connection.caller.usage().detached != 0);
+        drop(lost);
+        drop(over);
         self.connection.retired().is_empty()
     }
 

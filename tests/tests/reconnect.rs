@@ -89,6 +89,8 @@ fn who_has_no_patience_is_told_why() {
     let config = ClientConfig { reconnect: Some(patient), ..ClientConfig::default() };
     let patient = CalcClient::connect_with(place.socket(), &config).unwrap();
     server.kill();
+    // Told of the end, that is.
+    until(|| matches!(patient.start().add(1, 2), Err(CallError::NotStarted { .. })));
     let error = patient.with_timeout(Duration::from_millis(20)).add(1, 2).unwrap_err();
     assert!(matches!(error, CallError::NotStarted { .. }), "{error:?}");
     let _server = place.serve::<&str>(SERVER, &[]);
@@ -321,6 +323,7 @@ fn a_future_is_made_again_and_one_way_calls_that_are_lost_are_told() {
     });
     // One that has no patience is woken without an answer.
     server.kill();
+    until(|| client.start().again(0, "").is_err());
     let hasty = client.with_timeout(Duration::from_millis(20));
     let error = smol::block_on(hasty.later(1)).unwrap_err();
     assert!(matches!(error, CallError::NotStarted { .. }), "{error:?}");
