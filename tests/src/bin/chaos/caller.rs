@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ipc_core::clock;
-use ipc_rpc::{CallError, ClientConfig, Streaming, testing};
+use ipc_rpc::{CallError, ClientConfig, Reconnect, Streaming, testing};
 use ipc_rpc_tests::helper;
 use ipc_rpc_tests::proc;
 use ipc_rpc_tests::random::Random;
@@ -55,13 +55,13 @@ impl Link {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The connection; one to another process than `dead`.
-    fn get(&self, socket: &str, dead: u32) -> Connected {
+    /// The connection; one to another process than `dead`, unless it `lasts`.
+    fn get(&self, socket: &str, dead: Option<u32>, lasts: bool) -> Connected {
         let mut connected = self.lock();
         loop {
             match &*connected {
-                Some(connected) if connected.peer != dead => return connected.clone(),
-                _ => *connected = connect(socket).filter(|connected| connected.peer != dead),
+                Some(connected) if lasts || Some(connected.peer) != dead => return connected.clone(),
+                _ => *connected = connect(socket, lasts).filter(|connected| lasts || Some(connected.peer) != dead),
             }
             if connected.is_none() {
                 std::thread::sleep(Duration::from_millis(1));
@@ -70,10 +70,12 @@ impl Link {
     }
 }
 
-fn connect(socket: &str) -> Option<Connected> {
-    let config = ClientConfig { blocks: 64, timeout: None, ..ClientConfig::default() };
+/// A client that connects again by itself, if it `lasts`; then it is not known which process it calls.
+fn connect(socket: &str, lasts: bool) -> Option<Connected> {
+    let reconnect = lasts.then(|| Reconnect { patience: Duration::from_secs(600), ..Reconnect::default() });
+    let config = ClientConfig { blocks: 64, timeout: None, reconnect, ..ClientConfig::default() };
     let client = ChaosClient::connect_with(socket, &config).ok()?;
-    let peer = client.number().ok()?;
+    let peer = if lasts { 0 } else { client.number().ok()? };
     Some(Connected { client, peer })
 }
 
@@ -82,6 +84,8 @@ struct Threads {
     socket: String,
     journal: Arc<Journal>,
     links: [Link; CONNECTIONS],
+    /// Clients survive their servers: in every second process.
+    lasts: bool,
     resting: AtomicBool,
     at_rest: AtomicUsize,
     /// What each thread does, and since when, for a look at one that hangs.
@@ -92,6 +96,7 @@ struct Threads {
 pub fn call(socket: &str, journal: Arc<Journal>, seed: u64) -> ExitCode {
     let shared = Arc::new(Threads {
         socket: socket.to_owned(),
+        lasts: journal.number.is_multiple_of(2),
         journal,
         links: Default::default(),
         resting: AtomicBool::new(false),
@@ -108,7 +113,7 @@ pub fn call(socket: &str, journal: Arc<Journal>, seed: u64) -> ExitCode {
         let seed = seed.wrapping_mul(THREADS as u64).wrapping_add(thread as u64);
         std::thread::spawn(move || {
             let listener = ListenerDispatcher::new(Ear(shared.journal.clone()));
-            let connected = shared.links[thread % CONNECTIONS].get(&shared.socket, 0);
+            let connected = shared.links[thread % CONNECTIONS].get(&shared.socket, None, shared.lasts);
             let random = Random::new(seed);
             let mut worker = Worker { shared, thread, random, connected, listener, records: Vec::new() };
             while !worker.shared.resting.load(Ordering::Acquire) {
@@ -164,7 +169,11 @@ impl Threads {
                 usage.is_idle().then_some(()).ok_or_else(|| format!("left over: {usage:?}"))
             })?;
         }
-        Ok(())
+        // Those of the connections, and of the channels back, to the present server.
+        wait(|| match proc::segments(std::process::id()) {
+            left if left <= 2 * CONNECTIONS => Ok(()),
+            left => Err(format!("left over: {left} segments")),
+        })
     }
 
     /// Gives the connections up; then no memory may be left.
@@ -218,7 +227,8 @@ impl Worker {
         self.shared.journal.write(&self.records);
         self.records.clear();
         if dead {
-            self.connected = self.shared.links[self.thread % CONNECTIONS].get(&self.shared.socket, self.connected.peer);
+            let link = &self.shared.links[self.thread % CONNECTIONS];
+            self.connected = link.get(&self.shared.socket, Some(self.connected.peer), self.shared.lasts);
         }
     }
 
@@ -251,8 +261,11 @@ impl Worker {
 
     fn blocking(&mut self) {
         for _ in 0..=self.random.below(20) {
-            let (client, micros, call) = (self.hurried(), self.micros(), self.begin(Form::Blocking));
-            let how = how(&client.touch(call.id, micros), |got| *got == answer(call.id));
+            let again = self.random.chance(4);
+            let call = self.begin(if again { Form::Idempotent } else { Form::Blocking });
+            let (client, micros) = (self.hurried(), self.micros());
+            let result = if again { client.touch_again(call.id, micros) } else { client.touch(call.id, micros) };
+            let how = how(&result, |got| *got == answer(call.id));
             self.end(call, how);
             if how.is_death() {
                 return;
@@ -268,7 +281,9 @@ impl Worker {
         if self.random.chance(3) {
             // The reply is held while others are made, and when the server is dead.
             let reply = client.view().echo(call.id, &sent);
-            self.blocking();
+            if reply.is_ok() {
+                self.blocking();
+            }
             let how = how(&reply, |reply| reply.get() == sent.as_slice());
             return self.end(call, how);
         }
@@ -455,7 +470,7 @@ impl Worker {
 
     /// A connection of its own that ends in the middle of everything.
     fn connection(&mut self) {
-        let Some(Connected { client, peer }) = connect(&self.shared.socket) else { return };
+        let Some(Connected { client, peer }) = connect(&self.shared.socket, false) else { return };
         let start = client.start();
         let mut calls = Vec::new();
         for _ in 0..self.random.below(8) {

@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::io::Write;
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -33,6 +34,7 @@ named! {
     /// How a call was made.
     Form {
         Blocking = "blocking",
+        Idempotent = "idempotent",
         Large = "large payload",
         Pending = "pending",
         Batch = "batch",
@@ -69,7 +71,15 @@ named! {
 
 impl How {
     /// How often the handler can have run.
-    pub fn runs(self) -> std::ops::RangeInclusive<u32> {
+    pub fn runs(self, form: Form) -> RangeInclusive<u32> {
+        match self.runs_once() {
+            once if form != Form::Idempotent || *once.end() == 0 => once,
+            once => *once.start()..=u32::MAX,
+        }
+    }
+
+    /// The same, of a call that is not made again.
+    pub fn runs_once(self) -> RangeInclusive<u32> {
         match self {
             How::Ran => 1..=1,
             How::Replied | How::Flushed => 1..=1,
@@ -92,7 +102,7 @@ pub struct Record {
     /// When it was made, and when it ended. Of what ran, the moment.
     pub began: u64,
     pub ended: u64,
-    /// Number of the process that was called.
+    /// Number of the process that was called; 0 if it was whichever server was there.
     pub peer: u32,
     pub form: Form,
     pub how: How,

@@ -7,6 +7,7 @@
 //! left over in those that have lived through it. Status 1 if anything was wrong.
 
 mod caller;
+mod increments;
 mod journal;
 mod judge;
 #[cfg(feature = "fail-points")]
@@ -42,7 +43,9 @@ fn main() -> ExitCode {
         ref options => match Options::parse(options) {
             Some(options) => run(&options),
             None => {
-                eprintln!("usage: chaos [--kills N | --points N] [--seed N] [--seconds N]");
+                eprintln!(
+                    "usage: chaos [--kills N | --points N | --increments N [--restarts N]] [--seed N] [--seconds N]"
+                );
                 ExitCode::from(2)
             }
         },
@@ -63,18 +66,23 @@ struct Options {
     kills: u64,
     /// How often each named step is tried; 0: kills are at random.
     points: u64,
+    /// Increments of each kind, and restarts of their server meanwhile; 0: none.
+    increments: u64,
+    restarts: u64,
     seed: u64,
     seconds: u64,
 }
 
 impl Options {
     fn parse(options: &[&str]) -> Option<Self> {
-        let mut parsed = Options { kills: 2000, points: 0, seed: 1, seconds: 3600 };
+        let mut parsed = Options { kills: 2000, points: 0, increments: 0, restarts: 20, seed: 1, seconds: 3600 };
         for option in options.chunks(2) {
             match option {
                 ["--kills", number] => parsed.kills = number.parse().ok()?,
                 #[cfg(feature = "fail-points")]
                 ["--points", number] => parsed.points = number.parse().ok()?,
+                ["--increments", number] => parsed.increments = number.parse().ok()?,
+                ["--restarts", number] => parsed.restarts = number.parse().ok()?,
                 ["--seed", number] => parsed.seed = number.parse().ok()?,
                 ["--seconds", number] => parsed.seconds = number.parse().ok()?,
                 _ => return None,
@@ -93,6 +101,11 @@ fn run(options: &Options) -> ExitCode {
     std::thread::scope(|scope| {
         // Not joined: the program ends with `exit`.
         scope.spawn(|| watch(&alive, &steps));
+        if options.increments > 0 {
+            increments::run(options.increments, options.restarts, &alive, &steps, &mut tally);
+            report(options, &mut tally, start);
+            std::process::exit(i32::from(!tally.violations.is_empty()))
+        }
         let quiet = Round::start(random.any(), CLIENTS, &mut tally, &alive);
         std::thread::sleep(Duration::from_millis(500));
         let usual = quiet.end(None);
@@ -172,7 +185,7 @@ fn report(options: &Options, tally: &mut Tally, start: Instant) {
         tally.kills(),
         tally.server_kills,
         tally.client_kills,
-        tally.stops,
+        tally.pauses,
         options.seed,
         tally.runs,
         tally.violations.len(),

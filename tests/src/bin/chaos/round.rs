@@ -12,7 +12,7 @@ use ipc_rpc_tests::proc;
 use ipc_rpc_tests::random::Random;
 
 use crate::journal;
-use crate::judge::Tally;
+use crate::judge::{Death, Stop, Tally};
 use crate::service::ChaosClient;
 
 /// Far longer than counters take to go back.
@@ -44,8 +44,8 @@ pub struct Usual {
 }
 
 /// A process of the round.
-struct Process {
-    helper: Helper,
+pub struct Process {
+    pub helper: Helper,
     number: u32,
     /// Has it said that it serves?
     bound: bool,
@@ -56,7 +56,8 @@ pub struct Round<'a> {
     random: Random,
     server: Process,
     clients: Vec<Process>,
-    killed: HashMap<u32, u64>,
+    deaths: HashMap<u32, Death>,
+    stops: Vec<Stop>,
     numbers: u32,
     tally: &'a mut Tally,
     watched: &'a Mutex<Vec<u32>>,
@@ -67,12 +68,12 @@ fn start(place: &Place, arguments: &[&str]) -> Helper {
     place.start(&this, arguments)
 }
 
-fn journal_of(place: &Place, number: u32) -> PathBuf {
+pub fn journal_of(place: &Place, number: u32) -> PathBuf {
     place.path().join(format!("journal-{number}"))
 }
 
 /// A server; it does at a step what `armed` says.
-fn start_server(place: &Place, number: u32, armed: &[&str]) -> Process {
+pub fn start_server(place: &Place, number: u32, armed: &[&str]) -> Process {
     let journal = journal_of(place, number).display().to_string();
     let (socket, number_text) = (place.socket(), number.to_string());
     let arguments = [&["serve", &socket, &journal, &number_text], armed].concat();
@@ -110,8 +111,8 @@ impl<'a> Round<'a> {
         }
         let arms = |n| if n == 0 { client } else { &[] };
         let all = (0..clients).map(|n| start_client(&place, 2 + n, random.any(), arms(n))).collect();
-        let killed = HashMap::new();
-        let round = Round { place, random, server, clients: all, killed, numbers: 2 + clients, tally, watched };
+        let (deaths, stops) = (HashMap::new(), Vec::new());
+        let round = Round { place, random, server, clients: all, deaths, stops, numbers: 2 + clients, tally, watched };
         round.note();
         round
     }
@@ -147,6 +148,7 @@ impl<'a> Round<'a> {
         let (process, other) =
             if server { (&self.server, &self.clients[of]) } else { (&self.clients[of], &self.server) };
         let long = self.random.chance(30);
+        let (from, numbers) = (clock::now(), [process.number, other.number]);
         process.helper.stop();
         let millis = if long { 1000 + self.random.below(500) } else { self.random.below(60) };
         // At times the other one is too, or is killed while it waits for somebody that is stopped.
@@ -169,7 +171,9 @@ impl<'a> Round<'a> {
         } else {
             process.helper.go_on();
         }
-        self.tally.stops += 1;
+        let to = clock::now();
+        self.stops.extend(numbers.map(|process| Stop { process, from, to }).into_iter().take(if both { 2 } else { 1 }));
+        self.tally.pauses += 1;
     }
 
     fn kill_one(&mut self, server: bool) {
@@ -178,8 +182,6 @@ impl<'a> Round<'a> {
     }
 
     fn kill_one_of(&mut self, server: bool, of: usize) {
-        let process = if server { &self.server } else { &self.clients[of] };
-        self.killed.insert(process.number, clock::now());
         self.replace(server, of);
     }
 
@@ -188,7 +190,9 @@ impl<'a> Round<'a> {
         let number = self.numbers;
         self.numbers += 1;
         let process = if server { &mut self.server } else { &mut self.clients[of] };
+        let from = clock::now();
         process.helper.kill();
+        self.deaths.insert(process.number, Death { from, to: clock::now(), server });
         process.look_at_errors(self.tally);
         if server {
             self.tally.server_kills += 1;
@@ -210,7 +214,7 @@ impl<'a> Round<'a> {
     /// Waits until the one that was told so has died or stopped; lets it go on in the second case. `false`: it never has.
     #[cfg(feature = "fail-points")]
     pub fn meet(&mut self, server: bool, kills: bool) -> bool {
-        let (until, mut next) = (clock::after(PATIENCE), clock::after(PROVOKED));
+        let (begin, until, mut next) = (clock::now(), clock::after(PATIENCE), clock::after(PROVOKED));
         loop {
             let process = if server { &self.server } else { &self.clients[0] };
             let pid = process.helper.pid();
@@ -220,8 +224,10 @@ impl<'a> Round<'a> {
             }
             if !kills && proc::is_stopped(pid) {
                 self.nap(60_000);
-                (if server { &self.server } else { &self.clients[0] }).helper.go_on();
-                self.tally.stops += 1;
+                let process = if server { &self.server } else { &self.clients[0] };
+                process.helper.go_on();
+                self.stops.push(Stop { process: process.number, from: begin, to: clock::now() });
+                self.tally.pauses += 1;
                 break;
             }
             let now = clock::now();
@@ -260,7 +266,7 @@ impl<'a> Round<'a> {
         }
         let records: Vec<_> =
             (1..self.numbers).flat_map(|number| journal::read(&journal_of(&self.place, number))).collect();
-        self.tally.judge(&records, &self.killed);
+        self.tally.judge(&records, &self.deaths, &self.stops);
         now
     }
 
@@ -337,7 +343,7 @@ impl Process {
         }
     }
 
-    fn wait_bound(&mut self, tally: &mut Tally) {
+    pub fn wait_bound(&mut self, tally: &mut Tally) {
         if !self.bound {
             let line = self.helper.line();
             if line != "bound" {

@@ -29,7 +29,10 @@ pub trait Chaos {
     fn number(&self) -> u32;
     /// The answer that belongs to `id`, after so many microseconds.
     fn touch(&self, id: u64, micros: u32) -> u64;
-    /// The same, async.
+    /// The same, made again by the client if it may have run.
+    #[rpc(idempotent)]
+    fn touch_again(&self, id: u64, micros: u32) -> u64;
+    /// The same, async, once.
     async fn touch_later(&self, id: u64, micros: u32) -> u64;
     /// The list, if it is the one that belongs to `id`.
     fn echo(&self, id: u64, list: &[u8]) -> Vec<u8>;
@@ -107,7 +110,7 @@ pub fn how<T, E: std::fmt::Debug>(result: &Result<T, CallError<E>>, right: impl 
             return How::Wrong;
         }
     };
-    let consistent = result.as_ref().is_err_and(|e| e.may_have_run() != (*how.runs().end() == 0));
+    let consistent = result.as_ref().is_err_and(|e| e.may_have_run() != (*how.runs_once().end() == 0));
     if consistent { how } else { How::Wrong }
 }
 
@@ -152,6 +155,12 @@ impl Chaos for Bench {
 
     fn touch(&self, id: u64, micros: u32) -> u64 {
         self.journal.ran(id, Form::Blocking);
+        nap(micros);
+        answer(id)
+    }
+
+    fn touch_again(&self, id: u64, micros: u32) -> u64 {
+        self.journal.ran(id, Form::Idempotent);
         nap(micros);
         answer(id)
     }
