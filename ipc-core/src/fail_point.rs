@@ -78,6 +78,11 @@ mod here {
         /// It is read.
         WelcomeRead: Both,
 
+        /// A call has found its connection at the end, and another one is about to be made.
+        Dialling: Client,
+        /// It is made, and those who wait are not told.
+        ConnectionReplaced: Client,
+
         // The caller.
         /// A block is taken from the pool.
         BlockTaken: Both,

@@ -339,6 +339,7 @@ impl Dialler {
         }
         loop {
             attempts += 1;
+            ipc_core::fail_point!(Dialling);
             let deadline = clock::after(self.config.connect_timeout);
             match Connection::open_at(self.service, &self.path, &self.config, deadline, &|| self.wake_late()) {
                 Ok(connection) => return self.succeed(session, connection, attempts, begun),
@@ -356,6 +357,7 @@ impl Dialler {
         let Some(session) = session.upgrade() else { return };
         let mut dial = lock(&self.dial);
         session.connection.replace(Arc::new(connection));
+        ipc_core::fail_point!(ConnectionReplaced);
         (dial.process, dial.why, dial.rest_until) = (None, None, 0);
         dial.since = clock::now();
         let after = Duration::from_nanos(dial.since.saturating_sub(begun));
