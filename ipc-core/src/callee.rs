@@ -51,6 +51,16 @@ pub trait Handler: Send + Sync + 'static {
         channels: usize,
     ) -> Greeting<Self::Peer>;
 
+    /// Is the first packet of a connection one of a successor, who is to have the listener? Then what to answer, as an error if
+    /// it is not given away.
+    fn hands_over(&self, hello: &[u8], socket: BorrowedFd<'_>) -> Option<Result<Vec<u8>, Vec<u8>>> {
+        let _ = (hello, socket);
+        None
+    }
+
+    /// A successor has the listener: nobody else connects here any more.
+    fn handed_over(&self) {}
+
     /// Runs one call; gives its status and, after a reply was written to [`Call::reply_buffer`], the bytes of it. The call
     /// has run by that, so it is not one that says the opposite ([`was_begun`]). Must not unwind.
     fn call(&self, peer: &Self::Peer, call: &mut Call<'_, Self::Peer>) -> (u16, usize);

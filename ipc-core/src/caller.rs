@@ -39,13 +39,13 @@ use crate::gap::{Gap, Odds, Waiting};
 use crate::given::{self, Given, Of, Zombie};
 use crate::handover;
 use crate::hot::{self, Kept};
-use crate::layout::{BlockHead, MAX_MESSAGE, RELEASE, was_begun};
+use crate::layout::{BlockHead, MAX_MESSAGE, RELEASE, STOPPING, was_begun};
 use crate::pool::Pool;
 use crate::prefetch;
 use crate::queue::{Kind, Producer};
 use crate::segment::{Area, Segment};
 use crate::socket;
-use crate::sync::{AtomicU8, AtomicU32, AtomicU64, Condvar, Mutex, MutexGuard, Ordering, fence, lock};
+use crate::sync::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Condvar, Mutex, MutexGuard, Ordering, fence, lock};
 use crate::word::{self, Corrupt, Lent};
 use crate::yielding::Yielding;
 
@@ -157,6 +157,8 @@ pub struct Caller {
     freed: Condvar,
     /// A generation of detached calls is answered, or the channel ended.
     flushed: Condvar,
+    /// Detached calls were refused by a callee that is leaving, since this was asked.
+    lost: AtomicBool,
     /// How many zombies are in `given`, to be looked at.
     zombies: AtomicU32,
     pub(crate) gap: Gap,
@@ -194,6 +196,7 @@ impl Caller {
             given: Mutex::default(),
             freed: Condvar::new(),
             flushed: Condvar::new(),
+            lost: AtomicBool::new(false),
             zombies: AtomicU32::new(0),
             gap: Gap::new(),
             yielding: Yielding::new(),
@@ -447,6 +450,12 @@ impl Caller {
         wake(next);
     }
 
+    /// Was a detached call refused because the callee was leaving, since this was asked? For who has waited until they are all
+    /// answered.
+    pub fn take_lost(&self) -> bool {
+        self.lost.load(Ordering::Relaxed) && self.lost.swap(false, Ordering::Relaxed)
+    }
+
     /// Waits until every call that was detached before is answered, for as long as `limit` has it.
     ///
     /// # Errors
@@ -588,7 +597,11 @@ impl Caller {
         let Zombie { block, of } = zombie;
         if of != Of::Finished {
             if let Some(head) = self.head(block.number) {
-                self.count(block.number, head.status.load(Ordering::Relaxed));
+                let status = head.status.load(Ordering::Relaxed);
+                self.count(block.number, status);
+                if status == STOPPING && matches!(of, Of::Detached(_)) {
+                    self.lost.store(true, Ordering::Relaxed);
+                }
             }
             self.free_extent(block);
         }

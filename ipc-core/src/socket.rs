@@ -120,6 +120,20 @@ pub fn connect(path: &Path, deadline: u64) -> io::Result<OwnedFd> {
     }
 }
 
+/// Is that a socket of ours that listens?
+pub fn is_listener(socket: BorrowedFd<'_>) -> bool {
+    let option = |name| {
+        let (mut value, mut len) = (0 as libc::c_int, mem::size_of::<libc::c_int>() as libc::socklen_t);
+        let (at, to) = (socket.as_raw_fd(), (&raw mut value).cast());
+        // SAFETY: `value` has room for the `len` bytes that an option of this kind has.
+        let known = unsafe { libc::getsockopt(at, libc::SOL_SOCKET, name, to, &raw mut len) } == 0;
+        known.then_some(value)
+    };
+    option(libc::SO_ACCEPTCONN) == Some(1)
+        && option(libc::SO_DOMAIN) == Some(libc::AF_UNIX)
+        && option(libc::SO_TYPE) == Some(libc::SOCK_SEQPACKET)
+}
+
 /// Two connected sockets, for both ends in one process.
 ///
 /// # Errors

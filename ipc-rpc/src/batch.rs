@@ -125,8 +125,9 @@ impl Stub {
         // What was handed over to a server that is leaving is answered there, or lost with it.
         for connection in self.session.retired().into_iter().chain([connection.clone()]) {
             connection.caller.flush(terms.limit).map_err(|why| self.not_flushed(&connection, &why, &terms))?;
+            self.nothing_lost(&connection, &terms)?;
         }
-        self.nothing_lost(&connection, &terms)
+        Ok(())
     }
 
     /// As [`Stub::flush`].
@@ -139,12 +140,14 @@ impl Stub {
         for connection in self.session.retired().into_iter().chain([connection.clone()]) {
             let flushed = Caller::flush_async(Shared(connection.clone()), terms.limit).await;
             flushed.map_err(|why| self.not_flushed(&connection, &why, &terms))?;
+            self.nothing_lost(&connection, &terms)?;
         }
-        self.nothing_lost(&connection, &terms)
+        Ok(())
     }
 
     fn nothing_lost(&self, connection: &Connection, terms: &Terms) -> Result<(), CallError> {
-        if self.session.has_lost() { Err(self.not_flushed(connection, &NotFlushed::Ended, terms)) } else { Ok(()) }
+        let lost = connection.caller.take_lost() | self.session.has_lost();
+        if lost { Err(self.not_flushed(connection, &NotFlushed::Ended, terms)) } else { Ok(()) }
     }
 
     #[cold]

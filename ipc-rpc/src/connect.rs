@@ -259,6 +259,9 @@ pub(crate) struct Connection {
     pub(crate) object: Option<Object>,
 }
 
+/// What is said of a server that says nothing.
+const WORDLESS: &str = "it closed the connection without a word";
+
 /// Marks a connection over a socket that never had a name.
 const NO_FILE: u64 = u64::MAX;
 
@@ -289,6 +292,24 @@ impl Connection {
 
     /// Connects to the server at `path`; calls `meanwhile` every few milliseconds that it has to wait.
     pub(crate) fn open_at(
+        service: &'static ServiceDesc,
+        path: &Path,
+        config: &ClientConfig,
+        deadline: u64,
+        meanwhile: &dyn Fn(),
+    ) -> Result<Self, ConnectError> {
+        let mut left = 3;
+        loop {
+            match Connection::try_open(service, path, config, deadline, meanwhile) {
+                // It was leaving, perhaps, and another one has its name.
+                Err(ConnectError::Refused { reason, .. }) if reason == WORDLESS && left > 0 => left -= 1,
+                opened => return opened,
+            }
+            std::thread::sleep(TICK);
+        }
+    }
+
+    fn try_open(
         service: &'static ServiceDesc,
         path: &Path,
         config: &ClientConfig,
@@ -357,7 +378,7 @@ impl Connection {
         let (packet, _) = socket::receive(socket.as_fd()).map_err(io)?;
         ipc_core::fail_point!(WelcomeRead);
         if packet.is_empty() {
-            return Err(ConnectError::Refused { path, reason: "it closed the connection without a word".into() });
+            return Err(ConnectError::Refused { path, reason: WORDLESS.into() });
         }
         let mut methods = match handshake::answered(&packet, services) {
             Some(Answer::Welcome { methods }) => methods,

@@ -13,6 +13,8 @@ use std::time::Duration;
 
 use ipc_core::{clock, socket};
 
+use crate::handshake;
+
 /// The user this process acts as.
 pub(crate) fn user() -> u32 {
     // SAFETY: no arguments, cannot fail.
@@ -110,6 +112,8 @@ pub(crate) enum NotBound {
         /// Its process number, if it is known.
         pid: Option<i32>,
     },
+    /// A process answers there, but does not hand the name over, for this reason.
+    NotHandedOver(String),
     Io(io::Error),
 }
 
@@ -120,17 +124,19 @@ impl From<io::Error> for NotBound {
 }
 
 impl Endpoint {
-    /// Listens at `path`. The socket of a process that was killed is replaced.
-    pub(crate) fn bind(path: &Path, mode: u32) -> Result<Self, NotBound> {
+    /// Listens at `path`. The socket of a process that was killed is replaced, that of a living one is had from it by who
+    /// `takes_over`.
+    pub(crate) fn bind(path: &Path, mode: u32, takes_over: bool) -> Result<Self, NotBound> {
         let lock = FolderLock::take(path, BIND_PATIENCE)?;
         let listener = match socket::listen(path, mode) {
-            Err(e) if e.kind() == io::ErrorKind::AddrInUse => {
-                if let Some(pid) = answers(path)? {
-                    return Err(NotBound::Taken { pid: Some(pid).filter(|p| *p > 0) });
+            Err(e) if e.kind() == io::ErrorKind::AddrInUse => match answers(path)? {
+                Some(_) if takes_over => succeed(path, mode)?,
+                Some(pid) => return Err(NotBound::Taken { pid: Some(pid).filter(|p| *p > 0) }),
+                None => {
+                    fs::remove_file(path)?;
+                    socket::listen(path, mode)?
                 }
-                fs::remove_file(path)?;
-                socket::listen(path, mode)?
-            }
+            },
             other => other?,
         };
         ipc_core::fail_point!(Listening);
@@ -146,6 +152,35 @@ impl Endpoint {
     pub(crate) fn listener(&self) -> BorrowedFd<'_> {
         self.listener.as_fd()
     }
+}
+
+impl Endpoint {
+    /// The name is another server's now: its file stays.
+    pub(crate) fn leave(mut self) {
+        self.file = (0, 0);
+    }
+}
+
+/// The listener of the server at `path`, from itself.
+fn succeed(path: &Path, mode: u32) -> Result<OwnedFd, NotBound> {
+    let refused = |why: &str| NotBound::NotHandedOver(why.into());
+    let deadline = clock::after(BIND_PATIENCE);
+    let socket = socket::connect(path, deadline)?;
+    // Whoever it is could have put a socket of its own there before.
+    let who = socket::credentials(socket.as_fd())?;
+    if who.uid != user() && who.uid != 0 {
+        return Err(refused("it is another user's"));
+    }
+    socket::send(socket.as_fd(), &handshake::successor(), None)?;
+    if !socket::wait_readable(socket.as_fd(), deadline)? {
+        return Err(refused("it does not answer; it may be stopped or overloaded"));
+    }
+    let (answer, mut descriptors) = socket::receive(socket.as_fd())?;
+    handshake::succeeded(&answer).map_err(NotBound::NotHandedOver)?;
+    let listener = descriptors.pop().filter(|listener| socket::is_listener(listener.as_fd()));
+    let listener = listener.ok_or_else(|| refused("it sent something else"))?;
+    fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode))?;
+    Ok(listener)
 }
 
 impl Drop for Endpoint {
@@ -212,7 +247,7 @@ mod tests {
         let error = FolderLock::take(&path, Duration::from_millis(5)).err().unwrap();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         drop(lock);
-        drop(Endpoint::bind(&path, 0o600).ok().unwrap());
+        drop(Endpoint::bind(&path, 0o600, false).ok().unwrap());
         assert!(!path.exists());
         fs::remove_dir(&folder).unwrap();
     }

@@ -248,6 +248,38 @@ fn asking<'a>(r: &mut Reader<'a>) -> Option<Asking<'a>> {
     Some(Asking { service, methods })
 }
 
+/// In place of a version (H2): not a client, but the next server of the same name. Understood by every version.
+const SUCCESSOR: u32 = u32::MAX;
+
+/// The packet by which a server asks another one for its listener: H1, H2.
+pub(crate) fn successor() -> Vec<u8> {
+    let mut w = Writer(MAGIC.to_vec());
+    w.u32(SUCCESSOR);
+    w.0
+}
+
+/// Answers a successor who gets the listener along with this.
+pub(crate) fn handed_over() -> Vec<u8> {
+    answer(HANDED_OVER).0
+}
+
+/// Reads the answer to a successor: nothing, or why the listener did not come along.
+pub(crate) fn succeeded(packet: &[u8]) -> Result<(), String> {
+    let mut r = Reader(packet);
+    if r.take(MAGIC.len()) != Some(MAGIC) {
+        return Err("what listens there is no server of ours".into());
+    }
+    // Other versions may say more behind the kind.
+    match (r.u32(), r.u8()) {
+        (Some(_), Some(HANDED_OVER)) => Ok(()),
+        (Some(PROTOCOL), Some(REFUSED)) => Err(r.text().unwrap_or_default().into()),
+        (Some(version), _) => {
+            Err(format!("a server of protocol version {version} runs there, which does not hand over"))
+        }
+        (None, _) => Err("what listens there is no server of ours".into()),
+    }
+}
+
 /// What a server answers.
 pub(crate) enum Answer {
     Welcome {
@@ -266,6 +298,7 @@ const WELCOME: u8 = 0;
 const VERSION: u8 = 1;
 const FORMAT: u8 = 2;
 const REFUSED: u8 = 3;
+const HANDED_OVER: u8 = 4;
 
 fn answer(kind: u8) -> Writer {
     let mut w = Writer(MAGIC.to_vec());

@@ -26,7 +26,7 @@ use crate::endpoint;
 use crate::handshake::{self, Asked, Hello};
 use crate::rejected::Rejections;
 use crate::runtime::{Runs, Runtime, Work};
-use crate::server::{Limits, ServeError};
+use crate::server::{Control, Limits, ServeError};
 use crate::service::{Dispatch, Incoming, Lent, Refused, Replied, ReplyMemory, ServiceDesc};
 use crate::status;
 use crate::stream;
@@ -50,6 +50,8 @@ pub(crate) struct Router {
     admission: Admission,
     runtime: Arc<Runtime>,
     pub(crate) rejections: Arc<Rejections>,
+    /// How the server is told that it has handed its name over.
+    control: Arc<Control>,
 }
 
 struct Route {
@@ -65,7 +67,12 @@ struct Route {
 const METHODS_END: u16 = 0x7F00;
 
 impl Router {
-    pub(crate) fn new(services: Vec<Arc<dyn Dispatch>>, admission: Admission, runs: Runs) -> Result<Self, ServeError> {
+    pub(crate) fn new(
+        services: Vec<Arc<dyn Dispatch>>,
+        admission: Admission,
+        runs: Runs,
+        control: Arc<Control>,
+    ) -> Result<Self, ServeError> {
         if services.is_empty() {
             return Err(ServeError::NoService);
         }
@@ -88,7 +95,7 @@ impl Router {
         let name = |r: &Route| MethodName { service: r.service.service().name, method: r.name };
         let described = methods.iter().map(|r| (name(r), r.long)).collect();
         let runtime = Runtime::new(runs, admission.limits.clone(), described);
-        Ok(Router { methods, admission, runtime, rejections: Arc::default() })
+        Ok(Router { methods, admission, runtime, rejections: Arc::default(), control })
     }
 
     /// What the futures of the handlers share.
@@ -195,6 +202,26 @@ impl Client {
 
 impl Handler for Router {
     type Peer = Client;
+
+    fn hands_over(&self, hello: &[u8], socket: BorrowedFd<'_>) -> Option<Result<Vec<u8>, Vec<u8>>> {
+        if hello != handshake::successor() {
+            return None;
+        }
+        let who = socket::credentials(socket).ok();
+        let allowed = who.is_some_and(|who| who.uid == endpoint::user() || who.uid == 0);
+        Some(if allowed {
+            Ok(handshake::handed_over())
+        } else {
+            if let Some(who) = who {
+                self.rejections.connection(who, "it wants to take the name over");
+            }
+            Err(handshake::refused("a server hands its name over to its own user only"))
+        })
+    }
+
+    fn handed_over(&self) {
+        self.control.hand_over();
+    }
 
     fn greet(
         &self,

@@ -49,6 +49,13 @@ pub enum BindError {
         /// Its process number, if it is known.
         pid: Option<i32>,
     },
+    /// The server that runs there does not hand the name over ([`ServerBuilder::take_over`]).
+    NotHandedOver {
+        /// The socket.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
     /// The folder or the socket is not for this user.
     Permission {
         /// The socket, or the name if no path could be made of it.
@@ -75,6 +82,9 @@ impl fmt::Display for BindError {
                 }
                 write!(f, "; stop it or choose another name")
             }
+            BindError::NotHandedOver { path, reason } => {
+                write!(f, "the server at {} does not hand its name over: {reason}; stop it first", path.display())
+            }
             BindError::Permission { path, error } => {
                 write!(f, "no permission to serve at {}: {error}; choose a folder of this user", path.display())
             }
@@ -86,7 +96,7 @@ impl fmt::Display for BindError {
 impl std::error::Error for BindError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            BindError::AddressInUse { .. } => None,
+            BindError::AddressInUse { .. } | BindError::NotHandedOver { .. } => None,
             BindError::Permission { error, .. } | BindError::Io { error, .. } => Some(error),
         }
     }
@@ -215,6 +225,8 @@ pub struct ServerBuilder {
     runs: Runs,
     grace: Duration,
     waiting: Waiting,
+    /// The server that has the name is to give it away.
+    takes_over: bool,
 }
 
 impl fmt::Debug for ServerBuilder {
@@ -243,6 +255,7 @@ impl Default for ServerBuilder {
             runs: Runs::default(),
             grace: Duration::from_secs(1),
             waiting: Waiting::Adaptive,
+            takes_over: false,
         }
     }
 }
@@ -384,6 +397,44 @@ impl ServerBuilder {
         self
     }
 
+    /// Takes the name over if a server has it: that one gives its listening socket away, to its own user and root only, and
+    /// shuts down as by [`ServerHandle::shutdown`]. No client finds nobody meanwhile. What the old server has begun it ends; calls
+    /// that it has not begun come to the new one by themselves, as after a restart ([`Reconnect`](crate::Reconnect)). If no server
+    /// has the name, it is taken as ever.
+    ///
+    /// ```
+    /// use ipc_rpc::{Server, service};
+    ///
+    /// #[service]
+    /// pub trait Version { fn number(&self) -> u32; }
+    /// struct Is(u32);
+    /// impl Version for Is {
+    ///     fn number(&self) -> u32 { self.0 }
+    /// }
+    ///
+    /// # let folder = std::env::temp_dir().join(format!("ipc-rpc-doc-take-{}", std::process::id()));
+    /// # std::fs::create_dir_all(&folder)?;
+    /// # let name = folder.join("version.sock").display().to_string();
+    /// let old = Server::builder().service(VersionDispatcher::new(Is(1))).bind(&name)?;
+    /// let old = std::thread::spawn(|| old.run());
+    /// let client = VersionClient::connect(&name)?;
+    /// assert_eq!(client.number()?, 1);
+    ///
+    /// let new = Server::builder().service(VersionDispatcher::new(Is(2))).take_over().bind(&name)?;
+    /// let handle = new.handle();
+    /// let new = std::thread::spawn(|| new.run());
+    /// old.join().unwrap()?; // it has left
+    /// assert_eq!(client.number()?, 2);
+    /// # handle.shutdown();
+    /// # new.join().unwrap()?;
+    /// # std::fs::remove_dir_all(&folder)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn take_over(mut self) -> Self {
+        self.takes_over = true;
+        self
+    }
+
     /// Takes the name: from now on clients can connect and wait. A name without a slash is a socket in the user's private
     /// folder (`$XDG_RUNTIME_DIR/ipc-rpc`, else a folder under the temporary one, which is made if it is missing); client and
     /// server need the same environment to agree on it. A name with a slash is a path, relative to the working directory if
@@ -405,8 +456,9 @@ impl ServerBuilder {
         }
         let path = endpoint::path_of(name, true).map_err(|error| failed(name.into(), error))?;
         let default = if alone { 0o600 } else { 0o666 };
-        match Endpoint::bind(&path, self.mode.unwrap_or(default)) {
+        match Endpoint::bind(&path, self.mode.unwrap_or(default), self.takes_over) {
             Ok(endpoint) => Ok(Server { endpoint: Some(endpoint), builder: self, control: Arc::default() }),
+            Err(NotBound::NotHandedOver(reason)) => Err(BindError::NotHandedOver { path, reason }),
             Err(NotBound::Taken { pid }) => Err(BindError::AddressInUse { path, pid }),
             Err(NotBound::Io(error)) => Err(failed(path, error)),
         }
@@ -416,9 +468,31 @@ impl ServerBuilder {
 pub(crate) type Callees = Callee<Router>;
 
 #[derive(Debug, Default)]
-struct Control {
+pub(crate) struct Control {
     stopping: AtomicBool,
     callee: Mutex<Weak<Callees>>,
+    /// Another server has the name.
+    handed_over: AtomicBool,
+}
+
+impl Control {
+    fn callee(&self) -> Option<Arc<Callees>> {
+        self.callee.lock().unwrap_or_else(PoisonError::into_inner).upgrade()
+    }
+
+    fn shutdown(&self) {
+        self.stopping.store(true, Ordering::SeqCst);
+        if let Some(callee) = self.callee() {
+            callee.stop();
+            callee.handler().runtime().begin_close();
+        }
+    }
+
+    /// The name is another server's: this one leaves it, and shuts down.
+    pub(crate) fn hand_over(&self) {
+        self.handed_over.store(true, Ordering::SeqCst);
+        self.shutdown();
+    }
 }
 
 /// A server that has its name.
@@ -477,12 +551,12 @@ impl Server {
     ///
     /// # Errors
     /// [`ServeError`].
-    pub fn run(self) -> Result<(), ServeError> {
+    pub fn run(mut self) -> Result<(), ServeError> {
         let listener = self.listener()?;
-        let running = Running::start(self.builder, listener, &self.control, 1)?;
+        let running = Running::start(std::mem::take(&mut self.builder), listener, &self.control, 1)?;
         running.callee.work(0);
         // The name is free before the last handler has ended: a new server can take it.
-        drop(self.endpoint);
+        self.leave_name();
         Ok(())
     }
 
@@ -509,7 +583,7 @@ impl Server {
         self.builder.runs = Runs::Inside;
         let grace = self.builder.grace;
         let listener = self.listener()?;
-        let mut running = Running::start(self.builder, listener, &self.control, 0)?;
+        let mut running = Running::start(std::mem::take(&mut self.builder), listener, &self.control, 0)?;
         // Should this future be dropped, nobody polls the handlers any more.
         running.grace = Duration::ZERO;
         let runtime = running.callee.handler().runtime().clone();
@@ -519,7 +593,7 @@ impl Server {
             if running.active.load(Ordering::SeqCst) > 0 { Poll::Pending } else { Poll::Ready(()) }
         })
         .await;
-        drop(self.endpoint);
+        self.leave_name();
         runtime.begin_drain();
         let until = Instant::now().checked_add(grace);
         runtime.wake_poller_after(grace);
@@ -530,6 +604,13 @@ impl Server {
         })
         .await;
         Ok(())
+    }
+
+    fn leave_name(&mut self) {
+        match self.endpoint.take() {
+            Some(endpoint) if self.control.handed_over.load(Ordering::SeqCst) => endpoint.leave(),
+            endpoint => drop(endpoint),
+        }
     }
 
     fn listener(&self) -> io::Result<Option<OwnedFd>> {
@@ -549,29 +630,21 @@ impl ServerHandle {
     /// [`Server::run`] returns. Calls that were not begun fail at their callers with
     /// [`CallError::NotStarted`](crate::CallError::NotStarted).
     pub fn shutdown(&self) {
-        self.control.stopping.store(true, Ordering::SeqCst);
-        if let Some(callee) = self.callee() {
-            callee.stop();
-            callee.handler().runtime().begin_close();
-        }
+        self.control.shutdown();
     }
 
     /// What the server has in use now; nothing, unless it serves.
     ///
     /// The example at [`ServerUsage`] reads it.
     pub fn usage(&self) -> ServerUsage {
-        self.callee().map_or_else(ServerUsage::default, |callee| ServerUsage::of(&callee))
+        self.control.callee().map_or_else(ServerUsage::default, |callee| ServerUsage::of(&callee))
     }
 
     /// What the server has turned away since it began to serve; nothing, unless it serves.
     ///
     /// The example at [`Rejected`] reads it.
     pub fn rejected(&self) -> Rejected {
-        self.callee().map_or_else(Rejected::default, |callee| callee.handler().rejections.count())
-    }
-
-    fn callee(&self) -> Option<Arc<Callees>> {
-        self.control.callee.lock().unwrap_or_else(PoisonError::into_inner).upgrade()
+        self.control.callee().map_or_else(Rejected::default, |callee| callee.handler().rejections.count())
     }
 }
 
@@ -595,7 +668,7 @@ impl Running {
         control: &Arc<Control>,
         first: usize,
     ) -> Result<Self, ServeError> {
-        let router = Router::new(builder.services, builder.admission, builder.runs)?;
+        let router = Router::new(builder.services, builder.admission, builder.runs, control.clone())?;
         let callee = Arc::new(Callee::new(router, listener, builder.workers)?);
         callee.wait_as(builder.waiting);
         *control.callee.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(&callee);
@@ -625,7 +698,7 @@ impl Running {
 
     /// A callee with one worker and no thread for it.
     pub(crate) fn without_threads(builder: ServerBuilder) -> Result<Arc<Callees>, ServeError> {
-        let router = Router::new(builder.services, builder.admission, builder.runs)?;
+        let router = Router::new(builder.services, builder.admission, builder.runs, Arc::default())?;
         Ok(Arc::new(Callee::new(router, None, Workers { base: 1, spare: 0, grow: false })?))
     }
 

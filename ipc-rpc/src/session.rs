@@ -104,7 +104,7 @@ impl Session {
     fn sweep(&self) -> bool {
         let mut lost = lock(&self.lost);
         let over = self.connection.collect();
-        *lost |= over.iter().any(|connection| connection.caller.usage().detached != 0);
+        *lost |= over.iter().any(|over| over.caller.usage().detached != 0 || over.caller.take_lost());
         drop(lost);
         drop(over);
         self.connection.retired().is_empty()

@@ -135,6 +135,9 @@ impl<H: Handler> Shared<H> {
         crate::fail_point!(HelloRead);
         // One after the other, so that a limit on the number of channels holds.
         let _one = self.greeting.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(answer) = self.handler.hands_over(&hello, socket.as_fd()) {
+            return self.hand_over(id, socket, answer);
+        }
         let greeting = self.handler.greet(&hello, descriptors, socket.as_fd(), self.open());
         let Some((segment, peer)) = greeting.accepted else {
             let _ = socket::send(socket.as_fd(), &greeting.answer, None);
@@ -154,6 +157,23 @@ impl<H: Handler> Shared<H> {
         crate::fail_point!(WelcomeSent);
         // What happened on the socket while it was in no list was reported in vain: report it once more.
         let _ = self.poll.again(channel.socket(), id);
+    }
+
+    /// Gives the listener to the process at the other end of `socket`. Whoever is in its backlog comes to that one.
+    fn hand_over(&self, id: u64, socket: OwnedFd, answer: Result<Vec<u8>, Vec<u8>>) {
+        let answer = match (&self.listener, answer) {
+            (Some(listener), Ok(answer)) => {
+                if socket::send(socket.as_fd(), &answer, Some(listener.as_fd())).is_ok() {
+                    self.poll.remove(listener.as_fd());
+                    self.handler.handed_over();
+                }
+                return;
+            }
+            (None, Ok(_)) => return,
+            (_, Err(refusal)) => refusal,
+        };
+        let _ = socket::send(socket.as_fd(), &answer, None);
+        self.keep(id, socket);
     }
 
     /// Keeps a connection that has not become a channel, and has its state reported once more.

@@ -1,5 +1,5 @@
 //! Serves all test services: `test_server NAME [workers=N] [mode=OCTAL] [allow=UID] [group=GID] [accept=UID]
-//! [clients=N] [blocks=N] [memory=N] [commit=N]`.
+//! [take=over] [clients=N] [blocks=N] [memory=N] [commit=N]`.
 //!
 //! Prints `bound` when clients can connect and `ended` after a graceful end, which the line `shutdown` on standard input
 //! asks for.
@@ -38,6 +38,7 @@ fn main() -> ExitCode {
                 });
             }
             ("clients", n) => limits.clients = number(n) as usize,
+            ("take", "over") => server = server.take_over(),
             ("blocks", n) => limits.blocks = number(n),
             ("memory", n) => limits.memory = number(n),
             ("commit", n) => system::commit_less_than(number(n)),
