@@ -259,6 +259,8 @@ pub(crate) struct Connection {
     pub(crate) object: Option<Object>,
 }
 
+/// How long the server may take that is asked in place of one that said nothing.
+const PATIENCE_WITH_NEXT: Duration = Duration::from_millis(200);
 /// What is said of a server that says nothing.
 const WORDLESS: &str = "it closed the connection without a word";
 
@@ -298,15 +300,19 @@ impl Connection {
         deadline: u64,
         meanwhile: &dyn Fn(),
     ) -> Result<Self, ConnectError> {
-        let mut left = 3;
-        loop {
-            match Connection::try_open(service, path, config, deadline, meanwhile) {
-                // It was leaving, perhaps, and another one has its name.
-                Err(ConnectError::Refused { reason, .. }) if reason == WORDLESS && left > 0 => left -= 1,
-                opened => return opened,
+        let opened = Connection::try_open(service, path, config, deadline, meanwhile);
+        if matches!(&opened, Err(ConnectError::Refused { reason, .. }) if reason == WORDLESS) {
+            // It was leaving, perhaps, and another one has its name.
+            for _ in 0..3 {
+                std::thread::sleep(TICK);
+                let soon = deadline.min(clock::after(PATIENCE_WITH_NEXT));
+                let again = Connection::try_open(service, path, config, soon, meanwhile);
+                if again.is_ok() {
+                    return again;
+                }
             }
-            std::thread::sleep(TICK);
         }
+        opened
     }
 
     fn try_open(
