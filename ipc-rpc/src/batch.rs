@@ -146,7 +146,7 @@ impl Stub {
     }
 
     fn nothing_lost(&self, connection: &Connection, terms: &Terms) -> Result<(), CallError> {
-        let lost = connection.caller.take_lost() | self.session.has_lost();
+        let lost = self.session.has_lost(connection, &self.told);
         if lost { Err(self.not_flushed(connection, &NotFlushed::Ended, terms)) } else { Ok(()) }
     }
 

@@ -187,6 +187,66 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! # When a server goes
+//!
+//! A client outlives its server. If a call finds the connection at its end, the client connects again, and all that cannot have
+//! run is made over the new connection, within the time that it may take. [`ClientConfig::reconnect`] says how often that is
+//! tried, for how long, and who is told ([`Observer`]). What the caller sees:
+//!
+//! | the call | its method is `#[rpc(idempotent)]` | is not |
+//! |---|---|---|
+//! | was answered before the end | the reply | the reply |
+//! | had not begun | is made again | is made again |
+//! | had begun | is made again | [`CallError::MayHaveRun`] |
+//! | was made by `start()`, or has an input stream, and had not begun | [`CallError::NotStarted`]: make it again ([`CallError::is_retryable`]) | the same |
+//! | is one-way and was handed over | | the next `flush` of this client fails if it may be lost |
+//!
+//! Open streams end with an error, lent objects and kept handles are those of one connection. A method is idempotent if running
+//! it twice is as good as once: reading, setting, not adding.
+//!
+//! A new version of a server can replace the old one without that anybody notices: [`ServerBuilder::take_over`].
+//!
+//! ```
+//! use std::sync::atomic::{AtomicU64, Ordering};
+//! use ipc_rpc::{CallError, Server, service};
+//!
+//! #[service]
+//! pub trait Counter {
+//!     /// What it was.
+//!     #[rpc(idempotent)]
+//!     fn set(&self, value: u64) -> u64;
+//!     fn add(&self, n: u64) -> u64;
+//! }
+//! #[derive(Default)]
+//! struct Count(AtomicU64);
+//! impl Counter for Count {
+//!     fn set(&self, value: u64) -> u64 { self.0.swap(value, Ordering::Relaxed) }
+//!     fn add(&self, n: u64) -> u64 { self.0.fetch_add(n, Ordering::Relaxed) }
+//! }
+//!
+//! # let folder = std::env::temp_dir().join(format!("ipc-rpc-doc-again-{}", std::process::id()));
+//! # std::fs::create_dir_all(&folder)?;
+//! # let name = folder.join("counter.sock").display().to_string();
+//! let start = || {
+//!     let server = Server::bind(&name)?;
+//!     let handle = server.handle();
+//!     let thread = std::thread::spawn(|| server.serve(CounterDispatcher::new(Count::default())));
+//!     Ok::<_, Box<dyn std::error::Error>>((handle, thread))
+//! };
+//! let (handle, thread) = start()?;
+//! let counter = CounterClient::connect(&name)?;
+//! assert_eq!(counter.add(3)?, 0);
+//! handle.shutdown();
+//! thread.join().unwrap()?;
+//!
+//! let (handle, thread) = start()?; // the next one begins at 0
+//! assert_eq!(counter.add(1)?, 0); // the same client
+//! # handle.shutdown();
+//! # thread.join().unwrap()?;
+//! # std::fs::remove_dir_all(&folder)?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! # Calls in handlers
 //!
 //! A call that is made in a handler is part of the call that the handler serves, wherever it goes: it ends when that one's
@@ -507,6 +567,7 @@ pub use ipc_derive::Message;
 /// | `async fn m(&self, ..) -> T` | is an `async fn` | is a future: it waits without a thread, and is dropped when its call is cancelled |
 /// | `#[rpc(oneway)] fn m(&self, ..)` | returns when the request is handed over; the client's `flush()` tells when all have run | returns nothing |
 /// | `fn m(&self, ..) -> Streaming<T>` | returns the stream when the handler does | gives items as fast as the client takes them |
+/// | `#[rpc(idempotent)] fn m(&self, ..) -> T` | makes the call again if the server has died meanwhile: see [When a server goes](crate#when-a-server-goes) | may run twice for one call |
 /// | `#[rpc(blocking)] fn m(&self, ..) -> T` | as without | waits for long: another worker takes over meanwhile |
 ///
 /// Each of them but the last may be `async`, and return `Result<T, E>` or `Result<Streaming<T>, E>` (but a one-way method returns nothing).

@@ -16,6 +16,7 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -39,12 +40,22 @@ const LONGEST_SWEEP: Duration = Duration::from_secs(1);
 /// Between two looks for futures whose time is over, while a server takes its time to answer.
 pub(crate) const TICK: Duration = Duration::from_millis(5);
 
+/// Of how many losses of one-way calls a client was told. Each clone is told for itself.
+#[derive(Debug, Default)]
+pub(crate) struct Told(AtomicU64);
+
+impl Clone for Told {
+    fn clone(&self) -> Self {
+        Told(AtomicU64::new(self.0.load(Ordering::Relaxed)))
+    }
+}
+
 /// The connection of a client and its clones.
 pub(crate) struct Session {
     connection: Swap<Connection>,
-    /// One-way calls were lost with a connection, which no flush has told of yet. Locked by who drops connections, so that a
-    /// flush does not come between the end of one and what is noted about it.
-    lost: Mutex<bool>,
+    /// How often one-way calls were lost. Locked by who drops connections, so that a flush does not come between the end of one
+    /// and what is noted about it.
+    losses: Mutex<u64>,
     /// `None`: there is no name by which to connect again.
     dialler: Option<Arc<Dialler>>,
 }
@@ -58,7 +69,7 @@ impl fmt::Debug for Session {
 impl Session {
     /// One that ends with its connection.
     pub(crate) fn fixed(connection: Arc<Connection>) -> Arc<Self> {
-        Arc::new(Session { connection: Swap::new(connection), lost: Mutex::new(false), dialler: None })
+        Arc::new(Session { connection: Swap::new(connection), losses: Mutex::new(0), dialler: None })
     }
 
     /// One that connects again.
@@ -74,7 +85,7 @@ impl Session {
             changed: Condvar::new(),
         };
         let connection = Swap::new(Arc::new(connection));
-        Arc::new(Session { connection, lost: Mutex::new(false), dialler: Some(Arc::new(dialler)) })
+        Arc::new(Session { connection, losses: Mutex::new(0), dialler: Some(Arc::new(dialler)) })
     }
 
     /// The present connection, for this thread and not for long.
@@ -94,18 +105,20 @@ impl Session {
         self.connection.retired()
     }
 
-    /// Were one-way calls lost with a connection since this was asked?
-    pub(crate) fn has_lost(&self) -> bool {
+    /// Were one-way calls lost, with the connections that are gone or over `connection`, that `told` does not know of?
+    pub(crate) fn has_lost(&self, connection: &Connection, told: &Told) -> bool {
         self.sweep();
-        std::mem::take(&mut *lock(&self.lost))
+        let mut losses = lock(&self.losses);
+        *losses += u64::from(connection.caller.take_lost());
+        told.0.swap(*losses, Ordering::Relaxed) < *losses
     }
 
     /// Drops connections that were replaced, if nobody calls over them any more. `true`: there are none left.
     fn sweep(&self) -> bool {
-        let mut lost = lock(&self.lost);
+        let mut losses = lock(&self.losses);
         let over = self.connection.collect();
-        *lost |= over.iter().any(|over| over.caller.usage().detached != 0 || over.caller.take_lost());
-        drop(lost);
+        *losses += u64::from(over.iter().any(|over| over.caller.usage().detached != 0 || over.caller.take_lost()));
+        drop(losses);
         drop(over);
         self.connection.retired().is_empty()
     }

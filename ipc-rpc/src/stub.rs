@@ -22,7 +22,7 @@ use crate::message::private_exports::{Buffer, Grow, access, encode, owned, resul
 use crate::message::{Argument, EncodeError, MAX_ALIGN, Message};
 use crate::reply::Reply;
 use crate::service::ServiceDesc;
-use crate::session::Session;
+use crate::session::{Session, Told};
 use crate::terms::{Special, Terms, Timeout};
 use crate::trust::{Snapshot, Trust};
 
@@ -38,6 +38,7 @@ pub struct Stub {
     pub(crate) timeout: Timeout,
     /// Most stubs have none.
     pub(crate) special: Option<Arc<Special>>,
+    pub(crate) told: Told,
 }
 
 impl fmt::Debug for Stub {
@@ -75,7 +76,7 @@ impl Stub {
         // What has a target takes the long way: the short one does not look.
         let special = (session.read().target != 0).then(Arc::default);
         let timeout = Timeout::Configured(config.timeout);
-        Stub { lent: First::default(), session, timeout, special }
+        Stub { lent: First::default(), session, timeout, special, told: Told::default() }
     }
 
     /// What a handler is given to call an object of its client.
