@@ -64,6 +64,19 @@ pub enum Limit {
     Until(u64),
 }
 
+impl Limit {
+    /// The moment, if it is one; else `u64::MAX`.
+    ///
+    /// ```
+    /// use ipc_core::caller::Limit;
+    /// assert_eq!((Limit::Until(7).moment(), Limit::None.moment()), (7, u64::MAX));
+    /// ```
+    #[inline]
+    pub fn moment(self) -> u64 {
+        if let Limit::Until(moment) = self { moment } else { u64::MAX }
+    }
+}
+
 /// Why no block could be had.
 #[derive(Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -255,6 +268,11 @@ impl Caller {
         drop(given);
         wake(wakers);
         usage
+    }
+
+    /// How many detached calls have not been answered, as far as was looked. Calls no wakers.
+    pub fn detached(&self) -> u32 {
+        self.lock().detached.count()
     }
 
     /// Takes a free block, or waits for one until `limit`.

@@ -47,12 +47,13 @@ impl Place {
     pub fn enter<T>(&self, current: &AtomicPtr<T>) -> *mut T {
         let mut read = current.load(Ordering::Relaxed);
         loop {
-            self.reads.store(read.cast(), Ordering::Relaxed);
+            // Release: what was read before this is over, too, if `leave` was not seen.
+            self.reads.store(read.cast(), Ordering::Release);
             asymmetric::light(); // [P18] pairs with the heavy fence of who exchanges.
             // Acquire: the value, which was written before it was put there.
             let now = current.load(Ordering::Acquire);
             if now == read {
-                return read;
+                return now; // `read` may have been another value, whose place in memory this one has.
             }
             read = now;
         }
@@ -188,6 +189,11 @@ mod shared {
         /// The values that were exchanged and may still be read.
         pub fn retired(&self) -> Vec<Arc<T>> {
             lock(&self.retired).clone()
+        }
+
+        /// Are there any of those?
+        pub fn has_retired(&self) -> bool {
+            !lock(&self.retired).is_empty()
         }
 
         /// Takes those that were exchanged and that nobody reads any more, to be dropped; all that are left when the kernel

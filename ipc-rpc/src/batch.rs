@@ -68,13 +68,14 @@ impl Stub {
     #[inline]
     pub fn oneway<A: Message>(&self, method: u16, args: &impl Argument<A>) -> Result<(), CallError> {
         let connection = self.session.read();
+        let limit = self.limit();
         let sent = if self.is_plain() {
-            connection.begin(&*connection.caller, method, args, self.limit()).map(Pending::detach)
+            connection.begin(&*connection.caller, method, args, limit).map(Pending::detach)
         } else {
             self.oneway_on_terms(&connection, method, args)
         };
         match sent {
-            Err(error) => self.again(&connection, method, error, u64::MAX, |stub| stub.oneway(method, args)),
+            Err(error) => self.again(&connection, method, error, limit.moment(), |stub| stub.oneway(method, args)),
             sent => sent,
         }
     }

@@ -323,9 +323,13 @@ impl Connection {
         meanwhile: &dyn Fn(),
     ) -> Result<Self, ConnectError> {
         let path = path.to_path_buf();
-        let socket = match socket::connect(&path, deadline) {
-            Ok(socket) => socket,
-            Err(error) => return Err(not_connected(service, path, error, config)),
+        let socket = loop {
+            match socket::connect(&path, deadline.min(clock::after(TICK))) {
+                Ok(socket) => break socket,
+                // Others wait there, too.
+                Err(error) if error.kind() == io::ErrorKind::TimedOut && clock::now() < deadline => meanwhile(),
+                Err(error) => return Err(not_connected(service, path, error, config)),
+            }
         };
         ipc_core::fail_point!(Connected);
         let mut all = Connection::greet_all(&[service], socket, path.clone(), config, deadline, meanwhile)?;

@@ -19,6 +19,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, Weak};
 use std::task::{Context, Poll, Waker};
+use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 use ipc_core::caller::{Limit, NoBlock};
@@ -113,14 +114,26 @@ impl Session {
         told.0.swap(*losses, Ordering::Relaxed) < *losses
     }
 
-    /// Drops connections that were replaced, if nobody calls over them any more. `true`: there are none left.
-    fn sweep(&self) -> bool {
+    /// Drops connections that were replaced, if nobody calls over them any more.
+    fn sweep(&self) {
+        // What has been answered calls wakers, which are the user's code: not with the lock.
+        self.connection.retired().iter().for_each(|connection| _ = connection.caller.usage());
         let mut losses = lock(&self.losses);
         let over = self.connection.collect();
-        *losses += u64::from(over.iter().any(|over| over.caller.usage().detached != 0 || over.caller.take_lost()));
+        *losses += u64::from(over.iter().any(|over| over.caller.detached() != 0 || over.caller.take_lost()));
         drop(losses);
         drop(over);
-        self.connection.retired().is_empty()
+    }
+
+    /// Sweeps, for the one thread that does so from time to time. `true`: there is nothing left, and no such thread any more.
+    fn is_swept(&self, dialler: &Dialler) -> bool {
+        self.sweep();
+        let mut dial = lock(&dialler.dial);
+        let over = !self.connection.has_retired();
+        if over {
+            dial.sweeper = None;
+        }
+        over
     }
 
     /// A connection other than the one called `lost`, once there is one, unless it takes until `deadline`.
@@ -174,6 +187,10 @@ impl Session {
         if current.id() != lost {
             return Look::Found(current);
         }
+        if dial.is_under_way() && dial.thread == Some(thread::current().id()) {
+            // An observer, or a waker: what it would wait for waits for it.
+            return Look::None(dial.why.clone());
+        }
         if !dial.is_under_way() {
             let now = clock::now();
             if now < dial.rest_until {
@@ -181,7 +198,7 @@ impl Session {
             }
             dial.begin(now, &dialler.reconnect);
             let (to, session) = (dialler.clone(), Arc::downgrade(self));
-            let thread = std::thread::Builder::new().name("ipc-rpc connect".into());
+            let thread = thread::Builder::new().name("ipc-rpc connect".into());
             if let Err(error) = thread.spawn(move || to.run(&session)) {
                 dial.process = None;
                 let path = dialler.path.to_path_buf();
@@ -277,6 +294,10 @@ impl Drop for Next<'_> {
 struct Dial {
     /// The process whose thread is at it.
     process: Option<u32>,
+    /// That thread, or the last one.
+    thread: Option<ThreadId>,
+    /// The process whose thread drops connections that were replaced.
+    sweeper: Option<u32>,
     /// Rounds that have ended without success.
     rounds: u64,
     /// When the present connection was made, and the last pause before that.
@@ -314,7 +335,7 @@ impl Dial {
 
     /// The pause before the next attempt.
     fn next_pause(&mut self, how: &Reconnect) -> Duration {
-        self.pause = (self.pause * 2).clamp(how.first, how.longest.max(how.first));
+        self.pause = self.pause.saturating_mul(2).clamp(how.first, how.longest.max(how.first));
         // Clients of one server do not come all at once.
         let random = clock::now().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
         self.pause.mul_f64(0.5 + random as f64 / 2f64.powi(33))
@@ -340,6 +361,7 @@ struct Dialler {
 impl Dialler {
     fn run(&self, session: &Weak<Session>) {
         let begun = clock::now();
+        lock(&self.dial).thread = Some(thread::current().id());
         self.tell(&ConnectionEvent::Lost { path: &self.path });
         let mut attempts = 0;
         // A connection that did not live long is not replaced at once.
@@ -373,6 +395,9 @@ impl Dialler {
         ipc_core::fail_point!(ConnectionReplaced);
         (dial.process, dial.why, dial.rest_until) = (None, None, 0);
         dial.since = clock::now();
+        // If this one is lost as soon as it is used, the next one is not made at once.
+        dial.pause = dial.pause.max(self.reconnect.first);
+        let sweeps = dial.sweeper.replace(std::process::id()) != Some(std::process::id());
         let after = Duration::from_nanos(dial.since.saturating_sub(begun));
         let wakers = dial.wakers(None);
         drop(dial);
@@ -386,8 +411,8 @@ impl Dialler {
         };
         // A call that has failed over it and was repeated may still hold the old one, for as long as it takes.
         let mut pause = SWEEP;
-        while session.upgrade().is_some_and(|session| !session.sweep()) {
-            std::thread::sleep(pause);
+        while sweeps && session.upgrade().is_some_and(|session| !session.is_swept(self)) {
+            thread::sleep(pause);
             pause = (pause * 2).min(LONGEST_SWEEP);
         }
     }
@@ -513,26 +538,28 @@ impl Stub {
         rounds
     }
 
-    /// A connection that has not ended, if there is one or can be had: for calls that cannot be made again.
-    pub(crate) fn live(&self, method: u16) -> Result<Arc<Connection>, CallError> {
-        let mut rounds = self.rounds(method);
-        loop {
-            match rounds.live(method) {
-                Err(error) => rounds.next(method, error)?,
-                live => return live,
-            }
+    /// One round, for a call that cannot be made again: over a connection that has not ended, if there is one or can be had.
+    ///
+    /// # Errors
+    /// [`CallError`]: there is none.
+    pub fn only_round(&self, method: u16) -> Result<Rounds<'_>, CallError> {
+        let mut rounds = self.tied_rounds(method);
+        while let Err(error) = rounds.is_live(method) {
+            rounds.next(method, error)?;
         }
+        Ok(rounds)
     }
 
-    /// As [`Stub::live`].
-    pub(crate) async fn live_async(&self, method: u16) -> Result<Arc<Connection>, CallError> {
-        let mut rounds = self.rounds(method);
-        loop {
-            match rounds.live(method) {
-                Err(error) => rounds.next_async(method, error).await?,
-                live => return live,
-            }
+    /// As [`Stub::only_round`].
+    ///
+    /// # Errors
+    /// [`CallError`]: there is none.
+    pub async fn only_round_async(&self, method: u16) -> Result<Rounds<'_>, CallError> {
+        let mut rounds = self.tied_rounds(method);
+        while let Err(error) = rounds.is_live(method) {
+            rounds.next_async(method, error).await?;
         }
+        Ok(rounds)
     }
 
     /// As this stub, but without another connection when that one ends.
@@ -567,11 +594,18 @@ impl Rounds<'_> {
         self.stub.as_ref().unwrap_or(self.of)
     }
 
-    /// The connection of this round, unless it has ended.
-    fn live(&self, method: u16) -> Result<Arc<Connection>, CallError> {
+    /// Has the connection of this round not ended?
+    fn is_live(&self, method: u16) -> Result<(), CallError> {
         let connection = self.stub().session.share();
-        let ended = connection.caller.has_ended();
-        if ended { Err(connection.not_sent(method, NoBlock::Ended)) } else { Ok(connection) }
+        if connection.caller.has_ended() { Err(connection.not_sent(method, NoBlock::Ended)) } else { Ok(()) }
+    }
+
+    /// There is no other round, whatever became of this one, but the next call finds another connection.
+    pub fn end<T, E>(self, result: Result<T, CallError<E>>) -> Result<T, CallError<E>> {
+        if let Err(CallError::NotStarted { .. }) = result {
+            self.of.session.dial(self.connection);
+        }
+        result
     }
 
     /// The call has failed with `error`: waits for the next connection.

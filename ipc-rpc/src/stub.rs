@@ -117,7 +117,7 @@ impl Stub {
         let limit = self.limit();
         let pending = match connection.begin(&*connection.caller, method, args, limit) {
             Ok(pending) => pending,
-            Err(error) => return again(error, u64::MAX),
+            Err(error) => return again(error, limit.moment()),
         };
         meanwhile();
         let read = move |answer| connection.read_last(method, answer);
@@ -128,9 +128,13 @@ impl Stub {
     #[inline(never)]
     fn call_on_terms<A: Message, R: Message>(&self, method: u16, args: &impl Argument<A>) -> Result<R, CallError> {
         let connection = self.session.read();
-        let answer = self.send_on_terms(&connection, &*connection.caller, method, args);
-        let result = answer.and_then(|answer| connection.read(method, &answer));
-        result.or_else(|error| self.again(&connection, method, error, u64::MAX, |stub| stub.call(method, args)))
+        let again = |error, until| self.again(&connection, method, error, until, |stub| stub.call(method, args));
+        let terms = self.terms(&connection, method)?;
+        let read = |answer| connection.read(method, &answer);
+        match self.begin_on(&connection, &*connection.caller, method, args, &terms) {
+            Ok(pending) => connection.wait(method, pending, terms.limit, || terms.allowed, read, again),
+            Err(error) => again(error, terms.limit.moment()),
+        }
     }
 
     /// Calls a method whose result is a `Result<R, E>`.
@@ -173,29 +177,17 @@ impl Stub {
         let again = |error, until| self.again(&connection, method, error, until, |stub| stub.send(method, args));
         let caller = Shared(Reading::share(&connection));
         if !self.is_plain() {
-            let answer = self.send_on_terms(&connection, caller, method, args);
-            return answer.or_else(|error| again(error, u64::MAX));
+            let terms = self.terms(&connection, method)?;
+            return match self.begin_on(&connection, caller, method, args, &terms) {
+                Ok(pending) => connection.wait(method, pending, terms.limit, || terms.allowed, Ok, again),
+                Err(error) => again(error, terms.limit.moment()),
+            };
         }
         let limit = self.limit();
         match connection.begin(caller, method, args, limit) {
             Ok(pending) => connection.wait(method, pending, limit, || self.allowed(), Ok, again),
-            Err(error) => again(error, u64::MAX),
+            Err(error) => again(error, limit.moment()),
         }
-    }
-
-    /// As a plain call goes, for those that have more than a time limit.
-    #[cold]
-    #[inline(never)]
-    fn send_on_terms<C: Holder, A: Message>(
-        &self,
-        connection: &Connection,
-        caller: C,
-        method: u16,
-        args: &impl Argument<A>,
-    ) -> Result<Answer<C>, CallError> {
-        let terms = self.terms(connection, method)?;
-        let pending = self.begin_on(connection, caller, method, args, &terms)?;
-        connection.wait(method, pending, terms.limit, || terms.allowed, Ok, |error, _| Err(error))
     }
 
     /// The present connection's calling side.

@@ -32,6 +32,16 @@ pub fn die_with_parent() {
     unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
 }
 
+/// Lets so many wait at a listener, and one more.
+///
+/// # Panics
+/// It is no listener.
+pub fn listen_to(listener: BorrowedFd<'_>, most: i32) {
+    // SAFETY: plain arguments.
+    let done = unsafe { libc::listen(listener.as_raw_fd(), most) };
+    assert_eq!(done, 0, "listen: {}", io::Error::last_os_error());
+}
+
 /// Something of which a process can be allowed so much and no more.
 pub type Resource = libc::__rlimit_resource_t;
 /// Numbers of descriptors, from 0 on.

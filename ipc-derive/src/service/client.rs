@@ -286,7 +286,7 @@ pub(super) fn call(service: &Service, method: &Method, mode: Mode) -> TokenStrea
     let Service { private: p, names, .. } = service;
     let (indexes, ident) = (&names.indexes, &method.ident);
     let (result, input) = (&method.result, method.input());
-    let (rounds, error) = (local("__rounds"), local("__error"));
+    let (rounds, error, done) = (local("__rounds"), local("__error"), local("__done"));
     let mut lends = Vec::new();
     let mut values = Vec::new();
     let mut stream = None;
@@ -350,16 +350,21 @@ pub(super) fn call(service: &Service, method: &Method, mode: Mode) -> TokenStrea
     });
     if stream.is_some() {
         // A stream can be sent once.
+        let only = match asynchronous(method, mode) {
+            true => quote!(#p::Stub::only_round_async(&self.stub, #indexes::#ident).await),
+            false => quote!(#p::Stub::only_round(&self.stub, #indexes::#ident)),
+        };
+        let widened = result.fallible.as_ref().map(|_| quote!(.map_err(#p::CallError::widen)));
         return quote! {
-            let #rounds = #p::Stub::tied_rounds(&self.stub, #indexes::#ident);
-            #call
+            let #rounds = #only #widened?;
+            let #done = #call;
+            #rounds.end(#done)
         };
     }
     let next = match asynchronous(method, mode) {
         true => quote!(#rounds.next_async(#indexes::#ident, #error).await?),
         false => quote!(#rounds.next(#indexes::#ident, #error)?),
     };
-    let done = local("__done");
     quote! {
         let mut #rounds = #p::Stub::tied_rounds(&self.stub, #indexes::#ident);
         loop {

@@ -477,6 +477,36 @@ impl Stub {
         Ok((opening, answer))
     }
 
+    /// A call whose input is announced. What fails before can be made again: nothing was taken from the stream.
+    fn open_input(&self, method: u16) -> Result<(Opening, Draft<Shared>, Arc<Feeder>), CallError> {
+        let mut rounds = self.rounds(method);
+        loop {
+            let opened = Opening::new(rounds.stub(), &rounds.stub().session.share(), method).and_then(|mut opening| {
+                let (draft, feeder) = opening.open_input()?;
+                Ok((opening, draft, feeder))
+            });
+            match opened {
+                Err(error) => rounds.next(method, error)?,
+                opened => return opened,
+            }
+        }
+    }
+
+    async fn open_input_async(&self, method: u16) -> Result<(Opening, Draft<Shared>, Arc<Feeder>), CallError> {
+        let mut rounds = self.rounds(method);
+        loop {
+            let opened = async {
+                let mut opening = Opening::new(rounds.stub(), &rounds.stub().session.share(), method)?;
+                let (draft, feeder) = opening.open_input_async().await?;
+                Ok((opening, draft, feeder))
+            };
+            match opened.await {
+                Err(error) => rounds.next_async(method, error).await?,
+                opened => return opened,
+            }
+        }
+    }
+
     /// Calls a method that takes a stream.
     ///
     /// # Errors
@@ -515,8 +545,7 @@ impl Stub {
         args: &impl Argument<A>,
         input: Streaming<I>,
     ) -> Result<(Opening, Answer<Shared>), CallError> {
-        let mut opening = Opening::new(self, &self.live(method)?, method)?;
-        let (draft, feeder) = opening.open_input()?;
+        let (mut opening, draft, feeder) = self.open_input(method)?;
         let feeding = Feeding::new(feeder);
         let pending = opening.begin(draft, args, CLOSE_INPUT)?;
         pump(input, &feeding.feeder);
@@ -562,8 +591,7 @@ impl Stub {
         args: &impl Argument<A>,
         input: Streaming<I>,
     ) -> Result<(Opening, Answer<Shared>), CallError> {
-        let mut opening = Opening::new(self, &self.live_async(method).await?, method)?;
-        let (draft, feeder) = opening.open_input_async().await?;
+        let (mut opening, draft, feeder) = self.open_input_async(method).await?;
         let feeding = Feeding::new(feeder);
         let mut pending = opening.begin(draft, args, CLOSE_INPUT)?;
         let mut pump = pin!(pump_async(input, &feeding.feeder));
@@ -620,8 +648,7 @@ impl Stub {
         args: &impl Argument<A>,
         input: Streaming<I>,
     ) -> Result<(Opening, Answer<Shared>, Feeding), CallError> {
-        let mut opening = Opening::new(self, &self.live(method)?, method)?;
-        let (draft, feeder) = opening.open_input()?;
+        let (mut opening, draft, feeder) = self.open_input(method)?;
         let feeding = Feeding::new(feeder);
         let pending = opening.begin(draft, args, CLOSE_INPUT | CLOSE_OUTPUT)?;
         pump_aside(input, &feeding.feeder);
@@ -670,8 +697,7 @@ impl Stub {
         args: &impl Argument<A>,
         input: Streaming<I>,
     ) -> Result<(Opening, Answer<Shared>, Feeding), CallError> {
-        let mut opening = Opening::new(self, &self.live_async(method).await?, method)?;
-        let (draft, feeder) = opening.open_input_async().await?;
+        let (mut opening, draft, feeder) = self.open_input_async(method).await?;
         let feeding = Feeding::new(feeder);
         let pending = opening.begin(draft, args, CLOSE_INPUT | CLOSE_OUTPUT)?;
         pump_aside(input, &feeding.feeder);

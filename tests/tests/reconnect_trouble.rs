@@ -1,0 +1,186 @@
+//! Clients that connect again: what their users do meanwhile, and what else may be in the way.
+
+use std::os::fd::AsFd;
+use std::pin::pin;
+use std::sync::{Arc, OnceLock, mpsc};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
+
+use ipc_core::{clock, socket};
+use ipc_rpc::{CallError, ClientConfig, ConnectionEvent, Observer, Reconnect, Server, ServerHandle, Streaming};
+use ipc_rpc_tests::helper::{Place, until};
+use ipc_rpc_tests::system;
+
+#[ipc_rpc::service]
+trait Sum {
+    #[rpc(idempotent)]
+    fn add(&self, a: u64, b: u64) -> u64;
+    async fn later(&self, a: u64) -> u64;
+}
+
+struct Adder;
+
+impl Sum for Adder {
+    fn add(&self, a: u64, b: u64) -> u64 {
+        a + b
+    }
+    async fn later(&self, a: u64) -> u64 {
+        a
+    }
+}
+
+fn config(reconnect: Reconnect) -> ClientConfig {
+    ClientConfig { reconnect: Some(reconnect), timeout: None, ..ClientConfig::default() }
+}
+
+#[test]
+fn who_is_told_may_call() {
+    let place = Place::new("who_is_told_may_call");
+    let client = Arc::new(OnceLock::<SumClient>::new());
+    let (tell, told) = mpsc::channel();
+    let calls = client.clone();
+    let observer = Observer::new(move |event| {
+        let client = calls.get().unwrap();
+        let result = match event {
+            ConnectionEvent::Failed { .. } => smol::block_on(client.later(7)),
+            _ => client.add(3, 4),
+        };
+        let _ = tell.send(result.map_err(|error| matches!(error, CallError::NotStarted { .. })));
+    });
+    let reconnect = Reconnect { patience: Duration::MAX, observer: Some(observer), ..Reconnect::default() };
+    let (handle, serving) = serve(&place, sum);
+    client.set(SumClient::connect_with(place.socket(), &config(reconnect)).unwrap()).unwrap();
+    handle.shutdown();
+    serving.join().unwrap();
+    std::thread::scope(|scope| {
+        let call = scope.spawn(|| client.get().unwrap().add(1, 2));
+        assert_eq!(told.recv().unwrap(), Err(true), "lost");
+        assert_eq!(told.recv().unwrap(), Err(true), "not yet");
+        let (handle, serving) = serve(&place, sum);
+        assert_eq!(call.join().unwrap().unwrap(), 3);
+        while told.recv().unwrap() != Ok(7) {}
+        handle.shutdown();
+        serving.join().unwrap();
+    });
+}
+
+struct Heard(mpsc::Sender<()>);
+
+impl Wake for Heard {
+    fn wake(self: Arc<Self>) {
+        let _ = self.0.send(());
+    }
+}
+
+/// Polls it when it has been woken and not otherwise, as executors may.
+fn when_woken<F: Future>(future: F) -> F::Output {
+    let (tell, told) = mpsc::channel();
+    let waker = Waker::from(Arc::new(Heard(tell)));
+    let mut future = pin!(future);
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            return output;
+        }
+        told.recv().unwrap();
+    }
+}
+
+#[test]
+fn a_full_backlog_keeps_no_future_from_the_end_of_its_time() {
+    let place = Place::new("a_full_backlog_keeps_no_future_from_the_end_of_its_time");
+    let (handle, serving) = serve(&place, sum);
+    let config = ClientConfig {
+        connect_timeout: Duration::from_secs(1000),
+        ..config(Reconnect { patience: Duration::from_secs(1000), ..Reconnect::default() })
+    };
+    let client = SumClient::connect_with(place.socket(), &config).unwrap();
+    handle.shutdown();
+    serving.join().unwrap();
+    let path = place.path().join("test.sock");
+    let full = socket::listen(&path, 0o600).unwrap();
+    system::listen_to(full.as_fd(), 0);
+    let mut waiting = Vec::new();
+    while let Ok(socket) = socket::connect(&path, clock::now()) {
+        waiting.push(socket);
+    }
+    // Told of the end, that is.
+    until(|| matches!(client.start().later(1), Err(CallError::NotStarted { .. })));
+    let hasty = client.with_timeout(Duration::from_millis(500));
+    let error = when_woken(hasty.later(1)).unwrap_err();
+    assert!(matches!(error, CallError::NotStarted { .. }), "{error:?}");
+}
+
+#[ipc_rpc::service]
+trait Gather {
+    fn gather(&self, items: Streaming<u64>, down: &DownClient) -> u64;
+    async fn gather_later(&self, items: Streaming<u64>, down: &DownClient) -> Result<u64, String>;
+    fn feed(&self, items: Streaming<u64>) -> u64;
+}
+
+#[ipc_rpc::service]
+trait Down {
+    fn double(&self, n: u64) -> u64;
+}
+
+struct Doubler;
+
+impl Down for Doubler {
+    fn double(&self, n: u64) -> u64 {
+        2 * n
+    }
+}
+
+struct Gatherer;
+
+impl Gather for Gatherer {
+    fn gather(&self, items: Streaming<u64>, down: &DownClient) -> u64 {
+        down.double(self.feed(items)).unwrap()
+    }
+    async fn gather_later(&self, mut items: Streaming<u64>, down: &DownClient) -> Result<u64, String> {
+        let mut sum = 0;
+        while let Some(item) = items.next_async().await {
+            sum += item.map_err(|error| error.to_string())?;
+        }
+        down.double(sum).map_err(|error| error.to_string())
+    }
+    fn feed(&self, items: Streaming<u64>) -> u64 {
+        items.map(Result::unwrap).sum()
+    }
+}
+
+#[test]
+fn inputs_with_and_without_callbacks_go_to_the_next_server() {
+    let place = Place::new("inputs_with_and_without_callbacks_go_to_the_next_server");
+    let (mut handle, mut serving) = serve(&place, gather);
+    let clients = [(); 3].map(|()| GatherClient::connect(place.socket()).unwrap());
+    let down = DownDispatcher::new(Doubler);
+    let items = || Streaming::from_iter([1, 2, 3]);
+    for _ in 0..2 {
+        assert_eq!(clients[0].gather(items(), &down).unwrap(), 12);
+        assert_eq!(smol::block_on(clients[1].gather_later(items(), &down)).unwrap(), 12);
+        assert_eq!(clients[2].feed(items()).unwrap(), 6);
+        handle.shutdown();
+        serving.join().unwrap();
+        (handle, serving) = serve(&place, gather);
+        // Told of the end, that is.
+        until(|| clients[0].gather(items(), &down).is_ok());
+        until(|| smol::block_on(clients[1].gather_later(items(), &down)).is_ok());
+        until(|| clients[2].feed(items()).is_ok());
+    }
+    handle.shutdown();
+    serving.join().unwrap();
+}
+
+fn serve(place: &Place, run: fn(Server)) -> (ServerHandle, std::thread::JoinHandle<()>) {
+    let server = Server::bind(place.socket()).unwrap();
+    let handle = server.handle();
+    (handle, std::thread::spawn(move || run(server)))
+}
+
+fn sum(server: Server) {
+    server.serve(SumDispatcher::new(Adder)).unwrap();
+}
+
+fn gather(server: Server) {
+    server.serve(GatherDispatcher::new(Gatherer)).unwrap();
+}
