@@ -30,7 +30,8 @@ use crate::connect::ConnectError;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reconnect {
     /// The pause after the first attempt that fails; each is twice as long as the one before. The first attempt is made at
-    /// once. Pauses vary by up to a half, so that many clients do not come at the same moment. Default: 1 ms.
+    /// once, unless the connection was lost so soon that it may as well have failed. Pauses vary by up to a half, so that many
+    /// clients do not come at the same moment. Default: 1 ms.
     pub first: Duration,
     /// The longest pause. Default: 250 ms.
     pub longest: Duration,
@@ -65,7 +66,8 @@ impl Default for Reconnect {
 pub struct Observer(Arc<dyn Fn(&ConnectionEvent<'_>) + Send + Sync>);
 
 impl Observer {
-    /// Calls `tell` with each event. It should be brief: there is no new connection before it has returned.
+    /// Calls `tell` with each event. It should be brief: there is no new connection before it has returned, and calls that it
+    /// makes with the same client fail at once while there is none.
     pub fn new(tell: impl Fn(&ConnectionEvent<'_>) + Send + Sync + 'static) -> Self {
         Observer(Arc::new(tell))
     }
