@@ -44,20 +44,21 @@ impl CallError {
 
 impl Connection {
     /// The owned `R` of a reply.
-    #[inline]
+    #[inline(never)]
     pub(crate) fn read<R: Message, C: Holder>(&self, method: u16, answer: &Answer<C>) -> Result<R, CallError> {
         self.value(answer).map_err(|error| self.invalid(method, error))
     }
 
-    /// The owned `R` of a reply, whose block comes home then.
-    #[inline]
+    /// The owned `R` of a reply, whose block comes home then. For the shortest way of a call.
+    #[inline(always)]
     pub(crate) fn read_last<R: Message, C: Holder>(&self, method: u16, answer: Answer<C>) -> Result<R, CallError> {
         let value = self.value(&answer);
         answer.release();
         value.map_err(|error| self.invalid(method, error))
     }
 
-    #[inline]
+    // Whoever is not on that way calls `read`, so that there are few copies.
+    #[inline(always)]
     fn value<R: Message, C: Holder>(&self, answer: &Answer<C>) -> Result<R, MessageError> {
         let (bytes, len) = answer.bytes();
         if self.trust == Trust::InPlace {
