@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use ipc_core::caller::{Caller, Failure, NotFlushed, Pending};
+use ipc_core::caller::{Caller, Failure, NoBlock, NotFlushed, Pending};
 
 use crate::call_error::CallError;
 use crate::connect::Connection;
@@ -101,18 +101,31 @@ impl Stub {
     pub async fn oneway_async<A: Message>(&self, method: u16, args: &impl Argument<A>) -> Result<(), CallError> {
         let mut rounds = self.rounds(method);
         loop {
-            match rounds.stub().oneway_once(method, args).await {
+            match rounds.stub().oneway_once(&self.session, method, args).await {
                 Err(error) => rounds.next_async(method, error).await?,
                 sent => return sent,
             }
         }
     }
 
-    async fn oneway_once<A: Message>(&self, method: u16, args: &impl Argument<A>) -> Result<(), CallError> {
+    async fn oneway_once<A: Message>(
+        &self,
+        session: &Session,
+        method: u16,
+        args: &impl Argument<A>,
+    ) -> Result<(), CallError> {
         let connection = self.session.share();
         let terms = self.terms(&connection, method)?;
         connection.note_oneway();
-        self.begin_async(Shared(connection), method, args, &terms).await?.detach();
+        let draft = Caller::draft_async(Shared(connection.clone()), terms.limit).await;
+        let draft = draft.map_err(|why| connection.not_sent(method, why))?;
+        // Of a connection that was replaced meanwhile, and may be forgotten, nobody would hear that it has lost this call. It is
+        // not forgotten while it is read.
+        let present = session.read();
+        if present.id() != connection.id() {
+            return Err(connection.not_sent(method, NoBlock::Ended));
+        }
+        self.submit(&connection, draft, method, args, &terms)?.detach();
         Ok(())
     }
 

@@ -1,8 +1,9 @@
 //! Clients that connect again: what their users do meanwhile, and what else may be in the way.
 
+use std::fs;
 use std::os::fd::AsFd;
 use std::pin::pin;
-use std::sync::{Arc, OnceLock, mpsc};
+use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
@@ -108,6 +109,67 @@ fn a_full_backlog_keeps_no_future_from_the_end_of_its_time() {
     let hasty = client.with_timeout(Duration::from_millis(500));
     let error = when_woken(hasty.later(1)).unwrap_err();
     assert!(matches!(error, CallError::NotStarted { .. }), "{error:?}");
+}
+
+#[ipc_rpc::service]
+trait Notes {
+    #[rpc(oneway)]
+    async fn note(&self, id: u64);
+    fn noted(&self) -> Vec<u64>;
+    fn wait(&self, gate: &str);
+}
+
+#[derive(Default)]
+struct Book(Mutex<Vec<u64>>);
+
+impl Notes for Book {
+    async fn note(&self, id: u64) {
+        self.0.lock().unwrap().push(id);
+    }
+    fn noted(&self) -> Vec<u64> {
+        self.0.lock().unwrap().clone()
+    }
+    fn wait(&self, gate: &str) {
+        fs::write(format!("{gate}.in"), "").unwrap();
+        until(|| fs::exists(gate).unwrap());
+    }
+}
+
+fn book(server: Server) {
+    server.serve(NotesDispatcher::new(Book::default())).unwrap();
+}
+
+#[test]
+fn a_one_way_call_that_has_waited_goes_to_the_next_server() {
+    let place = Place::new("a_one_way_call_that_has_waited_goes_to_the_next_server");
+    let (_old, serving) = serve(&place, book);
+    let config = ClientConfig { blocks: 2, ..config(Reconnect::default()) };
+    let client = NotesClient::connect_with(place.socket(), &config).unwrap();
+    let gates = ["a", "b"].map(|name| place.join(name));
+    let [first, second] = gates.each_ref().map(|gate| {
+        let call = client.start().wait(gate).unwrap();
+        until(|| fs::exists(format!("{gate}.in")).unwrap());
+        call
+    });
+    let mut note = pin!(client.note(7));
+    assert!(note.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending(), "no block");
+    let server = Server::builder().service(NotesDispatcher::new(Book::default())).take_over().bind(place.socket());
+    let server = server.unwrap();
+    let new = server.handle();
+    let next = std::thread::spawn(move || server.run().unwrap());
+    fs::write(&gates[0], "").unwrap();
+    first.wait().unwrap();
+    // The old server works on the second call, and the client has forgotten the connection but for that.
+    assert!(client.noted().unwrap().is_empty());
+    std::thread::sleep(Duration::from_millis(50));
+    smol::block_on(note).unwrap();
+    client.flush().unwrap();
+    assert_eq!(client.noted().unwrap(), [7]);
+    fs::write(&gates[1], "").unwrap();
+    second.wait().unwrap();
+    serving.join().unwrap();
+    new.shutdown();
+    next.join().unwrap();
 }
 
 #[ipc_rpc::service]
