@@ -137,11 +137,12 @@ impl Stub {
         let connection = self.session.share();
         let terms = self.terms(&connection, FLUSH)?;
         // What was handed over to a server that is leaving is answered there, or lost with it.
-        for connection in self.session.retired().into_iter().chain([connection.clone()]) {
-            connection.caller.flush(terms.limit).map_err(|why| self.not_flushed(&connection, &why, &terms))?;
-            self.nothing_lost(&connection, &terms)?;
+        for over in self.session.retired() {
+            let flushed = over.caller.flush(terms.limit);
+            self.may_be_lost(&over, flushed, &terms)?;
         }
-        Ok(())
+        let flushed = connection.caller.flush(terms.limit);
+        self.flushed(&connection, flushed, &terms)
     }
 
     /// As [`Stub::flush`].
@@ -151,17 +152,44 @@ impl Stub {
     pub async fn flush_async(&self) -> Result<(), CallError> {
         let connection = self.session.share();
         let terms = self.terms(&connection, FLUSH)?;
-        for connection in self.session.retired().into_iter().chain([connection.clone()]) {
-            let flushed = Caller::flush_async(Shared(connection.clone()), terms.limit).await;
-            flushed.map_err(|why| self.not_flushed(&connection, &why, &terms))?;
-            self.nothing_lost(&connection, &terms)?;
+        for over in self.session.retired() {
+            let flushed = Caller::flush_async(Shared(over.clone()), terms.limit).await;
+            self.may_be_lost(&over, flushed, &terms)?;
         }
-        Ok(())
+        let flushed = Caller::flush_async(Shared(connection.clone()), terms.limit).await;
+        self.flushed(&connection, flushed, &terms)
     }
 
-    fn nothing_lost(&self, connection: &Connection, terms: &Terms) -> Result<(), CallError> {
+    /// A connection that was replaced has been flushed: what is lost with it is told at the end, once.
+    fn may_be_lost(&self, over: &Connection, flushed: Result<(), NotFlushed>, terms: &Terms) -> Result<(), CallError> {
+        match flushed {
+            Ok(()) => Ok(()),
+            Err(NotFlushed::Ended) => {
+                self.session.note_loss(over);
+                Ok(())
+            }
+            Err(why) => Err(self.not_flushed(over, &why, terms)),
+        }
+    }
+
+    /// All connections have been flushed, the present one at last.
+    fn flushed(
+        &self,
+        connection: &Connection,
+        flushed: Result<(), NotFlushed>,
+        terms: &Terms,
+    ) -> Result<(), CallError> {
+        let flushed = flushed.inspect_err(|why| {
+            if *why == NotFlushed::Ended {
+                self.session.note_loss(connection);
+            }
+        });
         let lost = self.session.has_lost(connection, &self.told);
-        if lost { Err(self.not_flushed(connection, &NotFlushed::Ended, terms)) } else { Ok(()) }
+        match flushed {
+            Ok(()) if lost => Err(self.not_flushed(connection, &NotFlushed::Ended, terms)),
+            Ok(()) => Ok(()),
+            Err(why) => Err(self.not_flushed(connection, &why, terms)),
+        }
     }
 
     #[cold]

@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use ipc_core::caller::Caller;
@@ -255,6 +255,8 @@ pub(crate) struct Connection {
     pub(crate) streams: Arc<Streams>,
     /// When the socket file of a server that is gone was last looked for.
     swept_at: AtomicU64,
+    /// It was noted that one-way calls were lost with it.
+    loss_noted: AtomicBool,
     /// The object at the other side that is called, if it is one of those that a call has lent.
     pub(crate) object: Option<Object>,
 }
@@ -420,6 +422,7 @@ impl Connection {
                 target: 0,
                 streams: streams.clone(),
                 swept_at: AtomicU64::new(0),
+                loss_noted: AtomicBool::new(false),
                 lending: lending.clone(),
                 object: None,
             }
@@ -435,6 +438,12 @@ impl Connection {
     /// May a call of this method run twice?
     pub(crate) fn is_idempotent(&self, method: u16) -> bool {
         self.service.methods.get(usize::from(method)).is_some_and(|method| method.idempotent)
+    }
+
+    /// Were one-way calls lost with it, now that it is over? Said once.
+    pub(crate) fn has_lost(&self) -> bool {
+        let lost = self.caller.detached() != 0 || self.caller.take_lost();
+        lost && !self.loss_noted.swap(true, Ordering::Relaxed)
     }
 
     /// A request is on its way that nobody waits for.
@@ -456,6 +465,7 @@ impl Connection {
             target: object.target(),
             streams: self.streams.clone(),
             swept_at: AtomicU64::new(NO_FILE),
+            loss_noted: AtomicBool::new(false),
             lending: self.lending.clone(),
             object: Some(object),
         }

@@ -114,13 +114,18 @@ impl Session {
         told.0.swap(*losses, Ordering::Relaxed) < *losses
     }
 
+    /// A connection has ended before all one-way calls over it were answered.
+    pub(crate) fn note_loss(&self, connection: &Connection) {
+        *lock(&self.losses) += u64::from(connection.has_lost());
+    }
+
     /// Drops connections that were replaced, if nobody calls over them any more.
     fn sweep(&self) {
         // What has been answered calls wakers, which are the user's code: not with the lock.
         self.connection.retired().iter().for_each(|connection| _ = connection.caller.usage());
         let mut losses = lock(&self.losses);
         let over = self.connection.collect();
-        *losses += u64::from(over.iter().any(|over| over.caller.detached() != 0 || over.caller.take_lost()));
+        over.iter().for_each(|over| *losses += u64::from(over.has_lost()));
         drop(losses);
         drop(over);
     }
