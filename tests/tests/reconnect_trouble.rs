@@ -3,13 +3,15 @@
 use std::fs;
 use std::os::fd::AsFd;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, OnceLock, mpsc};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, LazyLock, Mutex, OnceLock, mpsc};
 use std::task::{Context, Poll, Wake, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ipc_core::{clock, socket};
 use ipc_rpc::{CallError, ClientConfig, ConnectionEvent, Observer, Reconnect, Server, ServerHandle, Streaming};
 use ipc_rpc_tests::helper::{Place, until};
+use ipc_rpc_tests::raw::FakeServer;
 use ipc_rpc_tests::system;
 
 #[ipc_rpc::service]
@@ -170,6 +172,46 @@ fn a_one_way_call_that_has_waited_goes_to_the_next_server() {
     serving.join().unwrap();
     new.shutdown();
     next.join().unwrap();
+}
+
+#[ipc_rpc::service]
+trait Hurry {
+    /// How far from the first look at the clock.
+    fn end(&self, context: &ipc_rpc::Context) -> Duration;
+}
+
+struct Hurried;
+
+static BASE: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+impl Hurry for Hurried {
+    fn end(&self, context: &ipc_rpc::Context) -> Duration {
+        context.deadline().unwrap() - *BASE
+    }
+}
+
+#[test]
+fn a_call_that_is_made_again_has_no_more_time() {
+    let place = Place::new("a_call_that_is_made_again_has_no_more_time");
+    let _ = *BASE;
+    let fake = FakeServer::listen(place.socket());
+    let limit = Duration::from_secs(60);
+    std::thread::scope(|scope| {
+        let call = scope.spawn(|| {
+            let client = HurryClient::connect(place.socket()).unwrap();
+            client.with_metadata("in a", "hurry").with_timeout(limit).end()
+        });
+        let (socket, segment) = fake.welcome(1);
+        until(|| (0..256).any(|block| segment.block(block).unwrap().word.load(Ordering::Relaxed) != 0));
+        let latest = BASE.elapsed() + limit;
+        drop(fake);
+        let (handle, serving) = serve(&place, |server| server.serve(HurryDispatcher::new(Hurried)).unwrap());
+        drop(socket);
+        let end = call.join().unwrap().unwrap();
+        assert!(end <= latest, "it began before {latest:?} and may take until {end:?}");
+        handle.shutdown();
+        serving.join().unwrap();
+    });
 }
 
 #[ipc_rpc::service]
