@@ -437,8 +437,10 @@
 //! # Guarantees
 //!
 //! - A call that returns `Ok` ran once. After an error for which [`CallError::may_have_run`] is false it has not run and will
-//!   not; after the others nobody can tell. Nothing is repeated behind your back.
-//! - When the server dies, every waiting call ends at once, with its reply if that was complete.
+//!   not; after the others nobody can tell. What is repeated behind your back has not run, or is marked `#[rpc(idempotent)]`:
+//!   such a call may have run more than once.
+//! - When the server dies, every waiting call that it had begun ends at once, with its reply if that was complete; the others wait
+//!   for [the next server](#when-a-server-goes).
 //! - A call that begins when the result of another is known runs after it. All others are not ordered, and one that timed out
 //!   or was cancelled may still be running.
 //! - A handler that panics fails its own call with [`CallError::Panicked`], and nothing else.
