@@ -178,8 +178,8 @@ impl<E> CallError<E> {
     }
 
     /// Whether it is safe to make the call again and likely to help, at once or a little later: it has not run, and what was in
-    /// its way passes. The client does so itself where a connection was lost, for as long as a call may take; see
-    /// [`Reconnect`](crate::Reconnect).
+    /// its way passes, as another version of the server does not. The client does so itself where a connection was lost, for
+    /// as long as a call may take; see [`Reconnect`](crate::Reconnect).
     ///
     /// ```
     /// use ipc_rpc::CallError;
@@ -197,10 +197,11 @@ impl<E> CallError<E> {
     /// assert_eq!(persistently(|| Ok(1)).unwrap(), 1);
     /// ```
     pub fn is_retryable(&self) -> bool {
-        matches!(
-            self,
-            CallError::NotStarted { .. } | CallError::Busy { .. } | CallError::TimedOut { may_have_run: false, .. }
-        )
+        match self {
+            CallError::NotStarted { why, .. } => why.as_ref().is_none_or(|why| !why.is_lasting()),
+            CallError::Busy { .. } | CallError::TimedOut { may_have_run: false, .. } => true,
+            _ => false,
+        }
     }
 
     /// Whether the connection that the call was made over is over.
@@ -268,7 +269,7 @@ impl<E: fmt::Display> fmt::Display for CallError<E> {
                 write!(f, "the server of {} is gone; {method} has not run: repeat the call later", method.service)
             }
             CallError::NotStarted { method, why: Some(why) } => {
-                write!(f, "the server of {} is gone and {method} has not run: {why}", method.service)
+                write!(f, "{method} has not run, the connection to the server of {} was lost: {why}", method.service)
             }
             CallError::MayHaveRun { method } => {
                 write!(

@@ -4,6 +4,7 @@
 //! little-endian numbers, texts with their length before them. They begin with a magic number and the protocol version;
 //! nothing behind the version is read if that differs. The numbers H1.. are those of `docs/layout.md`, section 6.
 
+use std::cmp::Ordering;
 use std::fmt;
 
 use ipc_core::layout::Geometry;
@@ -83,9 +84,16 @@ fn difference(here: &[String], there: &[String]) -> Difference {
     let (here, there) = (here.get(at).unwrap_or(&nothing), there.get(at).unwrap_or(&nothing));
     let part = |line: &str| line.split_once('\t').map(|(p, t)| (p.to_owned(), t.to_owned())).unwrap_or_default();
     let ((here_place, here), (there_place, there)) = (part(here), part(there));
-    let same_place = here_place == there_place || here_place.is_empty() || there_place.is_empty();
-    let mut place = if here_place.is_empty() { there_place.clone() } else { here_place };
-    let mut texts = [here, if same_place { there } else { String::from("nothing") }];
+    // Of two places the earlier one is what the other side has nothing at: an argument less, or a field.
+    let rank = |place: &str| match place.strip_prefix("argument ") {
+        Some(number) => number.parse().unwrap_or(u32::MAX),
+        None => u32::MAX - u32::from(!place.is_empty()),
+    };
+    let (mut place, mut texts) = match rank(&here_place).cmp(&rank(&there_place)) {
+        Ordering::Equal => (here_place, [here, there]),
+        Ordering::Less => (here_place, [here, String::from("nothing")]),
+        Ordering::Greater => (there_place, [String::from("nothing"), there]),
+    };
     // `Query.limit: u32` and `Query.limit: u64` share the field: name it once.
     let field = |t: &str| t.split_once(": ").map(|(field, _)| field.to_owned());
     if let (Some(a), Some(b)) = (field(&texts[0]), field(&texts[1]))
@@ -447,6 +455,14 @@ mod tests {
         let longer = lines(&["argument 1\tQuery", "argument 1\tQuery.limit: u32", "argument 2\tu8", "result\t()"]);
         let d = difference(&longer, &here);
         assert_eq!((&*d.place, &*d.here, &*d.there), ("argument 2", "u8", "nothing"));
+        let d = difference(&here, &longer);
+        assert_eq!((&*d.place, &*d.here, &*d.there), ("argument 2", "nothing", "u8"));
+        let smaller = lines(&["argument 1\tQuery", "argument 2\tu8", "result\t()"]);
+        let d = difference(&smaller, &longer);
+        assert_eq!((&*d.place, &*d.here, &*d.there), ("argument 1", "nothing", "Query.limit: u32"));
+        let more = lines(&["result\tHits", "result\tHits.all: Vec"]);
+        let d = difference(&more[..1], &more);
+        assert_eq!((&*d.place, &*d.here, &*d.there), ("result", "nothing", "Hits.all: Vec"));
     }
 
     #[test]

@@ -204,7 +204,8 @@
 //! Open streams end with an error, lent objects and kept handles are those of one connection. A method is idempotent if running
 //! it twice is as good as once: reading, setting, not adding.
 //!
-//! A new version of a server can replace the old one without that anybody notices: [`ServerBuilder::take_over`].
+//! A new version of a server can replace a running one: [`ServerBuilder::take_over`]. What the old one has begun it ends, so calls
+//! that wait notice nothing; the last two rows of the table and streams are as after a death.
 //!
 //! ```
 //! use std::sync::atomic::{AtomicU64, Ordering};
@@ -703,7 +704,7 @@ pub use ipc_derive::Message;
 /// - `#[service(crate = path)]`: where `ipc_rpc` is, if a crate of yours re-exports it.
 /// - `#[service(mock)]`: a mock as well.
 /// - `#[rpc(name = "other")]` on a method: its name on the wire, so that it can be renamed in the source alone.
-/// - `#[rpc(oneway)]`, `#[rpc(blocking)]` on a method: see [above](#methods).
+/// - `#[rpc(oneway)]`, `#[rpc(idempotent)]`, `#[rpc(blocking)]` on a method: see [above](#methods).
 pub use ipc_derive::service;
 pub use message::{
     Archived, Argument, Elements, ElementsIter, EncodeError, Message, MessageError, MessageErrorKind, View,

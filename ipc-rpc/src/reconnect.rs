@@ -35,8 +35,8 @@ pub struct Reconnect {
     pub first: Duration,
     /// The longest pause. Default: 250 ms.
     pub longest: Duration,
-    /// How long it is tried, and calls wait. Later ones fail at once, but now and then one has it tried once more.
-    /// Default: 5 s.
+    /// How long it is tried, and calls wait. Later ones fail at once, but now and then one has it tried once more, waits for
+    /// that, and goes on if there is a server again. Default: 5 s.
     pub patience: Duration,
     /// Who is told what happens to the connection.
     pub observer: Option<Observer>,
@@ -100,12 +100,13 @@ impl Eq for Observer {}
 /// use ipc_rpc::ConnectionEvent;
 ///
 /// let event = ConnectionEvent::Restored { path: Path::new("/run/calc.sock"), attempts: 3, after: Duration::from_millis(5) };
-/// assert_eq!(event.to_string(), "connected to /run/calc.sock again after 5ms, at attempt 3");
+/// assert_eq!(event.to_string(), "connected to /run/calc.sock again after 5.0ms, at attempt 3");
 /// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ConnectionEvent<'a> {
-    /// A call has found the connection at its end.
+    /// A call has found the connection at its end: the next event is about another one. A connection that no call needs ends
+    /// without an event.
     Lost {
         /// The socket.
         path: &'a Path,
@@ -114,11 +115,12 @@ pub enum ConnectionEvent<'a> {
     Failed {
         /// The socket.
         path: &'a Path,
-        /// How many there were so far.
+        /// How many there were so far since the connection was lost.
         attempts: u32,
         /// Why.
         error: &'a ConnectError,
-        /// The pause before the next one; `None`: patience is over, and calls fail.
+        /// The pause before the next one; `None`: patience is over, or another attempt would end the same way (another
+        /// version, a signature that differs), and calls fail until one has it tried again.
         next: Option<Duration>,
     },
     /// There is a connection again.
@@ -137,13 +139,13 @@ impl fmt::Display for ConnectionEvent<'_> {
         match self {
             ConnectionEvent::Lost { path } => write!(f, "lost the connection to {}", path.display()),
             ConnectionEvent::Failed { attempts, error, next: Some(next), .. } => {
-                write!(f, "attempt {attempts}: {error}; again in {next:?}")
+                write!(f, "attempt {attempts}: {error}; again in {next:.1?}")
             }
             ConnectionEvent::Failed { attempts, error, next: None, .. } => {
                 write!(f, "attempt {attempts}: {error}; calls fail from now on")
             }
             ConnectionEvent::Restored { path, attempts, after } => {
-                write!(f, "connected to {} again after {after:?}, at attempt {attempts}", path.display())
+                write!(f, "connected to {} again after {after:.1?}, at attempt {attempts}", path.display())
             }
         }
     }

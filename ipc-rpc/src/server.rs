@@ -80,13 +80,16 @@ impl fmt::Display for BindError {
                 if let Some(pid) = pid {
                     write!(f, " (process {pid})")?;
                 }
-                write!(f, "; stop it or choose another name")
+                write!(f, "; stop it, take over from it with `ServerBuilder::take_over`, or choose another name")
             }
             BindError::NotHandedOver { path, reason } => {
                 write!(f, "the server at {} does not hand its name over: {reason}; stop it first", path.display())
             }
             BindError::Permission { path, error } => {
                 write!(f, "no permission to serve at {}: {error}; choose a folder of this user", path.display())
+            }
+            BindError::Io { path, error } if error.kind() == io::ErrorKind::NotFound => {
+                write!(f, "serving at {} failed: there is no such folder; make it first", path.display())
             }
             BindError::Io { path, error } => write!(f, "serving at {} failed: {error}", path.display()),
         }
@@ -397,10 +400,11 @@ impl ServerBuilder {
         self
     }
 
-    /// Takes the name over if a server has it: that one gives its listening socket away, to its own user and root only, and
-    /// shuts down as by [`ServerHandle::shutdown`]. No client finds nobody meanwhile. What the old server has begun it ends; calls
-    /// that it has not begun come to the new one by themselves, as after a restart ([`Reconnect`](crate::Reconnect)). If no server
-    /// has the name, it is taken as ever.
+    /// Takes the name over if a server has it: that one gives its listening socket away, to a process of its own user, and
+    /// shuts down as by [`ServerHandle::shutdown`], so that its [`Server::run`] returns. No client finds nobody meanwhile. What the old server has begun it ends; calls
+    /// that it has not begun come to the new one by themselves, as after a restart ([`Reconnect`](crate::Reconnect)); what does
+    /// not go over, such as streams, [is told to its callers](crate#when-a-server-goes). If no server has the name, it is taken
+    /// as ever.
     ///
     /// ```
     /// use ipc_rpc::{Server, service};
@@ -627,7 +631,8 @@ pub struct ServerHandle {
 impl ServerHandle {
     /// Stops looking for requests, lets running handlers end and their replies go out (`async` ones for at most
     /// [`ServerBuilder::grace`], others as long as they take; contexts tell of it), ends all streams; then
-    /// [`Server::run`] returns. Calls that were not begun fail at their callers with
+    /// [`Server::run`] returns. Calls that were not begun are made again by
+    /// their callers with the next server ([`Reconnect`](crate::Reconnect)); if there is none they fail with
     /// [`CallError::NotStarted`](crate::CallError::NotStarted).
     pub fn shutdown(&self) {
         self.control.shutdown();

@@ -308,6 +308,9 @@ struct Dial {
     /// When the present connection was made, and the last pause before that.
     since: u64,
     pause: Duration,
+    /// When that was found at its end, and the attempts that have failed since.
+    lost: u64,
+    failures: u32,
     /// Until when the present round goes on.
     until: u64,
     /// Not tried before.
@@ -326,6 +329,7 @@ impl Dial {
     fn begin(&mut self, now: u64, how: &Reconnect) {
         self.process = Some(std::process::id());
         if self.why.is_none() {
+            (self.lost, self.failures) = (now, 0);
             // A connection that was lost as soon as it was made is no reason to begin from the start.
             let lived = Duration::from_nanos(now.saturating_sub(self.since));
             if lived > how.longest {
@@ -365,26 +369,28 @@ struct Dialler {
 
 impl Dialler {
     fn run(&self, session: &Weak<Session>) {
-        let begun = clock::now();
-        lock(&self.dial).thread = Some(thread::current().id());
-        self.tell(&ConnectionEvent::Lost { path: &self.path });
-        let mut attempts = 0;
+        let mut dial = lock(&self.dial);
+        dial.thread = Some(thread::current().id());
+        // Not so when patience was over before: all that was told, and calls have rested already.
+        let newly_lost = dial.why.is_none();
         // A connection that did not live long is not replaced at once.
-        let pause = lock(&self.dial).pause;
-        if pause > Duration::ZERO {
-            let pause = lock(&self.dial).next_pause(&self.reconnect);
-            if !self.rest(pause) {
-                return;
-            }
+        let pause = (newly_lost && dial.pause > Duration::ZERO).then(|| dial.next_pause(&self.reconnect));
+        drop(dial);
+        if newly_lost {
+            self.tell(&ConnectionEvent::Lost { path: &self.path });
+        }
+        if let Some(pause) = pause
+            && !self.rest(pause)
+        {
+            return;
         }
         loop {
-            attempts += 1;
             ipc_core::fail_point!(Dialling);
             let deadline = clock::after(self.config.connect_timeout);
             match Connection::open_at(self.service, &self.path, &self.config, deadline, &|| self.wake_late()) {
-                Ok(connection) => return self.succeed(session, connection, attempts, begun),
+                Ok(connection) => return self.succeed(session, connection),
                 Err(error) => {
-                    let Some(pause) = self.fail(Arc::new(error), attempts) else { return };
+                    let Some(pause) = self.fail(Arc::new(error)) else { return };
                     if !self.rest(pause) {
                         return;
                     }
@@ -393,7 +399,7 @@ impl Dialler {
         }
     }
 
-    fn succeed(&self, session: &Weak<Session>, connection: Connection, attempts: u32, begun: u64) {
+    fn succeed(&self, session: &Weak<Session>, connection: Connection) {
         let Some(session) = session.upgrade() else { return };
         let mut dial = lock(&self.dial);
         session.connection.replace(Arc::new(connection));
@@ -403,7 +409,8 @@ impl Dialler {
         // If this one is lost as soon as it is used, the next one is not made at once.
         dial.pause = dial.pause.max(self.reconnect.first);
         let sweeps = dial.sweeper.replace(std::process::id()) != Some(std::process::id());
-        let after = Duration::from_nanos(dial.since.saturating_sub(begun));
+        let (attempts, after) =
+            (dial.failures.saturating_add(1), Duration::from_nanos(dial.since.saturating_sub(dial.lost)));
         let wakers = dial.wakers(None);
         drop(dial);
         self.changed.notify_all();
@@ -423,8 +430,10 @@ impl Dialler {
     }
 
     /// Notes that an attempt has failed; gives the pause before the next one, if there is to be one.
-    fn fail(&self, error: Arc<ConnectError>, attempts: u32) -> Option<Duration> {
+    fn fail(&self, error: Arc<ConnectError>) -> Option<Duration> {
         let mut dial = lock(&self.dial);
+        dial.failures = dial.failures.saturating_add(1);
+        let attempts = dial.failures;
         let pause = dial.next_pause(&self.reconnect);
         let now = clock::now();
         dial.why = Some(error.clone());

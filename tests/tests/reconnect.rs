@@ -100,6 +100,62 @@ fn who_has_no_patience_is_told_why() {
 }
 
 #[test]
+fn a_loss_is_told_once() {
+    let place = Place::new("a_loss_is_told_once");
+    let (mut config, told) = events();
+    config.reconnect.as_mut().unwrap().patience = Duration::from_millis(20);
+    let mut server = place.serve::<&str>(SERVER, &[]);
+    let client = CalcClient::connect_with(place.socket(), &config).unwrap();
+    server.kill();
+    let mut all = Vec::new();
+    until(|| {
+        assert!(client.add(1, 2).is_err());
+        all.extend(told.try_iter());
+        all.iter().filter(|event| *event == "given up").count() >= 3
+    });
+    let _server = place.serve::<&str>(SERVER, &[]);
+    until(|| client.add(1, 2).is_ok());
+    while all.last().is_none_or(|event| event != "restored") {
+        all.push(told.recv().unwrap());
+    }
+    assert_eq!(all[0], "lost");
+    assert!(!all[1..].contains(&String::from("lost")), "{all:?}");
+}
+
+mod changed {
+    #[ipc_rpc::service]
+    pub trait Calc {
+        fn add(&self, a: i64, b: i64, carry: bool) -> i64;
+    }
+
+    pub struct Adder;
+
+    impl Calc for Adder {
+        fn add(&self, a: i64, b: i64, carry: bool) -> i64 {
+            a + b + i64::from(carry)
+        }
+    }
+}
+
+#[test]
+fn a_server_that_has_changed_is_not_worth_another_try() {
+    let place = Place::new("a_server_that_has_changed_is_not_worth_another_try");
+    let config = ClientConfig { require_all: true, ..ClientConfig::default() };
+    let mut server = place.serve::<&str>(SERVER, &[]);
+    let client = CalcClient::connect_with(place.socket(), &config).unwrap();
+    server.kill();
+    let other = Server::builder().service(changed::CalcDispatcher::new(changed::Adder)).bind(place.socket()).unwrap();
+    let handle = other.handle();
+    let serving = std::thread::spawn(|| other.run());
+    let error = client.add(1, 2).unwrap_err();
+    let CallError::NotStarted { why: Some(why), .. } = &error else { panic!("{error:?}") };
+    assert!(why.to_string().ends_with("Calc::add argument 3: nothing here, bool there"), "{why}");
+    assert!(!error.is_retryable() && !error.may_have_run());
+    handle.shutdown();
+    serving.join().unwrap().unwrap();
+}
+
+#[test]
 fn what_may_have_run_is_not_repeated() {
     let place = Place::new("what_may_have_run_is_not_repeated");
     let mut server = place.serve::<&str>(SERVER, &["workers=2"]);
