@@ -128,18 +128,22 @@ impl Endpoint {
     /// `takes_over`.
     pub(crate) fn bind(path: &Path, mode: u32, takes_over: bool) -> Result<Self, NotBound> {
         let lock = FolderLock::take(path, BIND_PATIENCE)?;
-        let listener = match socket::listen(path, mode) {
-            Err(e) if e.kind() == io::ErrorKind::AddrInUse => match answers(path)? {
-                Some(_) if takes_over => succeed(path, mode)?,
+        let deadline = clock::after(BIND_PATIENCE);
+        let listener = loop {
+            match socket::listen(path, mode) {
+                Err(e) if e.kind() == io::ErrorKind::AddrInUse => {}
+                other => break other?,
+            }
+            match answers(path)? {
+                Some(_) if takes_over => match succeed(path, mode, deadline)? {
+                    Some(listener) => break listener,
+                    // It is leaving, or was killed: somebody else has the name then, or nobody.
+                    None => std::thread::sleep(Duration::from_millis(1)),
+                },
                 Some(pid) => return Err(NotBound::Taken { pid: Some(pid).filter(|p| *p > 0) }),
-                None => {
-                    fs::remove_file(path)?;
-                    socket::listen(path, mode)?
-                }
-            },
-            other => other?,
+                None => fs::remove_file(path)?,
+            }
         };
-        ipc_core::fail_point!(Listening);
         let file = fs::symlink_metadata(path)?;
         drop(lock);
         Ok(Endpoint { path: path.to_owned(), listener, file: (file.dev(), file.ino()), process: std::process::id() })
@@ -161,26 +165,38 @@ impl Endpoint {
     }
 }
 
-/// The listener of the server at `path`, from itself.
-fn succeed(path: &Path, mode: u32) -> Result<OwnedFd, NotBound> {
+/// The listener of the server at `path`, from itself; `None` if it ends instead.
+fn succeed(path: &Path, mode: u32, deadline: u64) -> Result<Option<OwnedFd>, NotBound> {
     let refused = |why: &str| NotBound::NotHandedOver(why.into());
-    let deadline = clock::after(BIND_PATIENCE);
-    let socket = socket::connect(path, deadline)?;
+    let ended = |error: &io::Error| {
+        use io::ErrorKind::{BrokenPipe, ConnectionRefused, ConnectionReset};
+        matches!(error.kind(), BrokenPipe | ConnectionRefused | ConnectionReset) && clock::now() < deadline
+    };
+    let socket = match socket::connect(path, deadline) {
+        Err(error) if ended(&error) => return Ok(None),
+        other => other?,
+    };
     // Whoever it is could have put a socket of its own there before.
     let who = socket::credentials(socket.as_fd())?;
     if who.uid != user() && who.uid != 0 {
         return Err(refused("it is another user's"));
     }
-    socket::send(socket.as_fd(), &handshake::successor(), None)?;
+    match socket::send(socket.as_fd(), &handshake::successor(), None) {
+        Err(error) if ended(&error) => return Ok(None),
+        other => other?,
+    }
     if !socket::wait_readable(socket.as_fd(), deadline)? {
         return Err(refused("it does not answer; it may be stopped or overloaded"));
     }
     let (answer, mut descriptors) = socket::receive(socket.as_fd())?;
+    if answer.is_empty() && clock::now() < deadline {
+        return Ok(None);
+    }
     handshake::succeeded(&answer).map_err(NotBound::NotHandedOver)?;
     let listener = descriptors.pop().filter(|listener| socket::is_listener(listener.as_fd()));
     let listener = listener.ok_or_else(|| refused("it sent something else"))?;
     fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode))?;
-    Ok(listener)
+    Ok(Some(listener))
 }
 
 impl Drop for Endpoint {
