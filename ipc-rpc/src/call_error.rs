@@ -271,6 +271,13 @@ impl<E: fmt::Display> fmt::Display for CallError<E> {
             CallError::NotStarted { method, why: Some(why) } => {
                 write!(f, "{method} has not run, the connection to the server of {} was lost: {why}", method.service)
             }
+            CallError::MayHaveRun { method } if method.method == "flush" => {
+                write!(
+                    f,
+                    "the server of {} ended before it had answered {method}; one-way calls that were sent before it may be lost",
+                    method.service
+                )
+            }
             CallError::MayHaveRun { method } => {
                 write!(
                     f,

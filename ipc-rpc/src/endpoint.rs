@@ -186,7 +186,7 @@ fn succeed(path: &Path, mode: u32, deadline: u64) -> Result<Option<OwnedFd>, Not
         other => other?,
     }
     if !socket::wait_readable(socket.as_fd(), deadline)? {
-        return Err(refused("it does not answer; it may be stopped or overloaded"));
+        return Err(refused("it does not answer; it may be stopped, overloaded or not serving yet"));
     }
     let (answer, mut descriptors) = socket::receive(socket.as_fd())?;
     if answer.is_empty() && clock::now() < deadline {

@@ -401,10 +401,11 @@ impl ServerBuilder {
     }
 
     /// Takes the name over if a server has it: that one gives its listening socket away, to a process of its own user, and
-    /// shuts down as by [`ServerHandle::shutdown`], so that its [`Server::run`] returns. No client finds nobody meanwhile. What the old server has begun it ends; calls
-    /// that it has not begun come to the new one by themselves, as after a restart ([`Reconnect`](crate::Reconnect)); what does
-    /// not go over, such as streams, [is told to its callers](crate#when-a-server-goes). If no server has the name, it is taken
-    /// as ever.
+    /// shuts down as by [`ServerHandle::shutdown`], so that its [`Server::run`] returns. No client finds nobody meanwhile. What
+    /// the old server has begun it ends; calls that it has not begun come to the new one by themselves, as after a restart
+    /// ([`Reconnect`](crate::Reconnect)); what does not go over, such as streams,
+    /// [is told to its callers](crate#when-a-server-goes). If no server has the name, it is taken as ever; one that has it and
+    /// does not answer, because it is stopped or does not run yet, keeps it ([`BindError::NotHandedOver`]).
     ///
     /// ```
     /// use ipc_rpc::{Server, service};

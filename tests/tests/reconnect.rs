@@ -357,6 +357,7 @@ fn a_future_is_made_again_and_one_way_calls_that_are_lost_are_told() {
     assert_eq!(smol::block_on(client.later(3)).unwrap(), 3);
     assert_eq!(server.line(), "ran later 3");
     let error = client.flush().unwrap_err();
+    assert!(error.to_string().ends_with("one-way calls that were sent before it may be lost"), "{error}");
     assert!(matches!(error, CallError::MayHaveRun { .. }), "{error:?}");
     client.flush().unwrap();
     // Several of one thread wait for a server.
