@@ -144,6 +144,7 @@ impl Endpoint {
                 None => fs::remove_file(path)?,
             }
         };
+        ipc_core::fail_point!(Listening);
         let file = fs::symlink_metadata(path)?;
         drop(lock);
         Ok(Endpoint { path: path.to_owned(), listener, file: (file.dev(), file.ino()), process: std::process::id() })
