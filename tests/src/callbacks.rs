@@ -218,3 +218,20 @@ impl Up for Climber {
         self.0.down(depth, &UpDispatcher::new(self.clone())).map(|n| n + 1).map_err(|error| error.to_string())
     }
 }
+
+/// The smallest object to lend.
+#[service]
+pub trait Double {
+    /// Twice `n`.
+    fn double(&self, n: u64) -> u64;
+}
+
+/// Serves [`Double`].
+#[derive(Debug)]
+pub struct Doubler;
+
+impl Double for Doubler {
+    fn double(&self, n: u64) -> u64 {
+        2 * n
+    }
+}

@@ -24,6 +24,17 @@ impl Random {
         self.any() % limit.max(1)
     }
 
+    /// A number that is likely to be at some edge, or near one of `places`, of which there is one at least.
+    pub fn edge(&mut self, places: &[u32]) -> u32 {
+        let near = (self.below(5) as u32).wrapping_sub(2);
+        match self.below(4) {
+            0 => near,
+            1 => (1u32 << self.below(32)).wrapping_add(near),
+            2 => places[self.below(places.len() as u64) as usize].wrapping_add(near),
+            _ => self.any() as u32,
+        }
+    }
+
     /// Once in so many times.
     pub fn chance(&mut self, one_in: u64) -> bool {
         self.below(one_in) == 0

@@ -13,38 +13,12 @@ use ipc_core::{socket, word};
 use ipc_rpc::{CallError, ClientConfig, Server, Trust};
 use ipc_rpc_tests::helper::{Place, faithful, until};
 use ipc_rpc_tests::proc;
+use ipc_rpc_tests::random::Random;
 use ipc_rpc_tests::raw::{FakeServer, Peer, overhear, put};
 use ipc_rpc_tests::services::{Adder, CalcClient, CalcDispatcher, WorkClient, WorkDispatcher, Worker};
 
-/// Xorshift: the same numbers in every run.
-struct Numbers(u64);
-
-impl Numbers {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    fn below(&mut self, end: u64) -> u64 {
-        self.next() % end
-    }
-
-    /// A number that is likely to be at some edge, or near one of `places`.
-    fn edge(&mut self, places: &[u32]) -> u32 {
-        let near = (self.below(5) as u32).wrapping_sub(2);
-        match self.below(4) {
-            0 => near,
-            1 => (1u32 << self.below(32)).wrapping_add(near),
-            2 => places[self.below(places.len() as u64) as usize].wrapping_add(near),
-            _ => self.next() as u32,
-        }
-    }
-}
-
 /// One wrong step.
-fn misbehave(peer: &Peer, n: &mut Numbers) {
+fn misbehave(peer: &Peer, n: &mut Random) {
     let g = *peer.segment.geometry();
     let block = n.below(8) as u32;
     let inline = g.block_at(block) + 40;
@@ -55,7 +29,7 @@ fn misbehave(peer: &Peer, n: &mut Numbers) {
         0..=3 => {
             // Bytes of a request, valid as a call if not as a message.
             let bytes: Vec<u8> =
-                (0..n.below(200)).map(|_| n.next() as u8 & [0xff, 3, 0x7f][n.below(3) as usize]).collect();
+                (0..n.below(200)).map(|_| n.any() as u8 & [0xff, 3, 0x7f][n.below(3) as usize]).collect();
             put(&peer.segment, Area::Inline(block), inline, &bytes);
             // runs, mirror, checksum, levels: what does not end soon, or ends the process, is not the framework's.
             head.method.store(peer.numbers[[0, 7, 8, 10][n.below(4) as usize]], Ordering::Relaxed);
@@ -67,19 +41,19 @@ fn misbehave(peer: &Peer, n: &mut Numbers) {
         4 => head.request_at.store(n.edge(&places), Ordering::Relaxed),
         5 => head.request_len.store(n.edge(&places), Ordering::Relaxed),
         6 => head.room.store(n.edge(&places), Ordering::Relaxed),
-        7 => head.deadline.store(n.next(), Ordering::Relaxed),
+        7 => head.deadline.store(n.any(), Ordering::Relaxed),
         8 => head.method.store(n.edge(&places) as u16 | 0x8000, Ordering::Relaxed),
         9 => drop(peer.set(block, [0, 1, 2, 0x12, 0x21, 0x41, 0x81, 0xe1][n.below(8) as usize])),
         10 if n.below(20) == 0 => drop(peer.set(block, n.edge(&places))),
         11 if n.below(20) == 0 => {
             let cells = peer.segment.request_cells();
-            cells[n.below(cells.len() as u64) as usize].store(n.next(), Ordering::Relaxed);
+            cells[n.below(cells.len() as u64) as usize].store(n.any(), Ordering::Relaxed);
         }
         12 if n.below(20) == 0 => peer.push_offset(Kind::Announcement, n.edge(&places)),
         13 => {
             let flags = [peer.segment.callee_flags(), peer.segment.caller_flags()][n.below(2) as usize];
-            flags.core.store(n.next() as u32, Ordering::Relaxed);
-            flags.woken_at.store(n.next(), Ordering::Relaxed);
+            flags.core.store(n.any() as u32, Ordering::Relaxed);
+            flags.woken_at.store(n.any(), Ordering::Relaxed);
             flags.asleep.store(n.below(3) as u32, Ordering::Relaxed);
         }
         _ => {
@@ -113,7 +87,7 @@ fn a_server_of_snapshots_survives_every_word() {
     }));
     let serving = std::thread::spawn(move || server.run());
     let honest = CalcClient::connect_with(&name, &faithful()).unwrap();
-    let mut numbers = Numbers(0x9e37_79b9_7f4a_7c15);
+    let mut numbers = Random::new(1);
     let end = Instant::now() + Duration::from_secs(3);
     let mut closed = 0u32;
     for round in 0i64.. {
@@ -146,7 +120,7 @@ fn a_server_of_snapshots_survives_every_word() {
 }
 
 /// Answers the requests it finds, one way or another.
-fn answer(segment: &Segment, n: &mut Numbers) {
+fn answer(segment: &Segment, n: &mut Random) {
     let g = *segment.geometry();
     for block in 0..g.blocks() {
         let head = segment.block(block).unwrap();
@@ -162,18 +136,18 @@ fn answer(segment: &Segment, n: &mut Numbers) {
             1 => (at, len) = (g.callee_arena_at() + n.below(5000) as u32, n.below(200_000) as u32),
             2 => len = n.edge(&places),
             _ => {
-                let bytes: Vec<u8> = (0..len).map(|_| n.next() as u8 & [0xff, 3, 0x7f][n.below(3) as usize]).collect();
+                let bytes: Vec<u8> = (0..len).map(|_| n.any() as u8 & [0xff, 3, 0x7f][n.below(3) as usize]).collect();
                 put(segment, Area::Inline(block), at, &bytes);
             }
         }
         head.reply_at.store(at, Ordering::Relaxed);
         head.reply_len.store(len, Ordering::Relaxed);
-        head.status.store([0, 0, 0, 0, 1, 16, 17, 18, n.next() as u16][n.below(9) as usize], Ordering::Relaxed);
-        segment.caller_flags().woken_at.store(n.next(), Ordering::Relaxed);
+        head.status.store([0, 0, 0, 0, 1, 16, 17, 18, n.any() as u16][n.below(9) as usize], Ordering::Relaxed);
+        segment.caller_flags().woken_at.store(n.any(), Ordering::Relaxed);
         segment.callee_flags().asleep.store(n.below(2) as u32, Ordering::Relaxed);
         if n.below(100) == 0 {
             let cells = segment.announcement_cells();
-            cells[n.below(cells.len() as u64) as usize].store(n.next(), Ordering::Relaxed);
+            cells[n.below(cells.len() as u64) as usize].store(n.any(), Ordering::Relaxed);
         }
         let value = match n.below(300) {
             0 => n.edge(&places),
@@ -190,7 +164,7 @@ fn answer(segment: &Segment, n: &mut Numbers) {
 #[test]
 fn a_client_of_snapshots_survives_every_answer() {
     let place = Place::new("a_client_of_snapshots_survives_every_answer");
-    let mut numbers = Numbers(0x2545_f491_4f6c_dd1d);
+    let mut numbers = Random::new(2);
     let begin = Instant::now();
     let (mut replies, mut ended) = (0u32, 0u32);
     for round in 0.. {

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use ipc_core::{clock, socket};
 use ipc_rpc::{CallError, ClientConfig, ConnectionEvent, Observer, Reconnect, Server, ServerHandle, Streaming};
+use ipc_rpc_tests::callbacks::{DoubleClient, DoubleDispatcher, Doubler};
 use ipc_rpc_tests::helper::{Place, until};
 use ipc_rpc_tests::raw::FakeServer;
 use ipc_rpc_tests::system;
@@ -216,31 +217,18 @@ fn a_call_that_is_made_again_has_no_more_time() {
 
 #[ipc_rpc::service]
 trait Gather {
-    fn gather(&self, items: Streaming<u64>, down: &DownClient) -> u64;
-    async fn gather_later(&self, items: Streaming<u64>, down: &DownClient) -> Result<u64, String>;
+    fn gather(&self, items: Streaming<u64>, down: &DoubleClient) -> u64;
+    async fn gather_later(&self, items: Streaming<u64>, down: &DoubleClient) -> Result<u64, String>;
     fn feed(&self, items: Streaming<u64>) -> u64;
-}
-
-#[ipc_rpc::service]
-trait Down {
-    fn double(&self, n: u64) -> u64;
-}
-
-struct Doubler;
-
-impl Down for Doubler {
-    fn double(&self, n: u64) -> u64 {
-        2 * n
-    }
 }
 
 struct Gatherer;
 
 impl Gather for Gatherer {
-    fn gather(&self, items: Streaming<u64>, down: &DownClient) -> u64 {
+    fn gather(&self, items: Streaming<u64>, down: &DoubleClient) -> u64 {
         down.double(self.feed(items)).unwrap()
     }
-    async fn gather_later(&self, mut items: Streaming<u64>, down: &DownClient) -> Result<u64, String> {
+    async fn gather_later(&self, mut items: Streaming<u64>, down: &DoubleClient) -> Result<u64, String> {
         let mut sum = 0;
         while let Some(item) = items.next_async().await {
             sum += item.map_err(|error| error.to_string())?;
@@ -257,7 +245,7 @@ fn inputs_with_and_without_callbacks_go_to_the_next_server() {
     let place = Place::new("inputs_with_and_without_callbacks_go_to_the_next_server");
     let (mut handle, mut serving) = serve(&place, gather);
     let clients = [(); 3].map(|()| GatherClient::connect(place.socket()).unwrap());
-    let down = DownDispatcher::new(Doubler);
+    let down = DoubleDispatcher::new(Doubler);
     let items = || Streaming::from_iter([1, 2, 3]);
     for _ in 0..2 {
         assert_eq!(clients[0].gather(items(), &down).unwrap(), 12);

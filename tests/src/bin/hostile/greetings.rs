@@ -11,7 +11,6 @@ use ipc_rpc_tests::raw;
 use ipc_rpc_tests::system::{self, SEALS};
 
 use crate::attacker::Attacker;
-use crate::memory::edge;
 
 fn connect(attacker: &Attacker) -> OwnedFd {
     socket::connect(Path::new(&attacker.path), clock::after(Duration::from_secs(10))).expect("a server")
@@ -59,7 +58,7 @@ fn packets(attacker: &mut Attacker) {
             2 => {
                 // The numbers of its geometry.
                 let at = raw::callable_at(&hello) - 12 + 4 * random.below(3) as usize;
-                let number = edge(random, &[16, 1 << 18, 1 << 30, 16_384]);
+                let number = random.edge(&[16, 1 << 18, 1 << 30, 16_384]);
                 hello[at..at + 4].copy_from_slice(&number.to_le_bytes());
             }
             _ => {

@@ -12,7 +12,6 @@ use ipc_rpc_tests::system;
 
 use crate::attacker::Attacker;
 use crate::liar;
-use crate::memory::edge;
 use crate::requests::{lend, settle};
 use crate::service::{KEEP, METHODS_OF_EAR, TELL};
 
@@ -25,7 +24,7 @@ pub fn attack(attacker: &mut Attacker) {
         let back = scope.spawn(move || answer(&ours, &mut random));
         for n in 0..20u32 {
             // How often it is to be told, and the number of the object; `tell_later` takes the same.
-            let number = edge(&mut attacker.random, &[1, 1 << 16]);
+            let number = attacker.random.edge(&[1, 1 << 16]);
             let (method, request) = match attacker.random.below(3) {
                 0 => (KEEP, number.to_le_bytes().to_vec()),
                 later => (TELL + later as usize - 1, [[3u8, 0, 0, 0], number.to_le_bytes()].concat()),

@@ -18,7 +18,6 @@ use ipc_rpc_tests::raw::{self, FakeServer, Peer};
 use ipc_rpc_tests::system;
 
 use crate::honest::{Listener, record, tree, watch};
-use crate::memory::edge;
 use crate::requests::{lend, settle};
 use crate::service::{DeskClient, EarDispatcher, METHODS};
 
@@ -35,9 +34,9 @@ pub fn lie(segment: &Segment, random: &mut Random) -> u64 {
         let places = [inline, inline + INLINE_ROOM, g.caller_arena_at(), g.callee_arena_at(), g.len() as u32, 64];
         let (mut at, mut len) = (inline, random.below(u64::from(INLINE_ROOM)) as u32);
         match random.below(8) {
-            0 => (at, len) = (edge(random, &places), edge(random, &places)),
+            0 => (at, len) = (random.edge(&places), random.edge(&places)),
             1 => (at, len) = (g.callee_arena_at() + random.below(5000) as u32, random.below(200_000) as u32),
-            2 => len = edge(random, &places),
+            2 => len = random.edge(&places),
             _ => {
                 let mask = [0xff, 3, 0x7f][random.below(3) as usize];
                 let bytes: Vec<u8> = (0..len).map(|_| random.any() as u8 & mask).collect();
@@ -61,7 +60,7 @@ pub fn lie(segment: &Segment, random: &mut Random) -> u64 {
         }
         lies += 1;
         let value = match random.below(150) {
-            0 => edge(random, &places),
+            0 => random.edge(&places),
             1 => word::REQUEST | word::CANCELLED,
             2 => word::FREE,
             3 => continue,
@@ -148,7 +147,7 @@ fn call_objects(back: OwnedFd, random: &mut Random, begin: Instant) -> u64 {
             _ => peer.numbers[random.below(peer.numbers.len() as u64) as usize],
         };
         peer.write(block, method, &bytes);
-        peer.head(block).tag.store(edge(random, &[1, 2, 3, 1 << 16]), Ordering::Relaxed);
+        peer.head(block).tag.store(random.edge(&[1, 2, 3, 1 << 16]), Ordering::Relaxed);
         lend(&peer, block);
         settle(&peer, block);
         calls += 1;

@@ -8,7 +8,6 @@ use std::sync::atomic::Ordering;
 use ipc_core::layout::{INLINE, INLINE_ROOM};
 use ipc_core::queue::Kind;
 use ipc_core::{socket, word};
-use ipc_rpc_tests::random::Random;
 use ipc_rpc_tests::raw::Peer;
 use ipc_rpc_tests::system;
 
@@ -16,17 +15,6 @@ use crate::attacker::Attacker;
 
 /// Steps of one attacker before it comes anew.
 const STEPS: u64 = 400;
-
-/// A number that is likely to be at some edge, or near one of `places`.
-pub fn edge(random: &mut Random, places: &[u32]) -> u32 {
-    let near = (random.below(5) as u32).wrapping_sub(2);
-    match random.below(4) {
-        0 => near,
-        1 => (1u32 << random.below(32)).wrapping_add(near),
-        2 => places[random.below(places.len() as u64) as usize].wrapping_add(near),
-        _ => random.any() as u32,
-    }
-}
 
 /// Offsets that mean something in the memory of `peer`.
 fn places(peer: &Peer, block: u32) -> [u32; 8] {
@@ -85,34 +73,34 @@ fn corrupt(attacker: &mut Attacker, peer: &Peer, file: &File, block: u32, kind: 
     match kind {
         0 => {
             let legal = [0, 1, 2, 0x12, 0x21, 0x41, 0x81, 0xe1];
-            let value = if random.chance(3) { edge(random, &places) } else { legal[random.below(8) as usize] };
+            let value = if random.chance(3) { random.edge(&places) } else { legal[random.below(8) as usize] };
             peer.set(block, value);
             "state word (L8.1)"
         }
         1 => {
-            head.tag.store(edge(random, &places), Ordering::Relaxed);
+            head.tag.store(random.edge(&places), Ordering::Relaxed);
             "tag (L8.2)"
         }
         2 => {
-            head.method.store(edge(random, &places) as u16, Ordering::Relaxed);
+            head.method.store(random.edge(&places) as u16, Ordering::Relaxed);
             "method (L8.3)"
         }
         3 => {
-            head.request_at.store(edge(random, &places), Ordering::Relaxed);
+            head.request_at.store(random.edge(&places), Ordering::Relaxed);
             "request_at (L8.5)"
         }
         4 => {
-            head.request_len.store(edge(random, &places), Ordering::Relaxed);
+            head.request_len.store(random.edge(&places), Ordering::Relaxed);
             "request_len (L8.6)"
         }
         5 => {
-            head.room.store(edge(random, &places), Ordering::Relaxed);
+            head.room.store(random.edge(&places), Ordering::Relaxed);
             "room (L8.7)"
         }
         6 => {
             head.status.store(random.any() as u16, Ordering::Relaxed);
-            head.reply_at.store(edge(random, &places), Ordering::Relaxed);
-            head.reply_len.store(edge(random, &places), Ordering::Relaxed);
+            head.reply_at.store(random.edge(&places), Ordering::Relaxed);
+            head.reply_len.store(random.edge(&places), Ordering::Relaxed);
             "fields that are the server's (L8.4, L8.8, L8.9)"
         }
         7 => {
@@ -132,13 +120,13 @@ fn corrupt(attacker: &mut Attacker, peer: &Peer, file: &File, block: u32, kind: 
         }
         10 => {
             let kind = [Kind::Request, Kind::Announcement][random.below(2) as usize];
-            peer.push_offset(kind, edge(random, &places));
+            peer.push_offset(kind, random.edge(&places));
             "offset in a queue"
         }
         11 => {
             let flags = [peer.segment.callee_flags(), peer.segment.caller_flags()][random.below(2) as usize];
-            flags.asleep.store(edge(random, &places), Ordering::Relaxed);
-            flags.core.store(edge(random, &places), Ordering::Relaxed);
+            flags.asleep.store(random.edge(&places), Ordering::Relaxed);
+            flags.core.store(random.edge(&places), Ordering::Relaxed);
             flags.woken_at.store(random.any(), Ordering::Relaxed);
             "sleep flag, core, time of waking (L9)"
         }

@@ -10,7 +10,6 @@ use ipc_core::word;
 use ipc_rpc_tests::raw::{Peer, put};
 
 use crate::attacker::Attacker;
-use crate::memory::edge;
 use crate::service::{DOUBLED, NUMBERS, TOTAL, TWICE};
 
 /// Longer than a server takes that does nothing else.
@@ -66,7 +65,7 @@ fn archives(attacker: &mut Attacker, peer: &Peer) {
                 0 => bytes[at] ^= 1 << random.below(8),
                 1 => bytes[at] = random.any() as u8,
                 _ => {
-                    let word = edge(random, &places).to_le_bytes();
+                    let word = random.edge(&places).to_le_bytes();
                     let at = at & !3;
                     let len = bytes.len().min(at + 4) - at;
                     bytes[at..at + len].copy_from_slice(&word[..len]);
@@ -116,7 +115,7 @@ fn deep_and_huge(attacker: &mut Attacker, peer: &Peer) {
             let here = &mut bytes[size * level..size * (level + 1)];
             let (offset, count) = match (level, random.below(500)) {
                 (0, _) => (0i32, 0u32),
-                (_, 0) => (edge(random, &[12, 24]) as i32, edge(random, &[1, 1 << 20])),
+                (_, 0) => (random.edge(&[12, 24]) as i32, random.edge(&[1, 1 << 20])),
                 _ => (-(size as i32) - 4, 1),
             };
             here[4..8].copy_from_slice(&offset.to_le_bytes());
@@ -125,7 +124,7 @@ fn deep_and_huge(attacker: &mut Attacker, peer: &Peer) {
         if random.chance(3) {
             bytes = honest.clone();
             let len = bytes.len();
-            bytes[len - 4..].copy_from_slice(&edge(random, &[1, 1 << 30]).to_le_bytes());
+            bytes[len - 4..].copy_from_slice(&random.edge(&[1, 1 << 30]).to_le_bytes());
         }
         put(&peer.segment, Area::CallerArena, at, &bytes);
         peer.write(block, peer.numbers[usize::from(method)], &[]);
