@@ -92,8 +92,7 @@ impl Arena {
         let limit = MAX_MESSAGE as usize + EXTENT_START as usize;
         let bytes = needed.saturating_add(EXTENT_START as usize);
         if bytes > limit {
-            let (used, size) = (self.used(), u64::from(self.size));
-            return Err(NoExtent::Full { wanted: needed as u64, used, size });
+            return Err(self.refuses(needed as u64));
         }
         // Twice what is needed while messages are small, so that growing step by step copies little in all; large ones
         // mostly arrive as one slice and need no more.
@@ -145,6 +144,12 @@ impl Arena {
     /// Bytes in use.
     pub fn used(&self) -> u64 {
         self.lock().extents.used()
+    }
+
+    /// The error for a message or a loan of so many bytes, which no arena has.
+    #[cold]
+    pub(crate) fn refuses(&self, wanted: u64) -> NoExtent {
+        NoExtent::Full { wanted, used: self.used(), size: u64::from(self.size) }
     }
 
     fn full(&self, state: &State, wanted: u32) -> NoExtent {

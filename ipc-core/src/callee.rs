@@ -20,7 +20,10 @@ use crate::doorbell;
 use crate::extent::Extent;
 use crate::futex;
 use crate::handover;
-use crate::layout::{ABANDONED, BlockHead, EXTENT_START, INLINE, INLINE_ROOM, MAX_MESSAGE, RELEASE, was_begun};
+use crate::layout::{
+    ABANDONED, BlockHead, EXTENT_START, INLINE, INLINE_ROOM, LOANED, MAX_MESSAGE, RELEASE, REPLIED, was_begun,
+};
+use crate::loan::{Lender, Loan, Loans};
 use crate::queue::{Kind, Producer};
 use crate::segment::{Area, Segment};
 use crate::socket;
@@ -64,6 +67,12 @@ pub trait Handler: Send + Sync + 'static {
     /// Runs one call; gives its status and, after a reply was written to [`Call::reply_buffer`], the bytes of it. The call
     /// has run by that, so it is not one that says the opposite ([`was_begun`]). Must not unwind.
     fn call(&self, peer: &Self::Peer, call: &mut Call<'_, Self::Peer>) -> (u16, usize);
+
+    /// Does the peer read replies where they lie, so that they can refer to loans? Asked once for each connection.
+    fn may_borrow(&self, peer: &Self::Peer) -> bool {
+        let _ = peer;
+        false
+    }
 
     /// May a call of this method take long, because it waits for others? Somebody else is kept looking for requests then.
     /// The answer is always the same for a method number.
@@ -136,6 +145,7 @@ pub(crate) struct Channel<P> {
     pub(crate) woken: AtomicU32,
     announcements: Producer,
     arena: Arena,
+    loans: Loans,
     /// The extents that hold replies, by block. An extent is free again when its block is lent again: the caller has read
     /// the reply then, and a block has one reply at a time, so there is nothing to count and nothing that can pile up.
     replies: Mutex<HashMap<u32, Extent>>,
@@ -154,6 +164,7 @@ impl<P> Channel<P> {
             blocks: (0..geometry.blocks()).map(|_| Served::default()).collect(),
             announcements: Producer::new(),
             arena: Arena::new(geometry.callee_arena_at(), geometry.callee_arena()),
+            loans: Loans::default(),
             replies: Mutex::default(),
             fate: AtomicU8::new(0),
             why: Mutex::new(None),
@@ -162,6 +173,11 @@ impl<P> Channel<P> {
             id,
             peer,
         })
+    }
+
+    /// The peer reads replies where they lie: they may refer to loans from now on.
+    pub(crate) fn allow_loans(&self) {
+        self.loans.allow();
     }
 
     pub(crate) fn socket(&self) -> BorrowedFd<'_> {
@@ -213,6 +229,7 @@ impl<P> Channel<P> {
         let lent: Vec<u32> = replies.keys().copied().filter(|block| is_lent_for_release(*block)).collect();
         let free: Vec<Extent> = lent.iter().filter_map(|block| replies.remove(block)).collect();
         drop(replies);
+        lent.iter().for_each(|block| self.loans.unpin(*block, &self.segment, &self.arena));
         let any = !free.is_empty();
         free.into_iter().for_each(|extent| self.arena.free(&self.segment, extent));
         any
@@ -236,6 +253,7 @@ impl<P> Channel<P> {
     #[cold]
     pub(crate) fn release_reply(&self, block: u32) {
         let extent = self.replies().remove(&block);
+        self.loans.unpin(block, &self.segment, &self.arena);
         if let Some(extent) = extent {
             self.arena.free(&self.segment, extent);
             crate::fail_point!(ReplyFreed);
@@ -286,6 +304,20 @@ impl<P> Channel<P> {
     }
 }
 
+impl<P: Send + Sync + 'static> Lender for Channel<P> {
+    fn loans(&self) -> &Loans {
+        &self.loans
+    }
+
+    fn segment(&self) -> &Segment {
+        &self.segment
+    }
+
+    fn arena(&self) -> &Arena {
+        &self.arena
+    }
+}
+
 /// What is to be done when the handler has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
@@ -308,6 +340,8 @@ struct Place {
     reply_at: u32,
     reply_room: u32,
     extent: Option<Extent>,
+    /// The reply refers to loans.
+    refers: bool,
 }
 
 impl Place {
@@ -339,6 +373,7 @@ impl Place {
             reply_at: at + len + skip,
             reply_room: room - len - skip,
             extent: None,
+            refers: false,
         })
     }
 
@@ -382,6 +417,19 @@ impl Place {
         Ok(self.reply_buffer(channel))
     }
 
+    fn attach<P>(&mut self, channel: &Channel<P>, data: NonNull<u8>, len: usize) -> Attached {
+        let (Some(at), Ok(len)) = (channel.segment.offset_of(data), u32::try_from(len)) else { return Attached::No };
+        if !channel.loans.are_allowed() || self.end == End::Deferred {
+            return Attached::No;
+        }
+        if self.end != End::Extent {
+            return Attached::IfMoved;
+        }
+        let pinned = channel.loans.pin(self.block, at, len);
+        self.refers |= pinned;
+        if pinned { Attached::Yes } else { Attached::No }
+    }
+
     /// Writes the reply's descriptor into the block. S2 follows.
     #[inline]
     fn describe(&self, head: &BlockHead, status: u16, len: usize) -> u32 {
@@ -395,7 +443,12 @@ impl Place {
     /// The same for a reply in an extent, which is kept; gives what is to be remembered of the block.
     #[cold]
     fn hold_reply<P>(&mut self, channel: &Channel<P>, head: &BlockHead, status: u16, len: usize) -> u8 {
-        let len = self.describe(head, status, len);
+        let refers = std::mem::take(&mut self.refers);
+        if refers && status != REPLIED {
+            channel.loans.unpin(self.block, &channel.segment, &channel.arena);
+        }
+        let flag = if refers && status == REPLIED { LOANED } else { 0 };
+        let len = self.describe(head, status | flag, len);
         let Some(mut extent) = self.extent.take() else { return 0 };
         if len == 0 {
             channel.arena.free(&channel.segment, extent);
@@ -408,6 +461,18 @@ impl Place {
         }
         HOLDS_REPLY
     }
+}
+
+/// Does a reply refer to memory where it lies?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Attached {
+    /// It does, and the memory is not to change until the reply was read.
+    Yes,
+    /// It cannot.
+    No,
+    /// It can, when the reply itself has been moved to the callee's arena.
+    IfMoved,
 }
 
 /// The tag of a request, in its two halves: `target`, `extra`.
@@ -486,6 +551,12 @@ impl<'a, P> Call<'a, P> {
         self.place.grow_reply(self.channel, used, needed)
     }
 
+    /// Has the reply refer to the `len` bytes at `data` where they lie, if they are a part of a loan of this channel.
+    #[cold]
+    pub fn attach(&mut self, data: NonNull<u8>, len: usize) -> Attached {
+        self.place.attach(self.channel, data, len)
+    }
+
     /// Tells from elsewhere, and later, whether the caller still wants this call.
     pub fn watch(&self) -> CallWatch<P> {
         CallWatch::new(self.channel, self.place.block)
@@ -509,7 +580,8 @@ impl<'a, P> Call<'a, P> {
             _ => panic!("a call can be deferred once"),
         };
         let tag = self.head.tag.load(Ordering::Relaxed);
-        let spent = Place { end: End::Deferred, request_len: 0, reply_room: 0, extent: None, ..self.place };
+        let spent =
+            Place { end: End::Deferred, request_len: 0, reply_room: 0, extent: None, refers: false, ..self.place };
         let place = std::mem::replace(&mut self.place, spent);
         crate::fail_point!(CallDeferred);
         Deferred { channel, place, tag, answered: false }
@@ -607,6 +679,12 @@ impl<P> Deferred<P> {
     /// [`NoExtent`]; what was written stays where it was.
     pub fn grow_reply(&mut self, used: usize, needed: usize) -> Result<(NonNull<u8>, usize), NoExtent> {
         self.place.grow_reply(&self.channel, used, needed)
+    }
+
+    /// As [`Call::attach`].
+    #[cold]
+    pub fn attach(&mut self, data: NonNull<u8>, len: usize) -> Attached {
+        self.place.attach(&self.channel, data, len)
     }
 
     /// Answers the call with a status and the first `len` bytes of the reply buffer. [`NOT_RUN`](crate::layout::NOT_RUN) is the
@@ -717,6 +795,21 @@ impl<P> CallWatch<P> {
     fn new(channel: &Channel<P>, block: u32) -> Self {
         let call = channel.blocks.get(block as usize).map_or((0, 0), Served::call);
         CallWatch { channel: channel.this.clone(), block, call }
+    }
+
+    /// Takes `len` bytes of the callee's arena for replies to refer to. `None`: the channel is gone, or its peer does not read
+    /// replies where they lie.
+    ///
+    /// # Errors
+    /// [`NoExtent`].
+    pub fn loan(&self, len: u32) -> Result<Option<Loan>, NoExtent>
+    where
+        P: Send + Sync + 'static,
+    {
+        match self.channel.upgrade().filter(|channel| channel.loans.are_allowed()) {
+            Some(channel) => Loan::new(channel, len).map(Some),
+            None => Ok(None),
+        }
     }
 
     /// Has the caller given the call up? `false` once the call is over.

@@ -29,7 +29,7 @@ use std::time::Duration;
 
 use crate::alarm::Alarm;
 use crate::announcements::{Announcements, Asked, NEVER, News};
-use crate::arena::Arena;
+use crate::arena::{Arena, NoExtent};
 use crate::bells::{self, Bells};
 use crate::clock;
 use crate::doorbell::{self, Quiet};
@@ -40,6 +40,7 @@ use crate::given::{self, Given, Of, Zombie};
 use crate::handover;
 use crate::hot::{self, Kept};
 use crate::layout::{BlockHead, MAX_MESSAGE, RELEASE, STOPPING, was_begun};
+use crate::loan::{Lender, Loan, Loans};
 use crate::pool::Pool;
 use crate::prefetch;
 use crate::queue::{Kind, Producer};
@@ -109,6 +110,8 @@ pub struct CallerUsage {
     pub detached: u32,
     /// Bytes of the caller's arena in use by requests.
     pub arena_used: u64,
+    /// Loans that have not been given back.
+    pub loans: u32,
     /// Futures that are registered to be woken: for a reply, a block, or a flush.
     pub waiting: u32,
 }
@@ -133,11 +136,14 @@ pub(crate) const POLLED: u32 = 2;
 /// The callee slept when the block was lent, and had to be woken.
 pub(crate) const RANG: u32 = 4;
 
+/// The block pins loans.
+pub(crate) const PINS: u32 = 8;
+
 /// What a block that is not in the pool is called by: its number, and what has to be undone when it goes home.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Block {
     pub(crate) number: u32,
-    /// [`LARGE`], [`POLLED`], [`RANG`]. As wide as the number: padding would be copied along.
+    /// [`LARGE`], [`POLLED`], [`RANG`], [`PINS`]. As wide as the number: padding would be copied along.
     pub(crate) flags: u32,
 }
 
@@ -152,6 +158,7 @@ pub struct Caller {
     socket: OwnedFd,
     pool: Pool,
     pub(crate) arena: Arena,
+    pub(crate) loans: Loans,
     /// Of each block, how many of its requests the callee has begun, as far as its answers tell; touched by the owner of
     /// the block only.
     begun: Box<[AtomicU32]>,
@@ -198,6 +205,7 @@ impl Caller {
             socket,
             pool: Pool::new(geometry.blocks()),
             arena: Arena::new(geometry.caller_arena_at(), geometry.caller_arena()),
+            loans: Loans::default(),
             begun: (0..geometry.blocks()).map(|_| AtomicU32::new(word::FIRST)).collect(),
             after: (0..geometry.blocks()).map(|_| AtomicU32::new(u32::MAX)).collect(),
             extents: (0..geometry.blocks()).map(|_| Mutex::new(None)).collect(),
@@ -250,6 +258,28 @@ impl Caller {
         self.socket.as_fd()
     }
 
+    /// The peer reads requests where they lie: they may refer to loans from now on.
+    pub fn allow_loans(&self) {
+        self.loans.allow();
+    }
+
+    /// Does the peer read requests where they lie?
+    pub fn lends(&self) -> bool {
+        self.loans.are_allowed()
+    }
+
+    /// Takes `len` bytes of the arena for requests to refer to.
+    ///
+    /// # Errors
+    /// [`NoExtent`].
+    ///
+    /// # Panics
+    /// If the caller is being dropped.
+    pub fn loan(&self, len: u32) -> Result<Loan, NoExtent> {
+        let Some(this) = self.this.upgrade() else { unreachable!("whoever calls this holds the caller") };
+        Loan::new(this, len)
+    }
+
     /// What is in use. Brings home what has been answered first.
     pub fn usage(&self) -> CallerUsage {
         self.hear();
@@ -263,6 +293,7 @@ impl Caller {
             zombies: given.zombies.len() as u32 + left,
             detached: given.detached.count(),
             arena_used: self.arena.used(),
+            loans: self.loans.count(),
             waiting: waiting + (given.for_block.len() + given.for_flush.len()) as u32,
         };
         drop(given);
@@ -621,7 +652,7 @@ impl Caller {
                     self.lost.store(true, Ordering::Relaxed);
                 }
             }
-            self.free_extent(block);
+            self.free_memory(block);
         }
         if let Of::Detached(generation) = of
             && given.detached.remove(generation)
@@ -830,10 +861,14 @@ impl Caller {
         Some(lock(extent))
     }
 
+    /// What the request of a block has lent besides the block is ours again.
     #[inline]
-    pub(crate) fn free_extent(&self, block: Block) {
+    pub(crate) fn free_memory(&self, block: Block) {
         if block.flags & LARGE != 0 {
             self.free_large(block.number);
+        }
+        if block.flags & PINS != 0 {
+            self.loans.unpin(block.number, &self.segment, &self.arena);
         }
     }
 
@@ -882,8 +917,8 @@ impl Caller {
     /// What has to be undone before a block can be used again. `false`: its announcement has not come yet, it goes home then.
     #[cold]
     pub(crate) fn is_finished(&self, block: Block) -> bool {
-        self.free_extent(block);
-        let block = Block { flags: block.flags & !LARGE, ..block };
+        self.free_memory(block);
+        let block = Block { flags: block.flags & !(LARGE | PINS), ..block };
         block.flags & POLLED == 0
             || self.announcements.leave(block.number, Zombie { block, of: Of::Finished }).0.is_some() // R3
     }
@@ -1012,6 +1047,20 @@ impl Caller {
             Some(_) => Ok(true),
             None => Err(Corrupt(u64::from(at))),
         }
+    }
+}
+
+impl Lender for Caller {
+    fn loans(&self) -> &Loans {
+        &self.loans
+    }
+
+    fn segment(&self) -> &Segment {
+        &self.segment
+    }
+
+    fn arena(&self) -> &Arena {
+        &self.arena
     }
 }
 

@@ -31,6 +31,8 @@ pub const MAX_MESSAGE: u32 = (1 << 30) - (1 << 20);
 
 /// L13: status of a reply that the handler gave (`reply_at`, `reply_len`); other values are the RPC layer's, from 16 on.
 pub const REPLIED: u16 = 0;
+/// L19: flag of the status [`REPLIED`]: the reply refers to loans of the callee, which are to be given back soon.
+pub const LOANED: u16 = 0x4000;
 /// L14: status of a request that was not run: cancelled, or its deadline had passed.
 pub const NOT_RUN: u16 = 1;
 /// L17: status of a request that ran and was given up by its handler without an answer.

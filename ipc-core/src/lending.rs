@@ -19,11 +19,11 @@ use std::task::{Context, Poll};
 
 use crate::announcements::Asked;
 use crate::arena::NoExtent;
-use crate::caller::{Block, Caller, LARGE, Limit, POLLED, RANG, deadline_of};
+use crate::caller::{Block, Caller, LARGE, Limit, PINS, POLLED, RANG, deadline_of};
 use crate::clock;
 use crate::futex;
 use crate::handover;
-use crate::layout::{BlockHead, EXTENT_START, INLINE, INLINE_ROOM, REPLIED};
+use crate::layout::{BlockHead, EXTENT_START, INLINE, INLINE_ROOM, LOANED, REPLIED};
 use crate::prefetch;
 use crate::sync::{Ordering, fence, looks, spin_hint};
 use crate::word::{self, Corrupt, Lent};
@@ -72,6 +72,24 @@ unsafe impl Holder for &Caller {}
 // SAFETY: an `Arc` is always to the same value, and keeps it.
 unsafe impl Holder for Arc<Caller> {}
 
+/// What of the callee's arena a reply occupies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Theirs {
+    /// It lies elsewhere.
+    Nothing,
+    /// The reply itself.
+    Reply,
+    /// That, and loans that it refers to.
+    Much,
+}
+
+/// A status without its flags, and what of the callee's arena its reply occupies.
+#[cold]
+#[inline(never)]
+fn stripped(status: u16, theirs: Theirs) -> (u16, Theirs) {
+    if status == REPLIED | LOANED { (REPLIED, Theirs::Much) } else { (status, theirs) }
+}
+
 /// A block that is not in the pool, and how its caller is reached. No destructor: the types below have them.
 #[derive(Debug)]
 struct Slot<C: Holder> {
@@ -107,10 +125,10 @@ impl<C: Holder> Slot<C> {
         }
     }
 
-    /// Brings the block home after a reply of `len` bytes, which lies in the callee's arena if it is `theirs`.
+    /// Brings the block home after a reply of `len` bytes.
     #[inline(always)]
-    fn go_home(self, len: u32, theirs: bool) {
-        if theirs && is_worth_releasing(&self.caller, len) {
+    fn go_home(self, len: u32, theirs: Theirs) {
+        if theirs == Theirs::Much || theirs == Theirs::Reply && is_worth_releasing(&self.caller, len) {
             self.caller.release_reply(self.block);
         } else {
             self.caller.bring_home(self.block);
@@ -183,6 +201,25 @@ impl<C: Holder> Draft<C> {
         self.slot.block.flags |= LARGE;
         crate::fail_point!(RequestExtent);
         Ok(self.buffer())
+    }
+
+    /// Has the request refer to the `len` bytes at `data` where they lie, which are not to change until its block has come home.
+    /// `false`: they are no part of a loan of this channel, or its peer does not read messages where they lie.
+    #[cold]
+    pub fn attach(&mut self, data: NonNull<u8>, len: usize) -> bool {
+        let caller = &*self.slot.caller;
+        let (Some(at), Ok(len)) = (caller.segment.offset_of(data), u32::try_from(len)) else { return false };
+        let pinned = caller.loans.are_allowed() && caller.loans.pin(self.slot.block.number, at, len);
+        if pinned {
+            self.slot.block.flags |= PINS;
+        }
+        pinned
+    }
+
+    /// Does the request refer to loans? It is not to be moved then.
+    #[inline]
+    pub fn refers(&self) -> bool {
+        self.slot.block.flags & PINS != 0
     }
 
     /// Says what the request is for besides its method: `target`, a stream or callback object of this connection, and
@@ -398,20 +435,23 @@ impl<C: Holder> Pending<C> {
         // Every word once; the place is judged against memory that this call lent, or the callee's arena.
         let head = slot.head();
         let (mut at, len) = (head.reply_at.load(Ordering::Relaxed), head.reply_len.load(Ordering::Relaxed));
-        let status = head.status.load(Ordering::Relaxed);
-        let mut theirs = false;
+        let mut status = head.status.load(Ordering::Relaxed);
+        let mut theirs = Theirs::Nothing;
         // A sum of 64 bits, which cannot overflow: the reply begins and ends in the block.
         if u64::from(at.wrapping_sub(slot.at + INLINE)) + u64::from(len) > u64::from(INLINE_ROOM) {
             match slot.caller.find_large_reply(slot.block, at, len) {
                 // Where nothing lies need not be said.
                 _ if len == 0 => at = slot.at,
-                Ok(is_theirs) => theirs = is_theirs,
+                Ok(is_theirs) => theirs = if is_theirs { Theirs::Reply } else { Theirs::Nothing },
                 Err(corrupt) => {
                     slot.caller.count(slot.block.number, status);
                     let (failure, caller, deadline) = Pending { slot }.lost(Failure::Corrupt(corrupt));
                     return failed(failure, caller, deadline);
                 }
             }
+        }
+        if status != REPLIED {
+            (status, theirs) = stripped(status, theirs);
         }
         if status == REPLIED {
             slot.caller.count(slot.block.number, REPLIED);
@@ -583,8 +623,7 @@ pub struct Answer<C: Holder> {
     /// Offset and length of the reply, checked.
     at: u32,
     len: u32,
-    /// It lies in the callee's arena.
-    theirs: bool,
+    theirs: Theirs,
 }
 
 impl<C: Holder> Answer<C> {
@@ -647,6 +686,6 @@ impl<C: Holder> Drop for Answer<C> {
 }
 
 #[inline(never)]
-fn drop_slot<C: Holder>(slot: Slot<C>, len: u32, theirs: bool) {
+fn drop_slot<C: Holder>(slot: Slot<C>, len: u32, theirs: Theirs) {
     slot.go_home(len, theirs);
 }

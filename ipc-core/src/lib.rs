@@ -25,6 +25,7 @@ pub mod gap;
 pub mod handover;
 pub mod idle;
 pub mod layout;
+pub mod pins;
 pub mod pool;
 mod prefetch;
 pub mod queue;
@@ -59,6 +60,8 @@ mod hot;
 mod late;
 #[cfg(not(loom))]
 pub mod lending;
+#[cfg(not(loom))]
+pub mod loan;
 #[cfg(not(loom))]
 mod poll;
 #[cfg(not(loom))]

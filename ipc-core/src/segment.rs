@@ -178,10 +178,10 @@ impl Segment {
         unsafe { std::slice::from_raw_parts(first.as_ptr(), count as usize) }
     }
 
-    /// Checks that `len` bytes at `offset` lie inside `area` and gives their address.
+    /// Where an area begins and ends.
     #[inline]
-    pub fn bytes(&self, area: Area, offset: u32, len: u32) -> Option<NonNull<u8>> {
-        let (from, to) = match area {
+    fn ends(&self, area: Area) -> (u32, u32) {
+        match area {
             Area::Inline(block) => {
                 let at = self.geometry.block_at(block);
                 (at + INLINE, at + INLINE + INLINE_ROOM)
@@ -191,7 +191,13 @@ impl Segment {
                 let at = self.geometry.callee_arena_at();
                 (at, at + self.geometry.callee_arena())
             }
-        };
+        }
+    }
+
+    /// Checks that `len` bytes at `offset` lie inside `area` and gives their address.
+    #[inline]
+    pub fn bytes(&self, area: Area, offset: u32, len: u32) -> Option<NonNull<u8>> {
+        let (from, to) = self.ends(area);
         (offset >= from && offset <= to && len <= to - offset).then(|| self.pointer(offset))
     }
 
@@ -201,6 +207,20 @@ impl Segment {
         debug_assert!(u64::from(offset) <= self.geometry.len());
         // SAFETY: the mapping starts at a non-null address, and every caller in this file passes an offset inside it.
         unsafe { NonNull::new_unchecked(self.map.as_mut_ptr().wrapping_add(offset as usize)) }
+    }
+
+    /// The offset of an address, if it lies in the mapping.
+    #[inline]
+    pub(crate) fn offset_of(&self, address: NonNull<u8>) -> Option<u32> {
+        let offset = address.addr().get().wrapping_sub(self.map.as_mut_ptr().addr());
+        u32::try_from(offset).ok().filter(|offset| u64::from(*offset) < self.geometry.len())
+    }
+
+    /// The addresses of an area.
+    pub fn addresses(&self, area: Area) -> std::ops::Range<usize> {
+        let (from, to) = self.ends(area);
+        let base = self.map.as_mut_ptr().addr();
+        base + from as usize..base + to as usize
     }
 
     /// Commits the pages of `len` bytes at `offset`, so that running out of memory is an error here and not a signal later.

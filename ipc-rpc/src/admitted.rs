@@ -21,7 +21,7 @@ use std::task::{self, Poll, Waker};
 use std::thread;
 
 use ipc_core::arena::NoExtent;
-use ipc_core::callee::Deferred;
+use ipc_core::callee::{Attached, Deferred};
 use ipc_core::clock;
 use ipc_core::layout::{ABANDONED, NOT_RUN, REPLIED, STOPPING};
 
@@ -29,7 +29,7 @@ use crate::callback::Later;
 use crate::context::{Context, Entered};
 use crate::executor::{BoxFuture, drop_quietly, lock, wake_quietly};
 use crate::message::Message;
-use crate::message::private_exports::{Buffer, access, access_unchecked};
+use crate::message::private_exports::{Buffer, access_unchecked, access_with};
 use crate::router::{self, Client};
 use crate::runtime::Runtime;
 use crate::service::{self, Lent, Refused, Replied, ReplyMemory};
@@ -76,6 +76,10 @@ struct State {
 impl ReplyMemory for Deferred<Client> {
     fn grow(&mut self, used: usize, needed: usize) -> Result<(NonNull<u8>, usize), NoExtent> {
         self.grow_reply(used, needed)
+    }
+
+    fn attach(&mut self, data: NonNull<u8>, len: usize) -> Attached {
+        Deferred::attach(self, data, len)
     }
 
     fn buffer(&self) -> (NonNull<u8>, usize) {
@@ -208,9 +212,10 @@ impl Admitted {
             let form = unsafe { access_unchecked::<A>(request.as_ptr(), self.job.args_len) };
             return form.ok_or_else(service::too_short);
         }
+        let loans = call.peer().loans.clone();
         // SAFETY: readable while `self` is borrowed, see "Ownership"; unchanged, because they are a private copy or the peer is
         // trusted.
-        Ok(unsafe { access::<A>(request.as_ptr(), self.job.args_len)? })
+        Ok(unsafe { access_with::<A>(request.as_ptr(), self.job.args_len, loans)? })
     }
 
     /// What the handler may know of the call.

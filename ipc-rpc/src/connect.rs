@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::ops::Range;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use std::time::Duration;
 use ipc_core::caller::Caller;
 use ipc_core::gap::Waiting;
 use ipc_core::layout::{CHUNK, Geometry, MAX_ARENA, MAX_BLOCKS};
-use ipc_core::segment::Segment;
+use ipc_core::segment::{Area, Segment};
 use ipc_core::{clock, socket};
 
 use crate::callback::{Lending, Object};
@@ -248,6 +249,8 @@ pub(crate) struct Connection {
     pub(crate) numbers: Arc<[u16]>,
     pub(crate) mismatches: Arc<[Mismatch]>,
     pub(crate) trust: Trust,
+    /// The addresses that replies may refer to.
+    pub(crate) loans: Range<usize>,
     pub(crate) path: Arc<Path>,
     /// The object of the peer that its requests are for; 0: none.
     pub(crate) target: u16,
@@ -373,7 +376,7 @@ impl Connection {
         let lending = Lending::new(services, trust, who).map_err(io)?;
         let (lending, theirs) =
             lending.map_or((None, None), |(lending, theirs)| (Some(Arc::new(lending)), Some(theirs)));
-        let hello = handshake::hello(services, &geometry, theirs.is_some());
+        let hello = handshake::hello(services, &geometry, theirs.is_some(), trust == Trust::InPlace);
         let hello = hello.map_err(|reason| ConnectError::Config { reason })?;
         let segment = Segment::create(geometry).map_err(io)?;
         let descriptors = [Some(segment.descriptor()), theirs.as_ref().map(AsFd::as_fd)];
@@ -392,8 +395,8 @@ impl Connection {
         if packet.is_empty() {
             return Err(ConnectError::Refused { path, reason: WORDLESS.into() });
         }
-        let mut methods = match handshake::answered(&packet, services) {
-            Some(Answer::Welcome { methods }) => methods,
+        let (in_place, mut methods) = match handshake::answered(&packet, services) {
+            Some(Answer::Welcome { in_place, methods }) => (in_place, methods),
             Some(Answer::Version(there)) => return Err(ConnectError::Version { path, here: PROTOCOL, there }),
             Some(Answer::Format(there)) => {
                 return Err(ConnectError::Format { path, here: handshake::format_probe(), there });
@@ -405,8 +408,12 @@ impl Connection {
         if let Some(first) = methods.iter().find_map(|m| m.as_ref().err()).filter(|_| config.require_all || none) {
             return Err(ConnectError::Incompatible { path, mismatch: Box::new(first.clone()) });
         }
+        let loans = if trust == Trust::InPlace { segment.addresses(Area::CalleeArena) } else { 0..0 };
         let caller = Caller::new(segment, socket).map_err(io)?;
         caller.wait_as(config.waiting);
+        if in_place {
+            caller.allow_loans();
+        }
         let path: Arc<Path> = path.into();
         let streams = Arc::new(Streams::new(config.blocks));
         let connection = |service: &'static ServiceDesc| {
@@ -418,6 +425,7 @@ impl Connection {
                 numbers: own.iter().map(|m| *m.as_ref().unwrap_or(&handshake::NO_METHOD)).collect(),
                 mismatches: own.into_iter().filter_map(Result::err).collect(),
                 trust,
+                loans: loans.clone(),
                 path: path.clone(),
                 target: 0,
                 streams: streams.clone(),
@@ -461,6 +469,7 @@ impl Connection {
             numbers: self.numbers.clone(),
             mismatches: self.mismatches.clone(),
             trust: self.trust,
+            loans: self.loans.clone(),
             path: self.path.clone(),
             target: object.target(),
             streams: self.streams.clone(),

@@ -20,6 +20,9 @@ use ipc_core::callee::{CallHandle, CallWatch};
 use ipc_core::clock;
 use ipc_core::socket::Credentials;
 
+use crate::call_error::MethodName;
+use crate::loan::{Loan, LoanError};
+use crate::message::Message;
 use crate::message::private_exports::{access, owned};
 use crate::router::Client;
 use crate::runtime::Runtime;
@@ -128,6 +131,40 @@ impl Context {
     /// ```
     pub fn trace_id(&self) -> Option<TraceId> {
         self.0.extra.trace
+    }
+
+    /// Takes memory for `len` elements, in which a reply can be made that is not copied: return it, or a struct with it. Of the
+    /// context of no call it is private memory.
+    ///
+    /// # Errors
+    ///
+    /// There is no room for so many.
+    ///
+    /// ```
+    /// use ipc_rpc::{Context, Loan, service, testing};
+    ///
+    /// #[service]
+    /// pub trait Waves { fn sine(&self, ctx: &Context, n: u32) -> Result<Loan<f32>, String>; }
+    /// struct Plain;
+    /// impl Waves for Plain {
+    ///     fn sine(&self, ctx: &Context, n: u32) -> Result<Loan<f32>, String> {
+    ///         let mut wave = ctx.loan::<f32>(n as usize).map_err(|error| error.to_string())?;
+    ///         wave.iter_mut().zip(0u16..).for_each(|(sample, n)| *sample = f32::from(n).sin());
+    ///         Ok(wave)
+    ///     }
+    /// }
+    ///
+    /// let (waves, _server) = testing::pair(WavesDispatcher::new(Plain))?;
+    /// let wave = waves.view().sine(5000).unwrap(); // a `&[f32]` where the handler wrote it
+    /// assert_eq!((wave.get().len(), wave.get()[1]), (5000, 1f32.sin()));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn loan<T: Message>(&self, len: usize) -> Result<Loan<T>, LoanError> {
+        let method = MethodName { service: "Context", method: "loan" };
+        Loan::with(len, method, |bytes| match &self.0.watch {
+            Some(watch) => watch.loan(bytes),
+            None => Ok(None),
+        })
     }
 
     /// The context of the handler that runs on this thread; `None` outside of handlers.

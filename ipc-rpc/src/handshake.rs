@@ -16,7 +16,7 @@ use crate::service::{MethodDesc, ServiceDesc};
 
 const MAGIC: &[u8; 8] = b"ipc-rpc\0";
 /// The protocol of the shared memory: layout and moves of a block. Changed with either.
-pub(crate) const PROTOCOL: u32 = 2;
+pub(crate) const PROTOCOL: u32 = 3;
 /// A method that the server does not have, or has with another signature.
 pub(crate) const NO_METHOD: u16 = u16::MAX;
 /// Most bytes of lines about one mismatch.
@@ -159,6 +159,13 @@ impl<'a> Reader<'a> {
     fn u8(&mut self) -> Option<u8> {
         self.take(1)?.first().copied()
     }
+    fn flag(&mut self) -> Option<bool> {
+        match self.u8()? {
+            0 => Some(false),
+            1 => Some(true),
+            _ => None,
+        }
+    }
     fn u16(&mut self) -> Option<u16> {
         Some(u16::from_le_bytes(self.take(2)?.try_into().ok()?))
     }
@@ -180,6 +187,8 @@ pub(crate) struct Hello<'a> {
     pub(crate) geometry: Geometry,
     /// It can be called itself, over a second descriptor.
     pub(crate) callable: bool,
+    /// It reads replies where they lie.
+    pub(crate) in_place: bool,
     pub(crate) services: Vec<Asking<'a>>,
 }
 
@@ -199,8 +208,13 @@ pub(crate) enum Asked<'a> {
 }
 
 /// Writes the first packet: H1 magic, H2 version, H3 probe, H4 to H6 (H5 the caller's, H6 the callee's) geometry, H17 whether
-/// the client is `callable`, H18 services, for each H7 its name, H8 and H9 methods.
-pub(crate) fn hello(services: &[&ServiceDesc], geometry: &Geometry, callable: bool) -> Result<Vec<u8>, String> {
+/// the client is `callable`, H19 whether it reads replies `in_place`, H18 services, for each H7 its name, H8 and H9 methods.
+pub(crate) fn hello(
+    services: &[&ServiceDesc],
+    geometry: &Geometry,
+    callable: bool,
+    in_place: bool,
+) -> Result<Vec<u8>, String> {
     let mut w = Writer(MAGIC.to_vec());
     w.u32(PROTOCOL);
     w.text(&format_probe());
@@ -208,6 +222,7 @@ pub(crate) fn hello(services: &[&ServiceDesc], geometry: &Geometry, callable: bo
     w.u32(geometry.caller_arena());
     w.u32(geometry.callee_arena());
     w.u8(u8::from(callable));
+    w.u8(u8::from(in_place));
     w.u16(services.len() as u16);
     for service in services {
         w.text(service.name);
@@ -237,14 +252,10 @@ pub(crate) fn asked(packet: &[u8]) -> Asked<'_> {
     let mut rest = || {
         let probe = r.text()?;
         let geometry = Geometry::new(r.u32()?, r.u32()?, r.u32()?)?;
-        let callable = match r.u8()? {
-            0 => false,
-            1 => true,
-            _ => return None,
-        };
+        let (callable, in_place) = (r.flag()?, r.flag()?);
         let count = r.u16()?;
         let services = (0..count).map(|_| asking(&mut r)).collect::<Option<Vec<_>>>()?;
-        Some(Hello { probe, geometry, callable, services })
+        Some(Hello { probe, geometry, callable, in_place, services })
     };
     rest().map_or(Asked::Nonsense, Asked::Hello)
 }
@@ -291,6 +302,8 @@ pub(crate) fn succeeded(packet: &[u8]) -> Result<(), String> {
 /// What a server answers.
 pub(crate) enum Answer {
     Welcome {
+        /// The server reads requests where they lie.
+        in_place: bool,
         /// For each method asked for, of one service after the other: its number, or why there is none.
         methods: Vec<Result<u16, Mismatch>>,
     },
@@ -334,10 +347,11 @@ pub(crate) fn refused(why: &str) -> Vec<u8> {
     w.0
 }
 
-/// Answers a client that is let in: H11, then for each method asked for H12 its number, or H13 and H14 the signature the
+/// Answers a client that is let in: H20 whether requests are read `in_place`, H11, then for each method asked for H12 its number, or H13 and H14 the signature the
 /// server has for that name.
-pub(crate) fn welcome(methods: &[Result<u16, Option<&[String]>>]) -> Vec<u8> {
+pub(crate) fn welcome(methods: &[Result<u16, Option<&[String]>>], in_place: bool) -> Vec<u8> {
     let mut w = answer(WELCOME);
+    w.u8(u8::from(in_place));
     w.u16(methods.len() as u16);
     for method in methods {
         match method {
@@ -371,6 +385,7 @@ pub(crate) fn answered(packet: &[u8], services: &[&ServiceDesc]) -> Option<Answe
     }
     match r.u8()? {
         WELCOME => {
+            let in_place = r.flag()?;
             let count = services.iter().map(|service| service.methods.len()).sum();
             if usize::from(r.u16()?) != count {
                 return None;
@@ -388,7 +403,7 @@ pub(crate) fn answered(packet: &[u8], services: &[&ServiceDesc]) -> Option<Answe
                     number => Ok(number),
                 });
             }
-            Some(Answer::Welcome { methods })
+            Some(Answer::Welcome { in_place, methods })
         }
         VERSION => Some(Answer::Version(version)),
         FORMAT => Some(Answer::Format(r.text()?.to_owned())),
@@ -437,11 +452,11 @@ mod tests {
     fn the_first_difference_is_named() {
         let theirs = signature(&NARROW.methods[0]);
         assert_ne!(fingerprint(&theirs), fingerprint(&signature(&WIDE.methods[0])));
-        let packet = welcome(&[Err(Some(&theirs))]);
-        let Some(Answer::Welcome { methods }) = answered(&packet, &[&WIDE]) else { panic!() };
+        let packet = welcome(&[Err(Some(&theirs))], true);
+        let Some(Answer::Welcome { methods, .. }) = answered(&packet, &[&WIDE]) else { panic!() };
         let text = methods[0].as_ref().unwrap_err().to_string();
         assert_eq!(text, "Calc::add argument 2: i64 here, i32 there");
-        let Some(Answer::Welcome { methods }) = answered(&welcome(&[Err(None)]), &[&WIDE]) else { panic!() };
+        let Some(Answer::Welcome { methods, .. }) = answered(&welcome(&[Err(None)], true), &[&WIDE]) else { panic!() };
         assert!(methods[0].as_ref().unwrap_err().to_string().contains("no method Calc::add"));
     }
 
@@ -468,14 +483,15 @@ mod tests {
     #[test]
     fn packets_survive_the_way_and_every_cut_is_noticed() {
         let geometry = Geometry::new(8, 1 << 16, 1 << 16).unwrap();
-        let packet = hello(&[&WIDE, &NARROW], &geometry, true).unwrap();
+        let packet = hello(&[&WIDE, &NARROW], &geometry, true, false).unwrap();
         let Asked::Hello(hello) = asked(&packet) else { panic!() };
-        assert_eq!((hello.geometry, hello.callable, hello.services.len()), (geometry, true, 2));
+        assert_eq!((hello.geometry, hello.callable, hello.in_place), (geometry, true, false));
+        assert_eq!(hello.services.len(), 2);
         assert_eq!((hello.services[1].service, hello.services[1].methods.len()), ("Calc", 1));
         for cut in 0..packet.len() {
             assert!(matches!(asked(&packet[..cut]), Asked::Nonsense));
         }
-        let packet = welcome(&[Ok(3)]);
+        let packet = welcome(&[Ok(3)], false);
         for cut in 0..packet.len() {
             assert!(answered(&packet[..cut], &[&WIDE]).is_none());
         }

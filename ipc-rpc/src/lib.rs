@@ -469,6 +469,7 @@ mod endpoint;
 mod executor;
 mod expected;
 mod handshake;
+mod loan;
 mod message;
 mod outcome;
 mod park;
@@ -706,6 +707,7 @@ pub use ipc_derive::Message;
 /// - `#[rpc(name = "other")]` on a method: its name on the wire, so that it can be renamed in the source alone.
 /// - `#[rpc(oneway)]`, `#[rpc(idempotent)]`, `#[rpc(blocking)]` on a method: see [above](#methods).
 pub use ipc_derive::service;
+pub use loan::{Loan, LoanError};
 pub use message::{
     Archived, Argument, Elements, ElementsIter, EncodeError, Message, MessageError, MessageErrorKind, View,
 };
@@ -739,13 +741,15 @@ pub mod __private {
     pub use crate::session::Rounds;
     pub use crate::stream::{Sink, Streaming, stream_desc, stream_result_desc};
     pub use crate::stub::Stub;
-    pub use crate::{CallError, ClientConfig, ConnectError, Context, Metadata, Pending, Reply, TraceId};
+    pub use crate::{
+        CallError, ClientConfig, ConnectError, Context, Loan, LoanError, Metadata, Pending, Reply, TraceId,
+    };
 
     /// The first packet of a client that asks for this service and brings so many blocks, and so many bytes for each arena; for
     /// fuzzing.
     pub fn first_packet(service: &ServiceDesc, blocks: u32, arena: u32, callable: bool) -> Option<Vec<u8>> {
         let geometry = ipc_core::layout::Geometry::new(blocks, arena, arena)?;
-        crate::handshake::hello(&[service], &geometry, callable).ok()
+        crate::handshake::hello(&[service], &geometry, callable, true).ok()
     }
 
     /// Reads a packet as the first one of a client, then as the answer of a server; for fuzzing. Says which it could be.

@@ -11,7 +11,7 @@ use ipc_core::layout::{ABANDONED, NOT_RUN, STOPPING};
 
 use crate::call_error::{CallError, MethodName};
 use crate::connect::Connection;
-use crate::message::private_exports::{access, owned};
+use crate::message::private_exports::{access, access_with, owned};
 use crate::message::{Message, MessageError};
 use crate::service::{FLUSH, ServiceDesc};
 use crate::status;
@@ -63,7 +63,7 @@ impl Connection {
         let (bytes, len) = answer.bytes();
         if self.trust == Trust::InPlace {
             // SAFETY: the bytes are this answer's; the server is trusted not to change them.
-            return unsafe { access::<R>(bytes.as_ptr(), len) }.and_then(owned::<R>);
+            return unsafe { access_with::<R>(bytes.as_ptr(), len, self.loans.clone()) }.and_then(owned::<R>);
         }
         // SAFETY: the bytes are this answer's.
         let copy = unsafe { Snapshot::copy(bytes, len) };

@@ -5,15 +5,16 @@
 #![allow(unsafe_code)]
 
 use std::collections::HashSet;
+use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
 use ipc_core::arena::NoExtent;
-use ipc_core::callee::{Call, Deferred, Greeting, Handler};
+use ipc_core::callee::{Attached, Call, Deferred, Greeting, Handler};
 use ipc_core::layout::REPLIED;
-use ipc_core::segment::Segment;
+use ipc_core::segment::{Area, Segment};
 use ipc_core::socket::{self, Credentials};
 use ipc_core::word::Corrupt;
 
@@ -181,6 +182,10 @@ impl Router {
 #[derive(Debug)]
 pub(crate) struct Client {
     pub(crate) reading: Reading,
+    /// It reads replies where they lie.
+    pub(crate) in_place: bool,
+    /// The addresses that its requests may refer to.
+    pub(crate) loans: Range<usize>,
     pub(crate) who: Credentials,
     /// How the client's objects are called.
     pub(crate) callbacks: Arc<callback::Remote>,
@@ -267,8 +272,13 @@ impl Handler for Router {
             streams: streams.clone(),
         });
         let rejections = self.rejections.clone();
-        let client = Client { reading, who, callbacks, tasks, runtime, streams, rejections };
-        Greeting { answer: handshake::welcome(&methods), accepted: Some((segment, client)) }
+        let in_place = hello.in_place;
+        let loans = if reading == Reading::Snapshot { 0..0 } else { segment.addresses(Area::CallerArena) };
+        let client = Client { reading, in_place, loans, who, callbacks, tasks, runtime, streams, rejections };
+        Greeting {
+            answer: handshake::welcome(&methods, reading != Reading::Snapshot),
+            accepted: Some((segment, client)),
+        }
     }
 
     #[inline]
@@ -288,6 +298,10 @@ impl Handler for Router {
             Ok(Ok(replied)) => (REPLIED, replied.len),
             failed => without_reply(client, call, failed),
         }
+    }
+
+    fn may_borrow(&self, client: &Client) -> bool {
+        client.in_place
     }
 
     fn is_long(&self, _client: &Client, method: u16) -> bool {
@@ -382,6 +396,10 @@ impl ReplyMemory for Dressed<'_, '_> {
 
     fn grow(&mut self, used: usize, needed: usize) -> Result<(NonNull<u8>, usize), NoExtent> {
         self.call.grow_reply(used, needed)
+    }
+
+    fn attach(&mut self, data: NonNull<u8>, len: usize) -> Attached {
+        self.call.attach(data, len)
     }
 }
 

@@ -7,11 +7,11 @@
 use std::ptr::NonNull;
 
 use ipc_core::arena::NoExtent;
-use ipc_core::callee::{Call, Deferred};
+use ipc_core::callee::{Attached, Call, Deferred};
 
 use crate::admitted::{self, Admitted};
 use crate::context::{Context, Extra};
-use crate::message::private_exports::{Buffer, Desc, Grow, access, access_unchecked, encode, encode_flat};
+use crate::message::private_exports::{Buffer, Desc, Grow, access_unchecked, access_with, encode, encode_flat};
 use crate::message::{EncodeError, Message, MessageError};
 use crate::router::Client;
 use crate::status;
@@ -121,6 +121,8 @@ pub(crate) trait ReplyMemory {
     fn buffer(&self) -> (NonNull<u8>, usize);
     /// More of it, with the first `used` bytes in place.
     fn grow(&mut self, used: usize, needed: usize) -> Result<(NonNull<u8>, usize), NoExtent>;
+    /// Has the reply refer to memory where it lies, if it can.
+    fn attach(&mut self, data: NonNull<u8>, len: usize) -> Attached;
 }
 
 /// What an [`Incoming`] needs of the call besides its memory; all of it off the common path.
@@ -145,6 +147,10 @@ impl ReplyMemory for Call<'_, Client> {
 
     fn grow(&mut self, used: usize, needed: usize) -> Result<(NonNull<u8>, usize), NoExtent> {
         self.grow_reply(used, needed)
+    }
+
+    fn attach(&mut self, data: NonNull<u8>, len: usize) -> Attached {
+        Call::attach(self, data, len)
     }
 }
 
@@ -241,7 +247,7 @@ impl<'a> Incoming<'a> {
             return form.ok_or_else(too_short);
         }
         // SAFETY: readable and unchanged by the promise of `new`.
-        Ok(unsafe { access::<A>(self.request.as_ptr(), self.request_len)? })
+        Ok(unsafe { access_with::<A>(self.request.as_ptr(), self.request_len, self.client.loans.clone())? })
     }
 
     /// Writes the reply.
@@ -328,5 +334,9 @@ unsafe impl<M: ReplyMemory + ?Sized> Grow for GrowReply<'_, M> {
             Ok((data, len)) => Ok(Buffer { data, len }),
             Err(_) => Err(EncodeError::OutOfMemory { needed }),
         }
+    }
+
+    fn attach(&mut self, data: NonNull<u8>, len: usize) -> Attached {
+        self.0.attach(data, len)
     }
 }

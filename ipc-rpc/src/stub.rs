@@ -13,12 +13,13 @@ use std::time::Duration;
 use ipc_core::caller::{Answer, Caller, Draft, Failure, Holder, Limit, NoBlock, Pending};
 use ipc_core::swap::Reading;
 
-use crate::call_error::CallError;
+use crate::call_error::{CallError, MethodName};
 use crate::callback::{First, Later};
 use crate::connect::{ClientConfig, ConnectError, Connection};
 use crate::context::{WITH_CONTEXT, Wire};
 use crate::handshake::NO_METHOD;
-use crate::message::private_exports::{Buffer, Grow, access, encode, owned, result_form};
+use crate::loan::{Loan, LoanError};
+use crate::message::private_exports::{Attached, Buffer, Grow, access_with, encode, owned, result_form};
 use crate::message::{Argument, EncodeError, MAX_ALIGN, Message};
 use crate::reply::Reply;
 use crate::service::ServiceDesc;
@@ -190,6 +191,19 @@ impl Stub {
         }
     }
 
+    /// Takes memory for `len` elements, that calls refer to instead of copying it.
+    ///
+    /// # Errors
+    /// [`LoanError`].
+    pub fn loan<T: Message>(&self, len: usize) -> Result<Loan<T>, LoanError> {
+        let connection = self.session.read();
+        let method = MethodName { service: connection.service.name, method: "loan" };
+        Loan::with(len, method, |bytes| match connection.caller.lends() {
+            true => connection.caller.loan(bytes).map(Some),
+            false => Ok(None),
+        })
+    }
+
     /// The present connection's calling side.
     pub fn caller(&self) -> Arc<Caller> {
         self.session.read().caller.clone()
@@ -224,7 +238,17 @@ impl Stub {
         terms: &Terms,
     ) -> Result<Pending<C>, CallError> {
         let number = connection.number(method)?;
-        match write(&mut draft, args) {
+        let written = write(&mut draft, args).and_then(|len| {
+            if !draft.refers() || !self.says() {
+                return Ok(len);
+            }
+            // What refers to loans cannot be moved when the context is written behind it: with room for that, once more.
+            draft
+                .grow(0, len + 8 * MAX_CONTEXT + 2 * MAX_ALIGN)
+                .map_err(|_| EncodeError::OutOfMemory { needed: len })?;
+            write(&mut draft, args)
+        });
+        match written {
             Ok(len) => self.submit_special(connection, draft, number, len, method, terms),
             Err(error) => Err(connection.not_encoded(method, error)),
         }
@@ -332,7 +356,7 @@ pub(crate) fn reply<R: Message>(method: u16, answer: Answer<Shared>) -> Result<R
     let held = Held::of(answer);
     let (bytes, len) = held.bytes();
     // SAFETY: readable as long as `held` lives; unchanged as the trust level has it.
-    let form = unsafe { access::<R>(bytes.as_ptr(), len) };
+    let form = unsafe { access_with::<R>(bytes.as_ptr(), len, connection.loans.clone()) };
     let form = std::ptr::from_ref(form.map_err(|error| connection.invalid(method, error))?);
     // SAFETY: `form` lies in the bytes that `held` keeps, and was checked.
     Ok(unsafe { Reply::new(held, form) })
@@ -347,7 +371,7 @@ pub(crate) fn reply_result<R: Message, E: Message>(
     let held = Held::of(answer);
     let (bytes, len) = held.bytes();
     // SAFETY: readable as long as `held` lives; unchanged as the trust level has it.
-    let form = unsafe { access::<Result<R, E>>(bytes.as_ptr(), len) };
+    let form = unsafe { access_with::<Result<R, E>>(bytes.as_ptr(), len, connection.loans.clone()) };
     let form = form.map_err(|error| connection.invalid(method, error).widen())?;
     match result_form::<R, E>(form) {
         Ok(form) => {
@@ -383,6 +407,10 @@ unsafe impl<C: Holder> Grow for GrowDraft<'_, C> {
             Ok((data, len)) => Ok(Buffer { data, len }),
             Err(_) => Err(EncodeError::OutOfMemory { needed }),
         }
+    }
+
+    fn attach(&mut self, data: NonNull<u8>, len: usize) -> Attached {
+        if self.0.attach(data, len) { Attached::Yes } else { Attached::No }
     }
 }
 
@@ -428,6 +456,9 @@ impl<C: Holder> GrowBehind<'_, C> {
 // SAFETY: as for a whole draft; `start` is a multiple of 16, so the rest of one begins at the same address modulo 16.
 unsafe impl<C: Holder> Grow for GrowBehind<'_, C> {
     fn grow(&mut self, used: usize, needed: usize) -> Result<Buffer, EncodeError> {
+        if self.draft.refers() {
+            return Err(EncodeError::OutOfMemory { needed });
+        }
         match self.draft.grow(self.start + used, self.start + needed) {
             Ok(_) => Ok(self.room()),
             Err(_) => Err(EncodeError::OutOfMemory { needed }),

@@ -75,6 +75,20 @@ impl<M> JobsClient<M> {
             mode: ::ipc_rpc::__private::core::marker::PhantomData,
         }
     }
+    /// Memory for `len` elements to be filled in place, that calls of this connection pass without copying it.
+    ///
+    /// # Errors
+    ///
+    /// When there is no room for so many.
+    pub fn loan<T: ::ipc_rpc::__private::Message>(
+        &self,
+        len: ::ipc_rpc::__private::core::primitive::usize,
+    ) -> ::ipc_rpc::__private::core::result::Result<
+        ::ipc_rpc::__private::Loan<T>,
+        ::ipc_rpc::__private::LoanError,
+    > {
+        ::ipc_rpc::__private::Stub::loan(&self.stub, len)
+    }
 }
 impl JobsClient<::ipc_rpc::__private::Owned> {
     /// A client of the same connection whose calls return replies that are read where they lie.

@@ -7,6 +7,7 @@
 pub mod callbacks;
 pub mod flows;
 pub mod helper;
+pub mod large;
 pub mod proc;
 pub mod random;
 pub mod raw;

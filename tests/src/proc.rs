@@ -83,6 +83,19 @@ pub fn is_shared(address: usize) -> bool {
     })
 }
 
+/// In which file, and how far from its start, memory of this very process lies: the number of the file, 0 for none.
+pub fn place_of(address: usize) -> Option<(u64, u64)> {
+    let maps = fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    maps.lines().find_map(|line| {
+        let mut words = line.split_whitespace();
+        let (from, to) = words.next()?.split_once('-')?;
+        let number = |text| u64::from_str_radix(text, 16).ok();
+        let (from, to, address) = (number(from)?, number(to)?, address as u64);
+        let (offset, inode) = (number(words.nth(1)?)?, words.nth(1)?.parse().ok()?);
+        (from..to).contains(&address).then_some((inode, address - from + offset))
+    })
+}
+
 /// Bytes of memory that process `pid` has to itself, and bytes of shared memory that it has touched.
 pub fn memory(pid: u32) -> (u64, u64) {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();

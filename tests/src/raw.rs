@@ -55,7 +55,7 @@ pub fn callable_at(hello: &[u8]) -> usize {
 
 /// The answer to a client that is let in, whose methods are numbered in order.
 pub fn welcome(hello: &[u8], methods: u16) -> Vec<u8> {
-    let mut answer = [MAGIC.as_slice(), &hello[VERSION_AT..VERSION_AT + 4], &[0], &methods.to_le_bytes()].concat();
+    let mut answer = [MAGIC.as_slice(), &hello[VERSION_AT..VERSION_AT + 4], &[0, 1], &methods.to_le_bytes()].concat();
     (0..methods).for_each(|n| answer.extend(n.to_le_bytes()));
     answer
 }
@@ -198,7 +198,7 @@ impl Peer {
         let (answer, _) = receive(socket.as_fd())?;
         let text = String::from_utf8_lossy(&answer);
         assert_eq!((&answer[..8], answer[12]), (MAGIC.as_slice(), 0), "not welcome: {text}");
-        let numbers = (0..usize::from(u16_at(&answer, 13))).map(|n| u16_at(&answer, 15 + 2 * n)).collect();
+        let numbers = (0..usize::from(u16_at(&answer, 14))).map(|n| u16_at(&answer, 16 + 2 * n)).collect();
         Some(Peer { socket, segment, numbers, requests: Producer::new() })
     }
 

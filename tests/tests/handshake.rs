@@ -25,7 +25,7 @@ fn a_client_of_another_version_is_told_the_servers() {
     hello.truncate(VERSION_AT + 4);
     let (_socket, answer) = raw::greet(&place.socket(), &hello, &[]);
     let mut expected = MAGIC.to_vec();
-    expected.extend(2u32.to_le_bytes());
+    expected.extend(3u32.to_le_bytes());
     expected.push(1);
     assert_eq!(answer.unwrap(), expected);
 }
@@ -38,7 +38,7 @@ fn a_client_names_both_versions_if_the_servers_is_another() {
     let (socket, ..) = server.accept();
     let answer = [MAGIC.as_slice(), &7u32.to_le_bytes(), b"whatever version 7 says"].concat();
     system::send(socket.as_fd(), &answer, &[]).unwrap();
-    let text = format!("the server at {} speaks protocol version 7, this client version 2", place.socket());
+    let text = format!("the server at {} speaks protocol version 7, this client version 3", place.socket());
     let line = client.line();
     assert!(line.starts_with(&text) && line.ends_with("build both with the same version of ipc-rpc"), "{line}");
 }
@@ -60,7 +60,7 @@ fn another_layout_of_messages_is_told_by_both_sides() {
     let server = FakeServer::listen(place.join("other.sock"));
     let mut client = place.start(CLIENT, &["connect", server.path()]);
     let (socket, ..) = server.accept();
-    let mut answer = [MAGIC.as_slice(), &2u32.to_le_bytes(), &[2], &9u16.to_le_bytes()].concat();
+    let mut answer = [MAGIC.as_slice(), &3u32.to_le_bytes(), &[2], &9u16.to_le_bytes()].concat();
     answer.extend(b"u64 8/4 x");
     system::send(socket.as_fd(), &answer, &[]).unwrap();
     let line = client.line();
@@ -146,7 +146,7 @@ fn limits_of_the_server_are_named() {
 fn what_is_not_a_server_is_recognised() {
     let place = Place::new("what_is_not_a_server_is_recognised");
     let garbage: [&[u8]; 4] =
-        [b"HTTP/1.1 400 Bad Request", b"ipc-rpc\0\x02\0\0\0\x00\x05", b"ipc-rpc\0\x02\0\0\0\x09", b"i"];
+        [b"HTTP/1.1 400 Bad Request", b"ipc-rpc\0\x03\0\0\0\x00\x05", b"ipc-rpc\0\x03\0\0\0\x09", b"i"];
     for answer in garbage {
         let server = FakeServer::listen(place.socket());
         let mut client = place.start(CLIENT, &["connect", &place.socket()]);

@@ -145,6 +145,9 @@ impl<H: Handler> Shared<H> {
             return self.keep(id, socket);
         };
         let channel = Channel::new(segment, socket, id, peer);
+        if self.handler.may_borrow(&channel.peer) {
+            channel.allow_loans();
+        }
         self.remember(&channel);
         // Under one lock, so that whoever hears the hang-up of this channel puts it behind the addition.
         let mut connections = self.connections();

@@ -17,6 +17,7 @@ mod idle;
 mod late;
 mod parking;
 mod parts;
+mod pins;
 mod pool;
 mod quiet;
 mod role;

@@ -83,6 +83,18 @@ pub(super) fn declare(service: &Service) -> TokenStream {
             #vis fn with_trace(&self, trace: #p::TraceId) -> Self {
                 Self { stub: #p::Stub::with_trace(&self.stub, trace), mode: #p::core::marker::PhantomData }
             }
+
+            /// Memory for `len` elements to be filled in place, that calls of this connection pass without copying it.
+            ///
+            /// # Errors
+            ///
+            /// When there is no room for so many.
+            #vis fn loan<T: #p::Message>(
+                &self,
+                len: #p::core::primitive::usize,
+            ) -> #p::core::result::Result<#p::Loan<T>, #p::LoanError> {
+                #p::Stub::loan(&self.stub, len)
+            }
         }
 
         #allows

@@ -8,13 +8,14 @@ use quote::{ToTokens, format_ident};
 use syn::ext::IdentExt;
 
 /// Names that the client defines itself: no method of a service can have them.
-pub(super) const RESERVED: [&str; 12] = [
+pub(super) const RESERVED: [&str; 13] = [
     "batch",
     "clone",
     "connect",
     "connect_with",
     "flush",
     "flush_async",
+    "loan",
     "start",
     "view",
     "with_context",

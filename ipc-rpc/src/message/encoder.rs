@@ -10,6 +10,7 @@
 use std::mem;
 use std::ptr::NonNull;
 
+use ipc_core::callee::Attached;
 use rkyv::Place;
 use rkyv::rancor::Fallible;
 use rkyv::ser::{Positional, Writer};
@@ -40,6 +41,13 @@ pub unsafe trait Grow {
     ///
     /// [`EncodeError::OutOfMemory`] if there is no such room.
     fn grow(&mut self, used: usize, needed: usize) -> Result<Buffer, EncodeError>;
+
+    /// May the archive refer to the `len` bytes at `data` where they lie? With [`Attached::Yes`] its reader finds them at the
+    /// same distance from it as here, and they do not change before it has been read; the archive is not moved any more.
+    fn attach(&mut self, data: NonNull<u8>, len: usize) -> Attached {
+        let _ = (data, len);
+        Attached::No
+    }
 }
 
 /// Archives `x` as a message of type `A`, root last, and returns the length of the archive.
@@ -61,10 +69,33 @@ pub unsafe fn encode<A: Message>(
     if let Some(len) = unsafe { encode_flat::<A>(x, buffer) } {
         return Ok(len);
     }
-    let mut encoder = Encoder::new(buffer, grow);
-    encoder.value::<A, _>(x)?;
-    Ok(encoder.pos - encoder.start)
+    let mut buffer = buffer;
+    loop {
+        let mut encoder = Encoder::new(buffer, grow);
+        match encoder.value::<A, _>(x) {
+            Ok(_) => return Ok(encoder.pos - encoder.start),
+            Err(error) => match encoder.again {
+                0 => return Err(error),
+                needed => buffer = larger(grow, needed)?,
+            },
+        }
+    }
 }
+
+/// An archive that cannot be moved has outgrown its buffer: room to begin again.
+#[cold]
+fn larger(grow: &mut dyn Grow, needed: usize) -> Result<Buffer, EncodeError> {
+    if needed > MAX_SIZE {
+        return Err(EncodeError::too_large());
+    }
+    // Twice as much, since what comes behind is not known: each time it is not enough, all is written again.
+    grow.grow(0, needed.saturating_mul(2).min(MAX_SIZE))
+}
+
+/// Slices of fewer bytes are copied rather than referred to: that is as fast.
+const WORTH_ATTACHING: usize = 4096;
+/// Positions begin here, so that what an archive refers to has one, too, wherever in the segment it lies. All have 32 bits.
+const BIAS: usize = 1 << 31;
 
 /// Archives `x` if its form is all there is to it and fits where it is; gives its length. No encoder is needed for that, and
 /// as the compiler knows it none is made.
@@ -104,13 +135,17 @@ unsafe impl Grow for Full {
 pub struct Encoder<'g> {
     /// Position `p` is written at address `base + p`.
     base: *mut u8,
-    /// The position of the buffer's first byte: its address modulo 16.
+    /// The position of the buffer's first byte: its address modulo 16, and [`BIAS`].
     start: usize,
     /// The next free position.
     pos: usize,
     /// The position behind the buffer, at most `start + MAX_SIZE`.
     end: usize,
     depth: u32,
+    /// Bytes that the archive refers to outside of it. It cannot be moved if there are any.
+    attached: usize,
+    /// Not 0: encoding has to begin again with so much room.
+    again: usize,
     grow: &'g mut dyn Grow,
     scratch: Scratch,
 }
@@ -118,13 +153,15 @@ pub struct Encoder<'g> {
 impl<'g> Encoder<'g> {
     #[inline(always)]
     fn new(buffer: Buffer, grow: &'g mut dyn Grow) -> Self {
-        let start = buffer.data.addr().get() % MAX_ALIGN;
+        let start = BIAS + buffer.data.addr().get() % MAX_ALIGN;
         Encoder {
             base: buffer.data.as_ptr().wrapping_sub(start),
             start,
             pos: start,
             end: start + buffer.len.min(MAX_SIZE),
             depth: 0,
+            attached: 0,
+            again: 0,
             grow,
             scratch: Scratch::default(),
         }
@@ -133,12 +170,17 @@ impl<'g> Encoder<'g> {
     /// Reserves `size` bytes at the next multiple of `align` and returns their position. The padding before them is zeroed.
     #[inline]
     fn reserve(&mut self, size: usize, align: usize) -> Result<usize, EncodeError> {
-        // `pos` is at most 16 + MAX_SIZE and `align` at most 16, so only the sum with `size` can overflow.
+        // `pos` is at most BIAS + 16 + MAX_SIZE and `align` at most 16, so only the sum with `size` can overflow.
         let at = (self.pos + (align - 1)) & !(align - 1);
         let end = at.checked_add(size).ok_or_else(EncodeError::too_large)?;
         if end > self.end {
-            let buffer = make_room(self.grow, self.pos - self.start, end - self.start)?;
-            debug_assert!(buffer.len >= end - self.start && buffer.data.addr().get() % MAX_ALIGN == self.start);
+            if self.attached != 0 {
+                self.again = end - self.start;
+            }
+            let buffer = make_room(self.grow, self.attached != 0, self.pos - self.start, end - self.start)?;
+            debug_assert!(
+                buffer.len >= end - self.start && buffer.data.addr().get() % MAX_ALIGN == self.start % MAX_ALIGN
+            );
             self.base = buffer.data.as_ptr().wrapping_sub(self.start);
             self.end = self.start + buffer.len.min(MAX_SIZE);
         }
@@ -212,6 +254,34 @@ impl<'g> Encoder<'g> {
         Ok(VecResolver::from_pos(at))
     }
 
+    /// The position of bytes that the archive can refer to where they lie; `None`: they have to be copied.
+    #[cold]
+    #[inline(never)]
+    fn attach(&mut self, data: NonNull<u8>, len: usize, align: usize) -> Result<Option<usize>, EncodeError> {
+        let at = data.addr().get();
+        let distance = at.wrapping_sub(self.base.addr()).wrapping_sub(self.start).cast_signed();
+        // Any place of the archive reaches it with 32 bits, wherever the archive ends.
+        let reach = i32::MIN as isize + MAX_SIZE.cast_signed()..=i32::MAX as isize;
+        if !reach.contains(&distance) || !at.is_multiple_of(align) {
+            return Ok(None);
+        }
+        // The reader looks at no more.
+        if self.attached.saturating_add(len) > MAX_SIZE {
+            return Err(EncodeError::too_large());
+        }
+        match self.grow.attach(data, len) {
+            Attached::Yes => {
+                self.attached = self.attached.saturating_add(len);
+                Ok(Some(at.wrapping_sub(self.base.addr())))
+            }
+            Attached::IfMoved => {
+                self.again = self.pos - self.start + size_of::<u64>();
+                Err(EncodeError::OutOfMemory { needed: self.again })
+            }
+            _ => Ok(None),
+        }
+    }
+
     /// Copies a slice whose bytes are already the forms of `O`, a level deeper.
     ///
     /// # Safety
@@ -221,6 +291,12 @@ impl<'g> Encoder<'g> {
     pub(super) unsafe fn copies<O: Message, A>(&mut self, items: &[A]) -> Result<VecResolver, EncodeError> {
         self.enter()?;
         let size = mem::size_of_val(items);
+        if size >= WORTH_ATTACHING
+            && let Some(at) = self.attach(NonNull::from(items).cast(), size, align_of::<O::Form>())?
+        {
+            self.depth -= 1;
+            return Ok(VecResolver::from_pos(at));
+        }
         let at = self.reserve(size, align_of::<O::Form>())?;
         let to = self.base.wrapping_add(at);
         // SAFETY: `to` has `size` reserved bytes; they cannot overlap `items`, which the caller borrows from elsewhere.
@@ -254,10 +330,11 @@ impl<'g> Encoder<'g> {
 /// A larger buffer. A function of its own, without the encoder, so that a small message's encoder stays in registers.
 #[cold]
 #[inline(never)]
-fn make_room(grow: &mut dyn Grow, used: usize, needed: usize) -> Result<Buffer, EncodeError> {
-    match needed > MAX_SIZE {
-        true => Err(EncodeError::too_large()),
-        false => grow.grow(used, needed),
+fn make_room(grow: &mut dyn Grow, attached: bool, used: usize, needed: usize) -> Result<Buffer, EncodeError> {
+    match (needed > MAX_SIZE, attached) {
+        (true, _) => Err(EncodeError::too_large()),
+        (false, true) => Err(EncodeError::OutOfMemory { needed }),
+        (false, false) => grow.grow(used, needed),
     }
 }
 

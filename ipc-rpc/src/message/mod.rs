@@ -18,6 +18,7 @@ mod plain;
 mod scratch;
 
 use std::fmt::Debug;
+use std::ops::Range;
 
 use rkyv::Portable;
 use rkyv::bytecheck::CheckBytes;
@@ -177,7 +178,8 @@ pub type View<'a, T> = <T as Message>::View<'a>;
 /// - `Form` has a layout that does not depend on the target, and its check accepts only values that are valid to read;
 /// - the alignment of `Form` is at most 16;
 /// - if `PLAIN` is true, `Self` and `Form` have the same size, `Self` needs no stricter alignment, and the bytes of every
-///   checked `Form` are a valid `Self` without interior mutability.
+///   checked `Form` are a valid `Self` without interior mutability;
+/// - if `ANY_BITS` is true, so is `PLAIN`, and any bytes are a valid `Self`; if `PLAIN` is true, zeros are.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot travel in a message",
     label = "this type is no message",
@@ -197,6 +199,9 @@ pub unsafe trait Message: Argument<Self> + Sized + 'static {
     /// Whether a checked form is the value, byte for byte.
     #[doc(hidden)]
     const PLAIN: bool = false;
+    /// Whether any bits of the right number are a plain value.
+    #[doc(hidden)]
+    const ANY_BITS: bool = false;
 
     /// Reads the form in place.
     fn view(form: &Self::Form) -> Self::View<'_>;
@@ -229,8 +234,27 @@ pub unsafe trait Message: Argument<Self> + Sized + 'static {
 /// `data` is valid for reads of `len` bytes, and nobody changes them while the result lives.
 #[inline]
 pub unsafe fn access<'a, T: Message>(data: *const u8, len: usize) -> Result<&'a T::Form, MessageError> {
+    // SAFETY: the caller's promise; there are no loans.
+    unsafe { access_with::<T>(data, len, 0..0) }
+}
+
+/// As [`access`], of a message that may refer to memory at the addresses `loans`.
+///
+/// # Errors
+///
+/// As [`access`].
+///
+/// # Safety
+///
+/// As for [`access`], also of the bytes at `loans`.
+#[inline]
+pub unsafe fn access_with<'a, T: Message>(
+    data: *const u8,
+    len: usize,
+    loans: Range<usize>,
+) -> Result<&'a T::Form, MessageError> {
     let Some(form) = root::<T::Form>(data, len) else { return Err(misplaced::<T>(data, len)) };
-    let mut checker = Checker::new(data.addr(), form.addr());
+    let mut checker = Checker::new(data.addr(), form.addr(), loans);
     // SAFETY: `root` gave an aligned address with `size_of::<T::Form>()` bytes inside the caller's readable range.
     unsafe { T::Form::check_bytes(form, &mut checker)? };
     // SAFETY: aligned and in range as above, valid because the check accepted it, unchanged by the caller's promise.
@@ -285,9 +309,10 @@ pub mod private_exports {
     pub use super::error::{EncodeError, MessageError, MessageErrorKind};
     pub use super::plain::{SliceArg, copies, has_tag, plain_ref, plain_slice, slice_arg};
     pub use super::{
-        Archived, MAX_ALIGN, MAX_DEPTH, MAX_SIZE, Message, View, access, access_unchecked, decode, option_form, owned,
-        result_form, str_arg,
+        Archived, MAX_ALIGN, MAX_DEPTH, MAX_SIZE, Message, View, access, access_unchecked, access_with, decode,
+        option_form, owned, result_form, str_arg,
     };
+    pub use ipc_core::callee::Attached;
     pub use rkyv::bytecheck::CheckBytes;
     pub use rkyv::{Place, Portable};
     pub use std::any::TypeId;

@@ -105,7 +105,7 @@ fn memory(socket: &OwnedFd) -> Option<Segment> {
 }
 
 libfuzzer_sys::fuzz_target!(|input: Input| {
-    let welcome = [b"ipc-rpc\0".as_slice(), &2u32.to_le_bytes(), &[0, 3, 0, 0, 0, 1, 0, 2, 0]].concat();
+    let welcome = [b"ipc-rpc\0".as_slice(), &3u32.to_le_bytes(), &[0, 1, 3, 0, 0, 0, 1, 0, 2, 0]].concat();
     SERVER.with(|server| {
         server.run(|step| {
             let (ours, theirs) = socket::pair().expect("sockets");

@@ -6,10 +6,11 @@
 
 use std::process::ExitCode;
 
-use ipc_rpc::{Limits, Server};
+use ipc_rpc::{Limits, Server, Trust};
 use ipc_rpc_tests::callbacks::{Desk, DownDispatcher, JobsDispatcher};
 use ipc_rpc_tests::flows::{FlowsDispatcher, Source};
 use ipc_rpc_tests::helper;
+use ipc_rpc_tests::large::{Hall, LargeDispatcher};
 use ipc_rpc_tests::services::{Adder, CalcDispatcher, WorkDispatcher, Worker};
 use ipc_rpc_tests::system;
 use ipc_rpc_tests::zoo::{BorrowedDispatcher, Keeper, ZooDispatcher};
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
                 });
             }
             ("clients", n) => limits.clients = number(n) as usize,
+            ("trust", "snapshot") => server = server.trust(Trust::Snapshot),
             ("take", "over") => server = server.take_over(),
             ("blocks", n) => limits.blocks = number(n),
             ("memory", n) => limits.memory = number(n),
@@ -53,7 +55,8 @@ fn main() -> ExitCode {
         .service(BorrowedDispatcher::new(Keeper))
         .service(JobsDispatcher::new(Desk::default()))
         .service(DownDispatcher::new(Desk::default()))
-        .service(FlowsDispatcher::new(Source::default()));
+        .service(FlowsDispatcher::new(Source::default()))
+        .service(LargeDispatcher::new(Hall::default()));
     let server = match server.bind(&name) {
         Ok(server) => server,
         Err(error) => {

@@ -2,6 +2,7 @@
 
 mod boxed;
 mod collection;
+mod loan;
 mod option;
 mod primitive;
 mod sequence;

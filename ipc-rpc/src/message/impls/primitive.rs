@@ -43,6 +43,7 @@ macro_rules! plain {
             type View<'a> = $name;
             type Slice<'a> = &'a [$name];
             const PLAIN: bool = true;
+            const ANY_BITS: bool = !matches!(stringify!($name).as_bytes(), b"bool" | b"char");
 
             #[inline]
             fn view($form: &Self::Form) -> $name {

@@ -119,6 +119,7 @@ unsafe impl<T: Message, const N: usize> Message for [T; N] {
     type View<'a> = T::Slice<'a>;
     type Slice<'a> = super::super::Elements<'a, [T; N]>;
     const PLAIN: bool = T::PLAIN;
+    const ANY_BITS: bool = T::ANY_BITS;
 
     #[inline]
     fn view(form: &Self::Form) -> T::Slice<'_> {

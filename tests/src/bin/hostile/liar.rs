@@ -100,7 +100,7 @@ fn host(socket: &OwnedFd, hello: &[u8], mut descriptors: Vec<OwnedFd>, random: &
         }
         3 => vec![0xff; random.below(60_000) as usize],
         // Numbers of methods that are none.
-        4 => welcome.iter().enumerate().map(|(at, byte)| if at < 15 { *byte } else { random.any() as u8 }).collect(),
+        4 => welcome.iter().enumerate().map(|(at, byte)| if at < 16 { *byte } else { random.any() as u8 }).collect(),
         _ => welcome,
     };
     if system::send(socket.as_fd(), &answer, &[]).is_err() || descriptors.len() != 2 {

@@ -1,0 +1,269 @@
+//! Memory that is lent to calls instead of being copied into them.
+
+use std::fs;
+use std::time::Duration;
+
+use ipc_rpc::{CallError, ClientConfig, Context, Loan, Trust, join_all};
+use ipc_rpc_tests::helper::{Place, faithful, until};
+use ipc_rpc_tests::large::{Cell, Frame, Hall, Large, LargeClient, LargeDispatcher, Spot, sum};
+use ipc_rpc_tests::services::bytes;
+
+const SERVER: &str = env!("CARGO_BIN_EXE_test_server");
+const MIB: usize = 1 << 20;
+
+fn filled(client: &LargeClient, len: usize, seed: u8) -> Loan<u8> {
+    let mut loan = client.loan::<u8>(len).unwrap();
+    loan.copy_from_slice(&bytes(len, seed));
+    loan
+}
+
+#[test]
+fn a_loan_is_read_where_it_was_written() {
+    let place = Place::new("a_loan_is_read_where_it_was_written");
+    let _server = place.serve::<&str>(SERVER, &[]);
+    let client = LargeClient::connect(place.socket()).unwrap();
+    for len in [4096, 4097, 65_535, 65_536, MIB + 13, 9 * MIB] {
+        let loan = filled(&client, len, 3);
+        let there = Spot::of(&loan);
+        assert!(loan.is_shared() && there.inode != 0);
+        assert_eq!(client.place(&loan).unwrap(), (there, sum(&loan)), "{len} bytes");
+        assert!(!loan.is_lent());
+        // A part of it, a second time, in all ways to call.
+        let part = &loan[16..len - 16];
+        let (of_part, sum) = (Spot { offset: there.offset + 16, ..there }, sum(part));
+        if part.len() >= 4096 {
+            assert_eq!(client.place(part).unwrap(), (of_part, sum));
+            assert_eq!(client.view().place(part).unwrap().to_owned().unwrap(), (of_part, sum));
+            assert_eq!(client.start().place(part).unwrap().wait().unwrap(), (of_part, sum));
+            assert_eq!(client.with_metadata("a", "b").place(part).unwrap(), (of_part, sum), "with a context behind it");
+            let later = smol::block_on(async { client.place_later(part).await }).unwrap();
+            assert_eq!(later, (of_part, sum));
+            client.note(part).unwrap();
+            client.flush().unwrap();
+            assert_eq!(client.noted().unwrap(), Some((of_part, sum)));
+        }
+    }
+    assert!(ipc_rpc::testing::client_usage(&client).is_idle());
+}
+
+#[test]
+fn what_is_no_loan_is_copied_beside_it() {
+    let place = Place::new("what_is_no_loan_is_copied_beside_it");
+    let _server = place.serve::<&str>(SERVER, &[]);
+    let client = LargeClient::connect(place.socket()).unwrap();
+    let mut numbers = client.loan::<u64>(10_000).unwrap();
+    numbers.iter_mut().zip(0..).for_each(|(to, n)| *to = n);
+    // More than a block has behind what is referred to, so that the request has to be begun again in larger memory.
+    let plain: Vec<u8> = bytes(3 * MIB, 1);
+    let more: Vec<u64> = (0..50_000).collect();
+    let spots = client.places(&numbers, &plain, &more).unwrap();
+    assert_eq!(spots[0], Spot::of(&numbers));
+    assert_ne!(spots[1], Spot::of(&plain));
+    let spots = client.places(&more, &plain, &numbers[1..]).unwrap();
+    assert_eq!(spots[2], Spot::of(&numbers[1..]));
+    let metadata: String = "m".repeat(20_000);
+    let said = client.with_metadata("long", &*metadata);
+    assert_eq!(said.places(&numbers, &plain, &numbers).unwrap()[2], Spot::of(&numbers));
+
+    let frame = Frame {
+        title: "a frame".into(),
+        pixels: filled(&client, MIB, 9),
+        samples: vec![1.5; 100_000],
+        tags: (0..1000).map(|n| format!("tag {n}")).collect(),
+    };
+    let (pixels, samples, text) = client.frame(&frame).unwrap();
+    assert_eq!(pixels, Spot::of(&frame.pixels));
+    assert_ne!(samples, Spot::of(&frame.samples));
+    assert_eq!(text, format!("a frame {}", frame.tags.join("+")));
+    drop((frame, numbers));
+    assert!(ipc_rpc::testing::client_usage(&client).is_idle());
+}
+
+#[test]
+fn a_new_loan_of_what_has_forbidden_bits_is_zero() {
+    let place = Place::new("a_new_loan_of_what_has_forbidden_bits_is_zero");
+    let _server = place.serve::<&str>(SERVER, &[]);
+    let client = LargeClient::connect(place.socket()).unwrap();
+    let len = 100_000;
+    let dirty = {
+        let mut numbers = client.loan::<u32>(len).unwrap();
+        numbers.fill(u32::MAX);
+        Spot::of(&numbers)
+    };
+    let mut cells = client.loan::<Cell>(len).unwrap();
+    assert_eq!(Spot::of(&cells), dirty, "else this test shows nothing");
+    assert!(cells.iter().all(|cell| *cell == Cell { height: 0, wet: false, warm: false }));
+    assert_eq!(client.wet(&cells).unwrap(), 0);
+    cells[7].wet = true;
+    assert_eq!(client.wet(&cells).unwrap(), 1);
+}
+
+#[test]
+fn a_handler_lends_its_reply() {
+    let place = Place::new("a_handler_lends_its_reply");
+    let _server = place.serve::<&str>(SERVER, &[]);
+    let client = LargeClient::connect(place.socket()).unwrap();
+    for len in [4096, 4097, MIB, 9 * MIB] {
+        let reply = client.view().make(len as u64, 7).unwrap();
+        let (spot, all) = reply.get();
+        assert_eq!(Spot::of(all), Spot { inode: spot.inode(), offset: spot.offset() });
+        assert!(all.len() == len && all.iter().all(|byte| *byte == 7));
+        // Another call meanwhile does not touch it, nor does the end of the client.
+        let other = client.clone().view().make(len as u64, 8).unwrap();
+        assert!(all.iter().all(|byte| *byte == 7) && other.get().1[0] == 8);
+        let (_, owned) = client.make(len as u64, 9).unwrap();
+        assert!(!owned.is_shared() && owned.iter().all(|byte| *byte == 9));
+    }
+    let frame = smol::block_on(async { client.view().make_frame(MIB as u64).await }).unwrap();
+    assert!(frame.pixels().iter().all(|pixel| *pixel == 9) && frame.samples()[4999] == 0.5);
+    assert_eq!(frame.tags().len(), 100);
+    match client.make_and_fail(MIB as u64) {
+        Err(CallError::Handler(text)) => assert!(text.contains("no idea")),
+        other => panic!("{other:?}"),
+    }
+    drop(client);
+    assert!(frame.pixels().iter().all(|pixel| *pixel == 9), "a reply outlives its client");
+    let elsewhere = std::thread::spawn(move || frame.pixels().len());
+    assert_eq!(elsewhere.join().unwrap(), MIB);
+}
+
+#[test]
+fn nothing_of_the_servers_memory_is_left_over() {
+    let hall = LargeDispatcher::new(Hall::default());
+    let (client, server) = ipc_rpc::testing::pair(hall).unwrap();
+    for round in 0..50u8 {
+        let held = client.view().make(MIB as u64, round).unwrap();
+        assert!(server.usage().reply_bytes >= MIB as u64);
+        let _ = client.make_and_fail(MIB as u64).unwrap_err();
+        assert_eq!(held.get().1[MIB - 1], round);
+    }
+    until(|| server.usage().reply_bytes == 0);
+    assert!(server.usage().is_idle());
+}
+
+#[test]
+fn writing_while_others_read_copies_first() {
+    let place = Place::new("writing_while_others_read_copies_first");
+    let _server = place.serve::<&str>(SERVER, &[]);
+    let client = LargeClient::connect_with(place.socket(), &faithful()).unwrap();
+    let mut loan = filled(&client, MIB, 5);
+    let (there, sum) = (Spot::of(&loan), sum(&loan));
+    let gate = place.join("gate");
+    fs::write(&gate, "").unwrap();
+    let pending = client.start().place_when_gone(&gate, &loan).unwrap();
+    until(|| fs::exists(format!("{gate}.in")).unwrap());
+    assert!(loan.is_lent());
+    loan.fill(0);
+    assert!(!loan.is_lent() && Spot::of(&loan) != there);
+    fs::remove_file(&gate).unwrap();
+    assert_eq!(pending.wait().unwrap(), (there, sum), "what it was when it was passed");
+    // A call that was given up may still be reading: so is its loan, even when it is gone here.
+    fs::write(&gate, "").unwrap();
+    fs::remove_file(format!("{gate}.in")).unwrap();
+    loan.fill(1);
+    let there = Spot::of(&loan);
+    let late = client.with_timeout(Duration::from_millis(50)).place_when_gone(&gate, &loan).unwrap_err();
+    assert!(matches!(late, CallError::TimedOut { .. }));
+    assert!(loan.is_lent());
+    drop(loan);
+    let next = filled(&client, MIB, 6);
+    assert_ne!(Spot::of(&next), there, "nobody else gets it before that handler has ended");
+    fs::remove_file(&gate).unwrap();
+    until(|| {
+        drop(filled(&client, 64, 1));
+        client.noted().unwrap();
+        ipc_rpc::testing::client_usage(&client).zombies == 0
+    });
+    drop(next);
+    assert!(ipc_rpc::testing::client_usage(&client).is_idle());
+}
+
+#[test]
+fn many_threads_and_loans() {
+    let place = Place::new("many_threads_and_loans");
+    let _server = place.serve::<&str>(SERVER, &["workers=3"]);
+    let client = LargeClient::connect(place.socket()).unwrap();
+    let shared = filled(&client, MIB, 77);
+    std::thread::scope(|scope| {
+        for thread in 0..4u8 {
+            let (client, shared) = (&client, &shared);
+            scope.spawn(move || {
+                for round in 0..60usize {
+                    let own = filled(client, 5000 + 40_009 * (round % 7), thread);
+                    assert_eq!(client.place(shared).unwrap(), (Spot::of(shared), sum(shared)));
+                    let many = client.batch(|calls| (0..5).map(|_| calls.place(&own)).collect::<Result<Vec<_>, _>>());
+                    for (spot, total) in join_all(many.unwrap()).unwrap() {
+                        assert_eq!((spot, total), (Spot::of(&own), sum(&own)));
+                    }
+                    let dropped = client.start().place(&own).unwrap();
+                    drop((own, dropped));
+                }
+            });
+        }
+    });
+    drop(shared);
+    until(|| {
+        client.noted().unwrap();
+        ipc_rpc::testing::client_usage(&client).is_idle()
+    });
+}
+
+#[test]
+fn where_it_cannot_be_shared_it_is_copied() {
+    let place = Place::new("where_it_cannot_be_shared_it_is_copied");
+    let server = place.serve::<&str>(SERVER, &[]);
+    let client = LargeClient::connect(place.socket()).unwrap();
+    let loan = filled(&client, MIB, 2);
+    // The memory of another connection.
+    let other = LargeClient::connect(place.socket()).unwrap();
+    let (spot, total) = other.place(&loan).unwrap();
+    assert_eq!(total, sum(&loan));
+    assert_ne!(spot, Spot::of(&loan));
+    // A client that copies replies before it reads them.
+    let config = ClientConfig { trust: Some(Trust::Snapshot), ..ClientConfig::default() };
+    let careful = LargeClient::connect_with(place.socket(), &config).unwrap();
+    let (_, all) = careful.make(MIB as u64, 3).unwrap();
+    assert!(all.len() == MIB && all.iter().all(|byte| *byte == 3));
+    let reply = careful.view().make(MIB as u64, 3).unwrap();
+    assert!(reply.get().1.iter().all(|byte| *byte == 3));
+    // The memory of a server that is gone.
+    drop(server);
+    let mut loan = loan;
+    assert_eq!(sum(&loan), total, "it stays readable");
+    let _server = place.serve::<&str>(SERVER, &[]);
+    loan[0] = loan[0].wrapping_add(1);
+    assert_eq!(client.place(&loan).unwrap().1, sum(&loan), "the same client, its next connection");
+    drop(client);
+    assert_eq!(other.place(&loan).unwrap().1, sum(&loan), "without its client");
+
+    let mut private = Hall::default().make(&Context::default(), 5000, 1).unwrap().1;
+    private[0] = 2;
+    assert_eq!(other.place(&private).unwrap().1, sum(&private));
+}
+
+#[test]
+fn servers_that_copy_get_copies() {
+    let place = Place::new("servers_that_copy_get_copies");
+    let _server = place.serve(SERVER, &["trust=snapshot"]);
+    let client = LargeClient::connect(place.socket()).unwrap();
+    let loan = filled(&client, MIB, 2);
+    let (spot, total) = client.place(&loan).unwrap();
+    assert_eq!((spot.inode, total), (0, sum(&loan)));
+}
+
+#[test]
+fn a_loan_that_is_too_large_says_so() {
+    let place = Place::new("a_loan_that_is_too_large_says_so");
+    let _server = place.serve::<&str>(SERVER, &[]);
+    let config = ClientConfig { arguments: 1 << 20, ..ClientConfig::default() };
+    let client = LargeClient::connect_with(place.socket(), &config).unwrap();
+    let half = client.loan::<u8>(MIB / 2).unwrap();
+    let error = client.loan::<u8>(MIB / 2 + 1).unwrap_err();
+    assert!(error.to_string().contains("no room"), "{error}");
+    drop(half);
+    assert!(client.loan::<u8>(MIB - 8192).is_ok());
+    let error = client.loan::<u64>(usize::MAX / 8).unwrap_err();
+    assert!(error.to_string().contains("bytes a message may have"), "{error}");
+    let error: CallError = error.into();
+    assert!(matches!(error, CallError::Arguments { .. }));
+}
