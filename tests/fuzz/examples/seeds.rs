@@ -28,18 +28,18 @@ fn main() {
     message("shapes", 0x18, archive(&vec![Shape::Named("a longer name, out of line".into(), 3), Shape::Nothing]));
 
     let text = |text: &str| [&(text.len() as u16).to_le_bytes(), text.as_bytes()].concat();
-    let magic = [b"ipc-rpc\0".as_slice(), &2u32.to_le_bytes()].concat();
+    let magic = [b"ipc-rpc\0".as_slice(), &3u32.to_le_bytes()].concat();
     let numbers = [4u32.to_le_bytes(), (1u32 << 16).to_le_bytes(), (1u32 << 16).to_le_bytes()].concat();
     let methods = [2u16.to_le_bytes().as_slice(), &text("add"), &[7; 8], &text("names"), &[9; 8]].concat();
     write(
         "handshake",
         "hello",
-        &[magic.as_slice(), &text("probe"), &numbers, &[1, 1, 0], &text("Calc"), &methods].concat(),
+        &[magic.as_slice(), &text("probe"), &numbers, &[1, 1, 1, 0], &text("Calc"), &methods].concat(),
     );
     let mismatch = text("argument 1\tu64\nargument 2\ti32\nresult\tu64");
-    let answers = [&[0, 2, 0, 0xff, 0xff, 1], mismatch.as_slice(), &[5, 0]].concat();
+    let answers = [&[0, 1, 2, 0, 0xff, 0xff, 1], mismatch.as_slice(), &[5, 0]].concat();
     write("handshake", "welcome", &[magic.as_slice(), &answers].concat());
-    write("handshake", "version", &[b"ipc-rpc\0".as_slice(), &3u32.to_le_bytes(), &[1]].concat());
+    write("handshake", "version", &[b"ipc-rpc\0".as_slice(), &4u32.to_le_bytes(), &[1]].concat());
     write("handshake", "format", &[magic.as_slice(), &[2], &text("another probe")].concat());
     write("handshake", "refused", &[magic.as_slice(), &[3], &text("no")].concat());
 
