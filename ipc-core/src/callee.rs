@@ -14,7 +14,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::{Arc, PoisonError, Weak};
 
-use crate::arena::{Arena, NoExtent};
+use crate::arena::Arena;
 use crate::clock;
 use crate::doorbell;
 use crate::extent::Extent;
@@ -24,6 +24,7 @@ use crate::layout::{
     ABANDONED, BlockHead, EXTENT_START, INLINE, INLINE_ROOM, LOANED, MAX_MESSAGE, RELEASE, REPLIED, was_begun,
 };
 use crate::loan::{Lender, Loan, Loans};
+use crate::memory::{Memory, MemoryUsage, NoMemory};
 use crate::queue::{Kind, Producer};
 use crate::segment::{Area, Segment};
 use crate::socket;
@@ -59,6 +60,11 @@ pub trait Handler: Send + Sync + 'static {
     fn hands_over(&self, hello: &[u8], socket: BorrowedFd<'_>) -> Option<Result<Vec<u8>, Vec<u8>>> {
         let _ = (hello, socket);
         None
+    }
+
+    /// What the replies to each connection may use, and what is kept for them.
+    fn memory(&self) -> Memory {
+        Memory::default()
     }
 
     /// A successor has the listener: nobody else connects here any more.
@@ -144,7 +150,7 @@ pub(crate) struct Channel<P> {
     /// Which one of the answers that woke somebody was the last one of this channel; see [`Crowd`](crate::late::Crowd).
     pub(crate) woken: AtomicU32,
     announcements: Producer,
-    arena: Arena,
+    arena: Arc<Arena>,
     loans: Loans,
     /// The extents that hold replies, by block. An extent is free again when its block is lent again: the caller has read
     /// the reply then, and a block has one reply at a time, so there is nothing to count and nothing that can pile up.
@@ -155,15 +161,17 @@ pub(crate) struct Channel<P> {
 }
 
 impl<P> Channel<P> {
-    pub(crate) fn new(segment: Segment, socket: OwnedFd, id: u64, peer: P) -> Arc<Self> {
+    pub(crate) fn new(segment: Segment, socket: OwnedFd, id: u64, peer: P, memory: &Memory) -> Arc<Self> {
         let geometry = *segment.geometry();
+        let arena = Arena::new(&segment, geometry.callee_arena_at(), geometry.callee_arena());
+        arena.use_memory(&segment, memory);
         Arc::new_cyclic(|this| Channel {
             this: this.clone(),
             woken: AtomicU32::new(0),
             rung: AtomicBool::new(false),
             blocks: (0..geometry.blocks()).map(|_| Served::default()).collect(),
             announcements: Producer::new(),
-            arena: Arena::new(geometry.callee_arena_at(), geometry.callee_arena()),
+            arena,
             loans: Loans::default(),
             replies: Mutex::default(),
             fate: AtomicU8::new(0),
@@ -229,9 +237,9 @@ impl<P> Channel<P> {
         let lent: Vec<u32> = replies.keys().copied().filter(|block| is_lent_for_release(*block)).collect();
         let free: Vec<Extent> = lent.iter().filter_map(|block| replies.remove(block)).collect();
         drop(replies);
-        lent.iter().for_each(|block| self.loans.unpin(*block, &self.segment, &self.arena));
+        lent.iter().for_each(|block| self.loans.unpin(*block, &self.arena));
         let any = !free.is_empty();
-        free.into_iter().for_each(|extent| self.arena.free(&self.segment, extent));
+        free.into_iter().for_each(|extent| self.arena.free(extent));
         any
     }
 
@@ -239,10 +247,10 @@ impl<P> Channel<P> {
         self.replies.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Blocks whose call has begun and is not answered; extents that hold replies; bytes of the callee's arena in use.
-    pub(crate) fn usage(&self) -> (usize, usize, u64) {
+    /// Blocks whose call has begun and is not answered; extents that hold replies; the callee's arena.
+    pub(crate) fn usage(&self) -> (usize, usize, MemoryUsage) {
         let busy = self.blocks.iter().filter(|b| b.state.load(Ordering::Relaxed) & BUSY != 0).count();
-        (busy, self.replies().len(), self.arena.used())
+        (busy, self.replies().len(), self.arena.usage())
     }
 
     pub(crate) fn why(&self) -> Option<Corrupt> {
@@ -253,9 +261,9 @@ impl<P> Channel<P> {
     #[cold]
     pub(crate) fn release_reply(&self, block: u32) {
         let extent = self.replies().remove(&block);
-        self.loans.unpin(block, &self.segment, &self.arena);
+        self.loans.unpin(block, &self.arena);
         if let Some(extent) = extent {
-            self.arena.free(&self.segment, extent);
+            self.arena.free(extent);
             crate::fail_point!(ReplyFreed);
         }
     }
@@ -393,9 +401,9 @@ impl Place {
         channel: &Channel<P>,
         used: usize,
         needed: usize,
-    ) -> Result<(NonNull<u8>, usize), NoExtent> {
+    ) -> Result<(NonNull<u8>, usize), NoMemory> {
         if self.end == End::Deferred {
-            return Err(NoExtent::Full { wanted: needed as u64, used: 0, size: 0 });
+            return Err(NoMemory::fixed(needed));
         }
         let (from, room) = self.reply_buffer(channel);
         // SAFETY: the first `room` bytes at `from` are this call's until it is finished: the rest of the memory the caller
@@ -445,19 +453,19 @@ impl Place {
     fn hold_reply<P>(&mut self, channel: &Channel<P>, head: &BlockHead, status: u16, len: usize) -> u8 {
         let refers = std::mem::take(&mut self.refers);
         if refers && status != REPLIED {
-            channel.loans.unpin(self.block, &channel.segment, &channel.arena);
+            channel.loans.unpin(self.block, &channel.arena);
         }
         let flag = if refers && status == REPLIED { LOANED } else { 0 };
         let len = self.describe(head, status | flag, len);
         let Some(mut extent) = self.extent.take() else { return 0 };
         if len == 0 {
-            channel.arena.free(&channel.segment, extent);
+            channel.arena.free(extent);
             return 0;
         }
         channel.arena.shrink(&mut extent, EXTENT_START + len);
         // A peer that lends a block twice can have two calls end in it.
         if let Some(other) = channel.replies().insert(self.block, extent) {
-            channel.arena.free(&channel.segment, other);
+            channel.arena.free(other);
         }
         HOLDS_REPLY
     }
@@ -545,9 +553,9 @@ impl<'a, P> Call<'a, P> {
     /// Moves the reply to memory of at least `needed` bytes in our own arena, the first `used` bytes with it.
     ///
     /// # Errors
-    /// [`NoExtent`]; what was written stays where it was.
+    /// [`NoMemory`]; what was written stays where it was.
     #[cold]
-    pub fn grow_reply(&mut self, used: usize, needed: usize) -> Result<(NonNull<u8>, usize), NoExtent> {
+    pub fn grow_reply(&mut self, used: usize, needed: usize) -> Result<(NonNull<u8>, usize), NoMemory> {
         self.place.grow_reply(self.channel, used, needed)
     }
 
@@ -676,8 +684,8 @@ impl<P> Deferred<P> {
     /// Moves the reply to memory of at least `needed` bytes in our own arena, the first `used` bytes with it.
     ///
     /// # Errors
-    /// [`NoExtent`]; what was written stays where it was.
-    pub fn grow_reply(&mut self, used: usize, needed: usize) -> Result<(NonNull<u8>, usize), NoExtent> {
+    /// [`NoMemory`]; what was written stays where it was.
+    pub fn grow_reply(&mut self, used: usize, needed: usize) -> Result<(NonNull<u8>, usize), NoMemory> {
         self.place.grow_reply(&self.channel, used, needed)
     }
 
@@ -801,8 +809,8 @@ impl<P> CallWatch<P> {
     /// replies where they lie.
     ///
     /// # Errors
-    /// [`NoExtent`].
-    pub fn loan(&self, len: u32) -> Result<Option<Loan>, NoExtent>
+    /// [`NoMemory`].
+    pub fn loan(&self, len: u32) -> Result<Option<Loan>, NoMemory>
     where
         P: Send + Sync + 'static,
     {

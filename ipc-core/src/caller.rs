@@ -29,7 +29,7 @@ use std::time::Duration;
 
 use crate::alarm::Alarm;
 use crate::announcements::{Announcements, Asked, NEVER, News};
-use crate::arena::{Arena, NoExtent};
+use crate::arena::Arena;
 use crate::bells::{self, Bells};
 use crate::clock;
 use crate::doorbell::{self, Quiet};
@@ -41,6 +41,7 @@ use crate::handover;
 use crate::hot::{self, Kept};
 use crate::layout::{BlockHead, MAX_MESSAGE, RELEASE, STOPPING, was_begun};
 use crate::loan::{Lender, Loan, Loans};
+use crate::memory::{Memory, MemoryUsage, NoMemory};
 use crate::pool::Pool;
 use crate::prefetch;
 use crate::queue::{Kind, Producer};
@@ -98,7 +99,7 @@ pub enum NotFlushed {
     Ended,
 }
 
-/// What a caller has in use. All but `arena_used` are exact when no call is being made.
+/// What a caller has in use. All but `memory` are exact when no call is being made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct CallerUsage {
@@ -108,12 +109,23 @@ pub struct CallerUsage {
     pub zombies: u32,
     /// Detached calls that have not been answered, as far as was looked.
     pub detached: u32,
-    /// Bytes of the caller's arena in use by requests.
-    pub arena_used: u64,
+    /// The caller's arena, where large requests and loans lie.
+    pub memory: MemoryUsage,
     /// Loans that have not been given back.
     pub loans: u32,
     /// Futures that are registered to be woken: for a reply, a block, or a flush.
     pub waiting: u32,
+}
+
+impl CallerUsage {
+    /// Is nothing in use? Memory may be committed.
+    ///
+    /// ```
+    /// assert!(ipc_core::caller::CallerUsage::default().is_idle());
+    /// ```
+    pub fn is_idle(&self) -> bool {
+        self.memory.used == 0 && CallerUsage { memory: MemoryUsage::default(), ..*self } == CallerUsage::default()
+    }
 }
 
 static NUMBERS: AtomicU64 = AtomicU64::new(1);
@@ -157,7 +169,7 @@ pub struct Caller {
     pub(crate) segment: Segment,
     socket: OwnedFd,
     pool: Pool,
-    pub(crate) arena: Arena,
+    pub(crate) arena: Arc<Arena>,
     pub(crate) loans: Loans,
     /// Of each block, how many of its requests the callee has begun, as far as its answers tell; touched by the owner of
     /// the block only.
@@ -204,7 +216,7 @@ impl Caller {
             kept: Kept::new(geometry.blocks() / KEPT),
             socket,
             pool: Pool::new(geometry.blocks()),
-            arena: Arena::new(geometry.caller_arena_at(), geometry.caller_arena()),
+            arena: Arena::new(&segment, geometry.caller_arena_at(), geometry.caller_arena()),
             loans: Loans::default(),
             begun: (0..geometry.blocks()).map(|_| AtomicU32::new(word::FIRST)).collect(),
             after: (0..geometry.blocks()).map(|_| AtomicU32::new(u32::MAX)).collect(),
@@ -242,6 +254,11 @@ impl Caller {
         self.gap.wait_as(waiting);
     }
 
+    /// What large requests may use, and what is kept for them, from now on.
+    pub fn use_memory(&self, memory: &Memory) {
+        self.arena.use_memory(&self.segment, memory);
+    }
+
     #[inline(always)]
     pub(crate) fn first_looks(&self) -> u32 {
         self.first_looks.load(Ordering::Relaxed)
@@ -271,11 +288,11 @@ impl Caller {
     /// Takes `len` bytes of the arena for requests to refer to.
     ///
     /// # Errors
-    /// [`NoExtent`].
+    /// [`NoMemory`].
     ///
     /// # Panics
     /// If the caller is being dropped.
-    pub fn loan(&self, len: u32) -> Result<Loan, NoExtent> {
+    pub fn loan(&self, len: u32) -> Result<Loan, NoMemory> {
         let Some(this) = self.this.upgrade() else { unreachable!("whoever calls this holds the caller") };
         Loan::new(this, len)
     }
@@ -292,7 +309,7 @@ impl Caller {
             blocks_out: self.segment.geometry().blocks().saturating_sub(home),
             zombies: given.zombies.len() as u32 + left,
             detached: given.detached.count(),
-            arena_used: self.arena.used(),
+            memory: self.arena.usage(),
             loans: self.loans.count(),
             waiting: waiting + (given.for_block.len() + given.for_flush.len()) as u32,
         };
@@ -868,14 +885,14 @@ impl Caller {
             self.free_large(block.number);
         }
         if block.flags & PINS != 0 {
-            self.loans.unpin(block.number, &self.segment, &self.arena);
+            self.loans.unpin(block.number, &self.arena);
         }
     }
 
     #[cold]
     fn free_large(&self, number: u32) {
         if let Some(extent) = self.extent(number).and_then(|mut e| e.take()) {
-            self.arena.free(&self.segment, extent);
+            self.arena.free(extent);
         }
     }
 

@@ -11,9 +11,9 @@
 //! instruction leaves nothing to repair, a peer can corrupt nothing here.
 //!
 //! Pages are committed chunk by chunk before an extent is handed out (exhaustion is an error, never a signal), and
-//! given back when a large run becomes free.
+//! given back when they have not been needed for a while: `arena.rs`.
 
-use crate::layout::{CHUNK, EXTENT};
+use crate::layout::EXTENT;
 
 /// An allocated run: a place in the segment and the private number of its bookkeeping.
 #[derive(Debug, PartialEq, Eq)]
@@ -87,6 +87,18 @@ impl Extents {
     /// Bytes in allocated extents.
     pub fn used(&self) -> u64 {
         self.used * u64::from(EXTENT)
+    }
+
+    /// Free runs of at least `least` bytes, as segment offset and bytes: those of longer classes first.
+    pub fn free_runs(&self, least: u32) -> impl Iterator<Item = (u32, u32)> {
+        let units = least.div_ceil(EXTENT);
+        let classes = (class_of(units)..CLASSES).rev().filter(|class| self.heads[*class] != NONE);
+        let nodes = classes.flat_map(move |class| {
+            let link = |node: u32| (node != NONE).then_some(node);
+            std::iter::successors(link(self.heads[class]), move |node| link(self.nodes[*node as usize].next))
+        });
+        let runs = nodes.map(|node| &self.nodes[node as usize]).filter(move |run| run.units >= units);
+        runs.map(|run| (self.arena_at + run.start * EXTENT, run.units * EXTENT))
     }
 
     /// Allocates at least `len` bytes, or `None` if no free run is that long.
@@ -279,70 +291,6 @@ fn class_start(class: usize) -> u32 {
     (8 + step) << (power - 3)
 }
 
-/// Which chunks of an arena are committed.
-#[derive(Debug)]
-pub struct Committed {
-    arena_at: u32,
-    chunks: Vec<bool>,
-    count: u32,
-}
-
-impl Committed {
-    /// Nothing is committed.
-    pub fn new(arena_at: u32, arena_len: u32) -> Self {
-        Committed { arena_at, chunks: vec![false; arena_len.div_ceil(CHUNK) as usize], count: 0 }
-    }
-
-    /// Bytes in committed chunks.
-    pub fn bytes(&self) -> u64 {
-        u64::from(self.count) * u64::from(CHUNK)
-    }
-
-    /// Commits, with `commit(offset, len)`, each stretch under `len` bytes at `offset` that is not committed yet.
-    ///
-    /// # Errors
-    /// That of `commit`; stretches committed before stay so.
-    pub fn ensure<E>(
-        &mut self,
-        offset: u32,
-        len: u32,
-        mut commit: impl FnMut(u32, u32) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let first = ((offset - self.arena_at) / CHUNK) as usize;
-        let end = ((offset - self.arena_at + len).div_ceil(CHUNK) as usize).min(self.chunks.len());
-        let mut at = first;
-        while at < end {
-            if self.chunks[at] {
-                at += 1;
-                continue;
-            }
-            let stretch = self.chunks[at..end].iter().take_while(|c| !**c).count();
-            commit(self.arena_at + at as u32 * CHUNK, stretch as u32 * CHUNK)?;
-            self.chunks[at..at + stretch].fill(true);
-            self.count += stretch as u32;
-            at += stretch;
-        }
-        Ok(())
-    }
-
-    /// Gives back, with `decommit(offset, len)`, the whole committed chunks inside a free run.
-    pub fn give_back(&mut self, offset: u32, len: u32, mut decommit: impl FnMut(u32, u32)) {
-        let first = (offset - self.arena_at).div_ceil(CHUNK) as usize;
-        let end = (((offset - self.arena_at + len) / CHUNK) as usize).min(self.chunks.len());
-        let mut at = first;
-        while at < end {
-            let stretch = self.chunks[at..end].iter().take_while(|c| **c).count();
-            if stretch > 0 {
-                decommit(self.arena_at + at as u32 * CHUNK, stretch as u32 * CHUNK);
-                self.chunks[at..at + stretch].fill(false);
-                self.count -= stretch as u32;
-                at += stretch;
-            }
-            at += 1;
-        }
-    }
-}
-
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
@@ -366,28 +314,13 @@ mod tests {
         assert!(!all.extend(&mut a, 129), "b is in the way");
         let (at, len) = all.free(b);
         assert_eq!((at, len), (4096 + 128, 64 * 14));
+        assert_eq!(all.free_runs(64).collect::<Vec<_>>(), [(at, len)]);
+        assert!(all.free_runs(64 * 15).next().is_none());
         assert!(all.extend(&mut a, 64 * 16));
         assert!(all.take(1).is_none());
         all.shrink(&mut a, 64);
         assert_eq!(all.used(), 64);
         assert_eq!(all.free(a), (4096, 64 * 16));
         assert_eq!(all.used(), 0);
-    }
-
-    #[test]
-    fn every_chunk_is_committed_once_and_given_back_once() {
-        let mut c = Committed::new(0, 4 * CHUNK);
-        let mut calls = vec![];
-        let mut commit = |at, len| {
-            calls.push((at, len));
-            Ok::<(), ()>(())
-        };
-        c.ensure(CHUNK + 5, 10, &mut commit).unwrap();
-        c.ensure(0, 4 * CHUNK, &mut commit).unwrap();
-        assert_eq!(calls, [(CHUNK, CHUNK), (0, CHUNK), (2 * CHUNK, 2 * CHUNK)]);
-        let mut back = vec![];
-        c.give_back(10, 3 * CHUNK, |at, len| back.push((at, len)));
-        assert_eq!(back, [(CHUNK, 2 * CHUNK)]);
-        assert_eq!(c.bytes(), u64::from(2 * CHUNK));
     }
 }

@@ -18,12 +18,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use crate::announcements::Asked;
-use crate::arena::NoExtent;
 use crate::caller::{Block, Caller, LARGE, Limit, PINS, POLLED, RANG, deadline_of};
 use crate::clock;
 use crate::futex;
 use crate::handover;
 use crate::layout::{BlockHead, EXTENT_START, INLINE, INLINE_ROOM, LOANED, REPLIED};
+use crate::memory::NoMemory;
 use crate::prefetch;
 use crate::sync::{Ordering, fence, looks, spin_hint};
 use crate::word::{self, Corrupt, Lent};
@@ -185,9 +185,9 @@ impl<C: Holder> Draft<C> {
     /// Moves the request to memory of at least `needed` bytes, the first `used` bytes with it.
     ///
     /// # Errors
-    /// [`NoExtent`]; what was written stays where it was.
+    /// [`NoMemory`]; what was written stays where it was.
     #[cold]
-    pub fn grow(&mut self, used: usize, needed: usize) -> Result<(NonNull<u8>, usize), NoExtent> {
+    pub fn grow(&mut self, used: usize, needed: usize) -> Result<(NonNull<u8>, usize), NoMemory> {
         let (from, room) = self.buffer();
         let caller = &*self.slot.caller;
         if let Some(mut extent) = caller.extent(self.slot.block.number) {

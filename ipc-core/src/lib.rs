@@ -25,6 +25,7 @@ pub mod gap;
 pub mod handover;
 pub mod idle;
 pub mod layout;
+pub mod memory;
 pub mod pins;
 pub mod pool;
 mod prefetch;
@@ -49,6 +50,8 @@ pub mod caller;
 #[cfg(not(loom))]
 pub mod clock;
 #[cfg(not(loom))]
+pub mod committed;
+#[cfg(not(loom))]
 mod futex;
 #[cfg(not(loom))]
 mod given;
@@ -70,6 +73,8 @@ pub mod scanner;
 pub mod segment;
 #[cfg(not(loom))]
 pub mod socket;
+#[cfg(not(loom))]
+mod surplus;
 #[cfg(not(loom))]
 pub mod turns;
 #[cfg(not(loom))]

@@ -13,9 +13,10 @@ use std::fmt;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-use crate::arena::{Arena, NoExtent};
+use crate::arena::Arena;
 use crate::extent::Extent;
 use crate::layout::{CHUNK, EXTENT, MAX_MESSAGE, PAGE};
+use crate::memory::NoMemory;
 use crate::pins::Pins;
 use crate::segment::Segment;
 use crate::sync::{AtomicBool, Mutex, Ordering, lock};
@@ -104,7 +105,7 @@ impl Loans {
 
     /// What `block` has pinned is not used any more.
     #[cold]
-    pub(crate) fn unpin(&self, block: u32, segment: &Segment, arena: &Arena) {
+    pub(crate) fn unpin(&self, block: u32, arena: &Arena) {
         let mut state = lock(&self.state);
         let mut place = 0;
         while let Some((by, at)) = state.pins.get(place).copied() {
@@ -118,19 +119,19 @@ impl Loans {
                 entry.pins.remove();
             }
             if let Some(extent) = state.take_if_free(position) {
-                arena.free(segment, extent);
+                arena.free(extent);
             }
         }
     }
 
-    fn leave(&self, at: u32, segment: &Segment, arena: &Arena) {
+    fn leave(&self, at: u32, arena: &Arena) {
         let mut state = lock(&self.state);
         let Ok(position) = state.position(at) else { return };
         if let Some(entry) = state.loans.get_mut(position) {
             entry.orphaned = true;
         }
         if let Some(extent) = state.take_if_free(position) {
-            arena.free(segment, extent);
+            arena.free(extent);
         }
     }
 }
@@ -154,8 +155,8 @@ impl Loan {
     /// of this arena have left there.
     ///
     /// # Errors
-    /// [`NoExtent`].
-    pub fn new(lender: Arc<dyn Lender>, len: u32) -> Result<Self, NoExtent> {
+    /// [`NoMemory`].
+    pub fn new(lender: Arc<dyn Lender>, len: u32) -> Result<Self, NoMemory> {
         // Whole pages for what is large: they can be mapped elsewhere without the neighbours.
         let align = if len >= CHUNK { PAGE } else { EXTENT };
         let padded = u64::from(len).next_multiple_of(u64::from(align)) + u64::from(align - EXTENT);
@@ -177,8 +178,8 @@ impl Loan {
     /// Another one of the same arena and length.
     ///
     /// # Errors
-    /// [`NoExtent`].
-    pub fn another(&self) -> Result<Self, NoExtent> {
+    /// [`NoMemory`].
+    pub fn another(&self) -> Result<Self, NoMemory> {
         Loan::new(self.lender.clone(), self.len)
     }
 
@@ -197,6 +198,6 @@ impl Loan {
 
 impl Drop for Loan {
     fn drop(&mut self) {
-        self.lender.loans().leave(self.at, self.lender.segment(), self.lender.arena());
+        self.lender.loans().leave(self.at, self.lender.arena());
     }
 }

@@ -34,6 +34,7 @@ use crate::handover;
 use crate::hold::{Found, Hold, NO_PLACE, Scanned, Spot};
 use crate::idle::Idle;
 use crate::layout::{BlockHead, NOT_RUN, RELEASE, TAKEN};
+use crate::memory::MemoryUsage;
 use crate::poll::{Poll, Signal, Ticker};
 use crate::role::Role;
 use crate::serving::Serving;
@@ -105,8 +106,8 @@ pub struct CalleeUsage {
     pub busy: usize,
     /// Extents that hold replies. One is given back when its block is lent again.
     pub reply_extents: usize,
-    /// Bytes in all extents, also of replies that are being written.
-    pub reply_bytes: u64,
+    /// The arenas of all channels, where large replies lie, those being written included.
+    pub memory: MemoryUsage,
     /// Threads that work.
     pub workers: usize,
     /// Channels that are gone, but still used by a running or deferred call.
@@ -348,10 +349,10 @@ impl<H: Handler> Shared<H> {
         let workers = self.serving.iter().filter(|s| s.is_claimed()).count();
         let retired = alive.len().saturating_sub(channels);
         let all = CalleeUsage { channels, retired, workers, ..CalleeUsage::default() };
-        alive.iter().map(|channel| channel.usage()).fold(all, |mut all, (busy, extents, bytes)| {
+        alive.iter().map(|channel| channel.usage()).fold(all, |mut all, (busy, extents, memory)| {
             all.busy += busy;
             all.reply_extents += extents;
-            all.reply_bytes += bytes;
+            all.memory = all.memory.and(memory);
             all
         })
     }

@@ -12,6 +12,7 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr::NonNull;
+use std::sync::Arc;
 
 use memmap2::{MmapOptions, MmapRaw};
 
@@ -25,7 +26,7 @@ const UNWRITABLE: libc::c_int = libc::F_SEAL_WRITE | libc::F_SEAL_FUTURE_WRITE;
 #[derive(Debug)]
 pub struct Segment {
     map: MmapRaw,
-    file: OwnedFd,
+    file: Arc<OwnedFd>,
     geometry: Geometry,
 }
 
@@ -98,7 +99,7 @@ impl Segment {
         let map = MmapOptions::new().len(len).no_reserve_swap().map_raw(&file)?;
         #[cfg(shuttle)]
         crate::schedule::mapped(map.as_mut_ptr().addr(), len, number(&file));
-        Ok(Segment { map, file, geometry })
+        Ok(Segment { map, file: Arc::new(file), geometry })
     }
 
     /// The memfd, to be passed to the peer.
@@ -231,8 +232,86 @@ impl Segment {
         commit(self.file.as_fd(), offset, len)
     }
 
-    /// Gives the pages of `len` bytes at `offset` back to the system; they read as zero afterwards.
-    pub fn decommit(&self, offset: u32, len: u32) {
+    /// The same by writing to them, as it were, through this mapping: they are mapped already when they are used, and are
+    /// huge ones if that was [advised](Segment::advise_huge_pages). What they hold stays.
+    ///
+    /// # Errors
+    /// The system's: `ENOMEM`, or `EFAULT` where there is a limit on the file.
+    pub fn populate(&self, offset: u32, len: u32) -> io::Result<()> {
+        match self.advise(offset, len, libc::MADV_POPULATE_WRITE) {
+            // A kernel before 5.14.
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => self.commit(offset, len),
+            done => done,
+        }
+    }
+
+    /// Asks for huge pages for `len` bytes at `offset`, from wherever else the kernel allows it.
+    pub fn advise_huge_pages(&self, offset: u32, len: u32) {
+        // A kernel without them says so here.
+        let _ = self.advise(offset, len, libc::MADV_HUGEPAGE);
+    }
+
+    /// Memory for `len` bytes at `offset` is to come from NUMA node `node`, as long as that has any.
+    ///
+    /// # Errors
+    /// The system's: there is no such node, or the kernel knows none.
+    pub fn prefer_node(&self, offset: u32, len: u32, node: u32) -> io::Result<()> {
+        const NODES: u32 = 1024;
+        if node >= NODES {
+            return Err(io::Error::from_raw_os_error(libc::EINVAL));
+        }
+        let mut mask = [0u64; NODES as usize / 64];
+        mask[node as usize / 64] = 1 << (node % 64);
+        let at = self.range(offset, len)?;
+        // SAFETY: a range of our own mapping; `mask` has so many bits (the kernel counts one more). It moves no memory.
+        let done = unsafe {
+            libc::syscall(
+                libc::SYS_mbind,
+                at.as_ptr(),
+                len as usize,
+                libc::MPOL_PREFERRED,
+                mask.as_ptr(),
+                u64::from(NODES) + 1,
+                0,
+            )
+        };
+        if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
+
+    fn advise(&self, offset: u32, len: u32, advice: libc::c_int) -> io::Result<()> {
+        let at = self.range(offset, len)?;
+        loop {
+            // SAFETY: a range of our own mapping; both advices that are given leave the bytes in it as they are.
+            match check(unsafe { libc::madvise(at.as_ptr().cast(), len as usize, advice) }) {
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                done => return done,
+            }
+        }
+    }
+
+    /// The address of `len` bytes that lie in the segment.
+    fn range(&self, offset: u32, len: u32) -> io::Result<NonNull<u8>> {
+        match u64::from(offset) + u64::from(len) <= self.geometry.len() {
+            true => Ok(self.pointer(offset)),
+            false => Err(io::Error::from_raw_os_error(libc::EINVAL)),
+        }
+    }
+
+    /// What gives pages back to the system, without the mapping.
+    pub(crate) fn pages(&self) -> Pages {
+        Pages { file: self.file.clone() }
+    }
+}
+
+/// The pages of a segment.
+#[derive(Debug)]
+pub(crate) struct Pages {
+    file: Arc<OwnedFd>,
+}
+
+impl Pages {
+    /// Gives those of `len` bytes at `offset` back to the system; they read as zero afterwards.
+    pub(crate) fn decommit(&self, offset: u32, len: u32) {
         let mode = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
         // SAFETY: plain system call on our own descriptor. Failure leaves the memory committed, which harms nobody.
         let _ = unsafe { libc::fallocate(self.file.as_raw_fd(), mode, i64::from(offset), i64::from(len)) };
@@ -250,18 +329,21 @@ pub enum Area {
     CalleeArena,
 }
 
+/// A signal makes a call like this begin anew: where they come often no long one would ever end.
+const COMMIT: u32 = 16 << 20;
+
 fn commit(file: BorrowedFd<'_>, offset: u32, len: u32) -> io::Result<()> {
-    if len == 0 {
-        return Ok(());
-    }
-    loop {
+    let mut done = 0;
+    while done < len {
+        let (at, piece) = (i64::from(offset) + i64::from(done), (len - done).min(COMMIT));
         // SAFETY: plain system call on a descriptor that is open for the call.
-        let done = check(unsafe { libc::fallocate(file.as_raw_fd(), 0, i64::from(offset), i64::from(len)) });
-        match done {
+        match check(unsafe { libc::fallocate(file.as_raw_fd(), 0, at, i64::from(piece)) }) {
+            Ok(()) => done += piece,
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            done => return done,
+            Err(e) => return Err(e),
         }
     }
+    Ok(())
 }
 
 fn check(result: libc::c_int) -> io::Result<()> {

@@ -49,7 +49,7 @@ proptest! {
     ) {
         let geometry = Geometry::new(1, chunks * CHUNK, CHUNK).unwrap();
         let segment = Segment::create(geometry).unwrap();
-        let arena = Arena::new(geometry.caller_arena_at(), geometry.caller_arena());
+        let arena = Arena::new(&segment, geometry.caller_arena_at(), geometry.caller_arena());
         let mut live: Vec<(Extent, u8)> = vec![];
         let mut next = 0u8;
         for step in steps {
@@ -82,17 +82,17 @@ proptest! {
                 Step::Free(n) => {
                     let (extent, mark) = live.swap_remove(which(n, &live));
                     prop_assert!(is_filled(&segment, &extent, mark));
-                    arena.free(&segment, extent);
+                    arena.free(extent);
                 }
             }
             for (extent, mark) in &live {
                 prop_assert!(is_filled(&segment, extent, *mark), "somebody else wrote to {extent:?}");
             }
-            prop_assert_eq!(arena.used(), live.iter().map(|(extent, _)| u64::from(extent.len())).sum::<u64>());
+            prop_assert_eq!(arena.usage().used, live.iter().map(|(extent, _)| u64::from(extent.len())).sum::<u64>());
         }
         for (extent, _) in live {
-            arena.free(&segment, extent);
+            arena.free(extent);
         }
-        prop_assert_eq!(arena.used(), 0);
+        prop_assert_eq!(arena.usage().used, 0);
     }
 }

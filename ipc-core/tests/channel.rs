@@ -95,7 +95,7 @@ fn echoes_of_every_size() {
             let request: Vec<u8> = (0..n).map(|i| (i * 7 + n) as u8).collect();
             assert_eq!(call(&caller, 0, &request, Limit::None).unwrap(), (16, request));
         }
-        assert_eq!(caller.usage().arena_used, 0);
+        assert_eq!(caller.usage().memory.used, 0);
         assert_eq!(callee.handler().runs.load(Ordering::SeqCst), 3003);
         callee.stop();
         threads.into_iter().for_each(|t| t.join().unwrap());
@@ -119,7 +119,7 @@ fn many_threads_and_sizes() {
             }
         });
         assert_eq!(callee.handler().runs.load(Ordering::SeqCst), 32_000);
-        assert_eq!(caller.usage().arena_used, 0);
+        assert_eq!(caller.usage().memory.used, 0);
         callee.stop();
         threads.into_iter().for_each(|t| t.join().unwrap());
     }

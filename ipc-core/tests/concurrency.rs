@@ -270,7 +270,7 @@ fn deferred_calls_are_answered_by_others_in_any_order() {
             assert_eq!(end(pending).unwrap().0, WELL);
         }
         let usage = running.usage();
-        assert_eq!((usage.busy, usage.reply_extents, usage.reply_bytes, usage.channels), (0, 0, 0, 1), "{usage:?}");
+        assert_eq!((usage.busy, usage.reply_extents, usage.memory.used, usage.channels), (0, 0, 0, 1), "{usage:?}");
     }
 }
 
@@ -383,8 +383,8 @@ fn an_answer_races_with_the_hang_up() {
     }
     until("all channels have ended", || running.many().ended.load(Ordering::SeqCst) == 200);
     until("all channels are gone", || {
-        let CalleeUsage { channels, busy, reply_extents, reply_bytes, retired, .. } = running.usage();
-        (channels, busy, reply_extents, reply_bytes, retired) == (0, 0, 0, 0, 0)
+        let CalleeUsage { channels, busy, reply_extents, memory, retired, .. } = running.usage();
+        (channels, busy, reply_extents, memory.used, retired) == (0, 0, 0, 0, 0)
     });
 }
 
@@ -582,8 +582,8 @@ fn a_second_request_in_a_deferred_block_is_caught() {
         }
         assert_eq!(running.many().ended.load(Ordering::SeqCst), before.0 + 1);
         until("nothing is left", || {
-            let CalleeUsage { channels, busy, retired, reply_bytes, .. } = running.usage();
-            (channels, busy, retired, reply_bytes) == (0, 0, 0, 0)
+            let CalleeUsage { channels, busy, retired, memory, .. } = running.usage();
+            (channels, busy, retired, memory.used) == (0, 0, 0, 0)
         });
     }
     assert_eq!(call(&running.connect(), ECHO, b"others").1, b"others");
@@ -684,8 +684,8 @@ fn churn() {
             .collect();
         callers.into_iter().for_each(|caller| caller.join().unwrap());
         until("nothing is left", || {
-            let CalleeUsage { channels, busy, reply_extents, reply_bytes, retired, .. } = running.usage();
-            (channels, busy, reply_extents, reply_bytes, retired) == (0, 0, 0, 0, 0)
+            let CalleeUsage { channels, busy, reply_extents, memory, retired, .. } = running.usage();
+            (channels, busy, reply_extents, memory.used, retired) == (0, 0, 0, 0, 0)
         });
         stop.store(true, Ordering::SeqCst);
     });

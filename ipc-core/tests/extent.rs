@@ -1,8 +1,8 @@
-//! The extent allocator and the record of committed chunks against maps with one entry a unit.
+//! The extent allocator against a map with one entry a unit.
 #![cfg(not(loom))]
 
-use ipc_core::extent::{Committed, Extent, Extents};
-use ipc_core::layout::{CHUNK, EXTENT};
+use ipc_core::extent::{Extent, Extents};
+use ipc_core::layout::EXTENT;
 use proptest::prelude::*;
 
 /// One flag for each [`EXTENT`] bytes of an arena: is it allocated?
@@ -130,6 +130,9 @@ proptest! {
                 }
             }
             prop_assert_eq!(all.used(), map.used());
+            let runs: Vec<_> = all.free_runs(1).collect();
+            prop_assert_eq!(runs.iter().map(|run| run.1).max().unwrap_or(0), map.longest_free() as u32 * EXTENT);
+            prop_assert_eq!(runs.iter().map(|run| u64::from(run.1)).sum::<u64>(), units as u64 * u64::from(EXTENT) - map.used());
         }
         for extent in live {
             let _ = all.free(extent);
@@ -138,58 +141,6 @@ proptest! {
         if units > 0 {
             let whole = all.take(units as u32 * EXTENT);
             prop_assert_eq!(whole.map(|e| (e.offset(), e.len())), Some((at, units as u32 * EXTENT)), "not one run again");
-        }
-    }
-
-    /// Chunks are committed once, given back only if no byte outside of the freed run lies in them, and counted exactly;
-    /// a commit that fails leaves what was committed before.
-    #[test]
-    fn chunks_behave_as_the_map(
-        at in (0u32..100).prop_map(|page| page * 4096),
-        chunks in 1u32..9,
-        steps in prop::collection::vec((any::<bool>(), any::<u32>(), any::<u32>(), prop::bool::weighted(0.1)), 0..60),
-    ) {
-        let mut committed = Committed::new(at, chunks * CHUNK);
-        let mut map = vec![false; chunks as usize];
-        let number = |offset: u32| ((offset - at) / CHUNK) as usize;
-        for (ensure, start, len, full) in steps {
-            // Boundaries of chunks are drawn as often as the places between them.
-            let unit = if len.is_multiple_of(2) { CHUNK } else { EXTENT };
-            let start = start % (chunks * CHUNK / unit) * unit;
-            let len = (1 + len % ((chunks * CHUNK - start) / unit)) * unit;
-            let touched = number(at + start)..=number(at + start + len - 1);
-            if ensure {
-                let mut calls = 0;
-                let result = committed.ensure(at + start, len, |offset, len| {
-                    calls += 1;
-                    if full && calls == 2 {
-                        return Err("no memory");
-                    }
-                    assert!(len > 0 && (offset - at).is_multiple_of(CHUNK) && len.is_multiple_of(CHUNK));
-                    for chunk in &mut map[number(offset)..number(offset + len)] {
-                        assert!(!std::mem::replace(chunk, true), "committed twice");
-                    }
-                    Ok(())
-                });
-                if result.is_ok() {
-                    prop_assert!(map[touched].iter().all(|chunk| *chunk));
-                } else {
-                    prop_assert_eq!(calls, 2);
-                }
-            } else {
-                committed.give_back(at + start, len, |offset, length| {
-                    assert!(length > 0 && offset >= at + start && offset + length <= at + start + len);
-                    for chunk in &mut map[number(offset)..number(offset + length)] {
-                        assert!(std::mem::replace(chunk, false), "given back twice");
-                    }
-                });
-                for chunk in 0..chunks {
-                    let inside = chunk * CHUNK >= start && (chunk + 1) * CHUNK <= start + len;
-                    prop_assert!(!inside || !map[chunk as usize], "chunk {chunk} was kept");
-                }
-            }
-            let bytes = map.iter().filter(|chunk| **chunk).count() as u64 * u64::from(CHUNK);
-            prop_assert_eq!(committed.bytes(), bytes);
         }
     }
 }

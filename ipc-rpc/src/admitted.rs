@@ -20,10 +20,10 @@ use std::sync::{Arc, Mutex, Weak};
 use std::task::{self, Poll, Waker};
 use std::thread;
 
-use ipc_core::arena::NoExtent;
 use ipc_core::callee::{Attached, Deferred};
 use ipc_core::clock;
 use ipc_core::layout::{ABANDONED, NOT_RUN, REPLIED, STOPPING};
+use ipc_core::memory::NoMemory;
 
 use crate::callback::Later;
 use crate::context::{Context, Entered};
@@ -74,7 +74,7 @@ struct State {
 }
 
 impl ReplyMemory for Deferred<Client> {
-    fn grow(&mut self, used: usize, needed: usize) -> Result<(NonNull<u8>, usize), NoExtent> {
+    fn grow(&mut self, used: usize, needed: usize) -> Result<(NonNull<u8>, usize), NoMemory> {
         self.grow_reply(used, needed)
     }
 

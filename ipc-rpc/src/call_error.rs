@@ -5,6 +5,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipc_core::memory::NoMemory;
+
 use crate::connect::ConnectError;
 use crate::handshake::Mismatch;
 use crate::message::{EncodeError, MessageError};
@@ -110,6 +112,16 @@ pub enum CallError<E = Infallible> {
         /// Why.
         error: EncodeError,
     },
+    /// There is no memory for a large message: nothing was sent, or the handler ran and its result was lost.
+    NoMemory {
+        /// The method.
+        method: MethodName,
+        /// `false`: for the arguments, which this side has memory for; the call has not run. `true`: for the result, which the
+        /// server has memory for.
+        server: bool,
+        /// How much is wanted and in use, and what there is not enough of; zeros if the server had no room to say it.
+        memory: Box<NoMemory>,
+    },
     /// The handler ran, but its result could not be sent.
     Result {
         /// The method.
@@ -159,6 +171,7 @@ impl<E> CallError<E> {
     pub fn may_have_run(&self) -> bool {
         match self {
             CallError::TimedOut { may_have_run, .. } => *may_have_run,
+            CallError::NoMemory { server, .. } => *server,
             CallError::Handler(_)
             | CallError::Panicked { .. }
             | CallError::MayHaveRun { .. }
@@ -199,6 +212,7 @@ impl<E> CallError<E> {
     pub fn is_retryable(&self) -> bool {
         match self {
             CallError::NotStarted { why, .. } => why.as_ref().is_none_or(|why| !why.is_lasting()),
+            CallError::NoMemory { server: false, memory, .. } => memory.passes(),
             CallError::Busy { .. } | CallError::TimedOut { may_have_run: false, .. } => true,
             _ => false,
         }
@@ -211,6 +225,15 @@ impl<E> CallError<E> {
 }
 
 impl<E> CallError<E> {
+    /// The arguments of a call cannot be written.
+    #[cold]
+    pub(crate) fn not_encoded(method: MethodName, error: EncodeError) -> Self {
+        match error {
+            EncodeError::OutOfMemory(memory) => CallError::NoMemory { method, server: false, memory: memory.into() },
+            error => CallError::Arguments { method, error },
+        }
+    }
+
     /// The same, with the reason why there is no other connection.
     pub(crate) fn without_connection(self, reason: Option<Arc<ConnectError>>) -> Self {
         match self {
@@ -241,6 +264,7 @@ impl CallError {
             CallError::Abandoned { method } => CallError::Abandoned { method },
             CallError::Incompatible(mismatch) => CallError::Incompatible(mismatch),
             CallError::Arguments { method, error } => CallError::Arguments { method, error },
+            CallError::NoMemory { method, server, memory } => CallError::NoMemory { method, server, memory },
             CallError::Result { method, reason } => CallError::Result { method, reason },
             CallError::Rejected { method, reason } => CallError::Rejected { method, reason },
             CallError::Stream { method, reason } => CallError::Stream { method, reason },
@@ -311,6 +335,12 @@ impl<E: fmt::Display> fmt::Display for CallError<E> {
                 )
             }
             CallError::Arguments { method, error } => write!(f, "the arguments of {method} cannot be sent: {error}"),
+            CallError::NoMemory { method, server: false, memory } => {
+                write!(f, "the arguments of {method} were not sent: {memory}")
+            }
+            CallError::NoMemory { method, server: true, memory } => {
+                write!(f, "the result of {method} is lost, on the server's side: {memory}")
+            }
             CallError::Result { method, reason } => write!(f, "the result of {method} could not be sent: {reason}"),
             CallError::Rejected { method, reason } => {
                 write!(f, "the server refused the request for {method}: {reason}")
@@ -331,6 +361,7 @@ impl<E: fmt::Debug + fmt::Display> std::error::Error for CallError<E> {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             CallError::Arguments { error, .. } => Some(error),
+            CallError::NoMemory { memory, .. } => Some(&**memory),
             CallError::Reply { error, .. } => Some(error),
             CallError::Protocol { error, .. } => Some(error),
             CallError::NotStarted { why: Some(why), .. } => Some(&**why),

@@ -12,6 +12,7 @@ use std::time::Duration;
 use ipc_core::caller::Caller;
 use ipc_core::gap::Waiting;
 use ipc_core::layout::{CHUNK, Geometry, MAX_ARENA, MAX_BLOCKS};
+use ipc_core::memory::Memory;
 use ipc_core::segment::{Area, Segment};
 use ipc_core::{clock, socket};
 
@@ -47,6 +48,8 @@ pub struct ClientConfig {
     pub arguments: u32,
     /// Address space for large replies, likewise.
     pub replies: u32,
+    /// How much memory large arguments may use, and what becomes of it when it is free.
+    pub memory: Memory,
     /// Fail to connect if any method differs between client and server. Otherwise a method that differs fails when it is
     /// called, and connecting fails only if no method can be called. Default: `false`.
     pub require_all: bool,
@@ -68,6 +71,7 @@ impl Default for ClientConfig {
             blocks: 256,
             arguments: MAX_ARENA,
             replies: MAX_ARENA,
+            memory: Memory::default(),
             require_all: false,
             trust: None,
             waiting: Waiting::Adaptive,
@@ -411,6 +415,7 @@ impl Connection {
         let loans = if trust == Trust::InPlace { segment.addresses(Area::CalleeArena) } else { 0..0 };
         let caller = Caller::new(segment, socket).map_err(io)?;
         caller.wait_as(config.waiting);
+        caller.use_memory(&config.memory);
         if in_place {
             caller.allow_loans();
         }

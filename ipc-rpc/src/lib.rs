@@ -430,6 +430,7 @@
 //! | [`ConnectError`] | a client could not connect: names the socket, and the version or signature that differs |
 //! | [`CallError`] | a call gave no result: whether the handler may have run, and whether the connection is over |
 //! | [`BindError`], [`ServeError`] | a server could not start |
+//! | [`NoMemory`] | there is no room for a message: what there is not enough of |
 //! | [`EncodeError`], [`MessageError`] | a value cannot be sent; received bytes are no value of their type |
 //!
 //! All of them print as one lowercase line that says what to do where that is known. New variants may be added. A `main` that
@@ -451,6 +452,15 @@
 //! - Methods can be added to a trait without rebuilding the other side. A method that differs fails alone, with
 //!   [`CallError::Incompatible`]; the others work.
 //! - A process that waits for nothing and has nothing to do makes no system calls.
+//!
+//! # Memory
+//!
+//! Large arguments and large results lie in shared memory that no size has to be declared for: it is committed when a message needs it, stays
+//! while such messages keep coming, and goes back to the system when it has been idle for 300 ms. [`Memory`] has the numbers, a quota
+//! among them: for arguments in [`ClientConfig::memory`], for the results of each client in [`ServerBuilder::memory`]. Where
+//! there is no more, the call fails with [`CallError::NoMemory`], which says whose memory it is, how much is wanted and in use, and
+//! whether the quota, the address space or the system is in the way. Replies that are [held](#calling) count until they are
+//! dropped. [`MemoryUsage`] says what there is.
 //!
 //! # Limits
 //!
@@ -521,6 +531,7 @@ pub use context::{Context, InvalidTraceId, Metadata, MetadataIter, Peer, TraceId
 pub use executor::BoxFuture;
 pub use handshake::{Difference, Mismatch};
 pub use ipc_core::gap::Waiting;
+pub use ipc_core::memory::{Lack, Memory, MemoryUsage, NoMemory};
 pub use ipc_core::word::Corrupt;
 pub use ipc_derive::Message;
 /// Turns a trait into a service.

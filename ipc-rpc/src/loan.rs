@@ -10,8 +10,8 @@ use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 use std::slice;
 
-use ipc_core::arena::NoExtent;
 use ipc_core::loan;
+use ipc_core::memory::NoMemory;
 
 use crate::call_error::{CallError, MethodName};
 use crate::message::{Argument, EncodeError, MAX_SIZE, Message};
@@ -84,7 +84,7 @@ impl<T: Message> Loan<T> {
     pub(crate) fn with(
         len: usize,
         method: MethodName,
-        take: impl FnOnce(u32) -> Result<Option<loan::Loan>, NoExtent>,
+        take: impl FnOnce(u32) -> Result<Option<loan::Loan>, NoMemory>,
     ) -> Result<Self, LoanError> {
         const {
             assert!(
@@ -108,7 +108,7 @@ impl<T: Message> Loan<T> {
                 Ok(Loan { data: data.cast(), len, memory: Memory::Shared(memory) })
             }
             Ok(None) => Ok(Loan::from(zeros::<T>(len))),
-            Err(_) => Err(LoanError { method, error: EncodeError::OutOfMemory { needed: bytes as usize } }),
+            Err(none) => Err(LoanError { method, error: EncodeError::OutOfMemory(none) }),
         }
     }
 }
@@ -293,6 +293,6 @@ impl Error for LoanError {}
 
 impl From<LoanError> for CallError {
     fn from(error: LoanError) -> Self {
-        CallError::Arguments { method: error.method, error: error.error }
+        CallError::not_encoded(error.method, error.error)
     }
 }

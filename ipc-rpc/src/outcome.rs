@@ -118,6 +118,7 @@ impl Connection {
             ABANDONED => CallError::Abandoned { method },
             status::PANICKED => CallError::Panicked { method, message: text },
             status::RESULT => CallError::Result { method, reason: text },
+            status::NO_MEMORY => CallError::NoMemory { method, server: true, memory: status::no_memory(&text).into() },
             status::BUSY => CallError::Busy { method, server: true },
             _ => CallError::Rejected { method, reason: text },
         }

@@ -11,9 +11,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-use ipc_core::arena::NoExtent;
 use ipc_core::callee::{Attached, Call, Deferred, Greeting, Handler};
 use ipc_core::layout::REPLIED;
+use ipc_core::memory::{Memory, NoMemory};
 use ipc_core::segment::{Area, Segment};
 use ipc_core::socket::{self, Credentials};
 use ipc_core::word::Corrupt;
@@ -38,6 +38,7 @@ use crate::trust::{Reading, Snapshot};
 pub(crate) struct Admission {
     pub(crate) allowed: Allowed,
     pub(crate) limits: Limits,
+    pub(crate) memory: Memory,
     pub(crate) reading: Option<Reading>,
     /// Who the peer is, if that is known already: a pair of sockets says only who made it.
     pub(crate) peer: Option<Credentials>,
@@ -224,6 +225,10 @@ impl Handler for Router {
         })
     }
 
+    fn memory(&self) -> Memory {
+        self.admission.memory.clone()
+    }
+
     fn handed_over(&self) {
         self.control.hand_over();
     }
@@ -394,7 +399,7 @@ impl ReplyMemory for Dressed<'_, '_> {
         self.call.reply_buffer()
     }
 
-    fn grow(&mut self, used: usize, needed: usize) -> Result<(NonNull<u8>, usize), NoExtent> {
+    fn grow(&mut self, used: usize, needed: usize) -> Result<(NonNull<u8>, usize), NoMemory> {
         self.call.grow_reply(used, needed)
     }
 

@@ -11,6 +11,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use ipc_core::gap::Waiting;
+use ipc_core::memory::Memory;
 use ipc_core::scanner::{Callee, Workers};
 
 use crate::context::Peer;
@@ -379,6 +380,19 @@ impl ServerBuilder {
     /// Bounds on what clients can take.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.admission.limits = limits;
+        self
+    }
+
+    /// How much memory the large replies to each client may use, and what becomes of it when it is free.
+    ///
+    /// ```
+    /// use ipc_rpc::{Memory, Server};
+    /// // A client that holds replies of 64 MiB in all gets no more before it drops some.
+    /// let builder = Server::builder().memory(Memory { quota: 64 << 20, ..Memory::default() });
+    /// # drop(builder);
+    /// ```
+    pub fn memory(mut self, memory: Memory) -> Self {
+        self.admission.memory = memory;
         self
     }
 

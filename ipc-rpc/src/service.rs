@@ -6,8 +6,8 @@
 
 use std::ptr::NonNull;
 
-use ipc_core::arena::NoExtent;
 use ipc_core::callee::{Attached, Call, Deferred};
+use ipc_core::memory::NoMemory;
 
 use crate::admitted::{self, Admitted};
 use crate::context::{Context, Extra};
@@ -120,7 +120,7 @@ pub(crate) trait ReplyMemory {
     /// Where it goes.
     fn buffer(&self) -> (NonNull<u8>, usize);
     /// More of it, with the first `used` bytes in place.
-    fn grow(&mut self, used: usize, needed: usize) -> Result<(NonNull<u8>, usize), NoExtent>;
+    fn grow(&mut self, used: usize, needed: usize) -> Result<(NonNull<u8>, usize), NoMemory>;
     /// Has the reply refer to memory where it lies, if it can.
     fn attach(&mut self, data: NonNull<u8>, len: usize) -> Attached;
 }
@@ -145,7 +145,7 @@ impl ReplyMemory for Call<'_, Client> {
         self.reply_buffer()
     }
 
-    fn grow(&mut self, used: usize, needed: usize) -> Result<(NonNull<u8>, usize), NoExtent> {
+    fn grow(&mut self, used: usize, needed: usize) -> Result<(NonNull<u8>, usize), NoMemory> {
         self.grow_reply(used, needed)
     }
 
@@ -273,7 +273,8 @@ impl<'a> Incoming<'a> {
 #[cold]
 #[inline(never)]
 fn refused(error: EncodeError) -> Refused {
-    Refused::new(status::RESULT, error.to_string())
+    let (status, reason) = status::of(&error);
+    Refused::new(status, reason)
 }
 
 #[cold]
@@ -332,7 +333,7 @@ unsafe impl<M: ReplyMemory + ?Sized> Grow for GrowReply<'_, M> {
     fn grow(&mut self, used: usize, needed: usize) -> Result<Buffer, EncodeError> {
         match self.0.grow(used, needed) {
             Ok((data, len)) => Ok(Buffer { data, len }),
-            Err(_) => Err(EncodeError::OutOfMemory { needed }),
+            Err(none) => Err(EncodeError::OutOfMemory(none)),
         }
     }
 

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipc_core::caller::{Answer, Caller, Draft, Failure, Holder, Limit, NoBlock, Pending};
+use ipc_core::memory::NoMemory;
 use ipc_core::swap::Reading;
 
 use crate::call_error::{CallError, MethodName};
@@ -243,9 +244,7 @@ impl Stub {
                 return Ok(len);
             }
             // What refers to loans cannot be moved when the context is written behind it: with room for that, once more.
-            draft
-                .grow(0, len + 8 * MAX_CONTEXT + 2 * MAX_ALIGN)
-                .map_err(|_| EncodeError::OutOfMemory { needed: len })?;
+            draft.grow(0, len + 8 * MAX_CONTEXT + 2 * MAX_ALIGN).map_err(EncodeError::OutOfMemory)?;
             write(&mut draft, args)
         });
         match written {
@@ -346,7 +345,7 @@ impl Connection {
 
     #[cold]
     pub(crate) fn not_encoded(&self, method: u16, error: EncodeError) -> CallError {
-        CallError::Arguments { method: self.name(method), error }
+        CallError::not_encoded(self.name(method), error)
     }
 }
 
@@ -405,7 +404,7 @@ unsafe impl<C: Holder> Grow for GrowDraft<'_, C> {
     fn grow(&mut self, used: usize, needed: usize) -> Result<Buffer, EncodeError> {
         match self.0.grow(used, needed) {
             Ok((data, len)) => Ok(Buffer { data, len }),
-            Err(_) => Err(EncodeError::OutOfMemory { needed }),
+            Err(none) => Err(EncodeError::OutOfMemory(none)),
         }
     }
 
@@ -457,11 +456,11 @@ impl<C: Holder> GrowBehind<'_, C> {
 unsafe impl<C: Holder> Grow for GrowBehind<'_, C> {
     fn grow(&mut self, used: usize, needed: usize) -> Result<Buffer, EncodeError> {
         if self.draft.refers() {
-            return Err(EncodeError::OutOfMemory { needed });
+            return Err(EncodeError::OutOfMemory(NoMemory::fixed(needed)));
         }
         match self.draft.grow(self.start + used, self.start + needed) {
             Ok(_) => Ok(self.room()),
-            Err(_) => Err(EncodeError::OutOfMemory { needed }),
+            Err(none) => Err(EncodeError::OutOfMemory(none)),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! What a server and a client have in use, for tests that look for what is left over.
 
+use ipc_core::memory::MemoryUsage;
+
 use crate::server::Callees;
 use crate::stub::Stub;
 
@@ -38,8 +40,8 @@ pub struct ServerUsage {
     pub callbacks: usize,
     /// Extents of memory that hold replies. The last reply of a block keeps its extent until the block is used again.
     pub reply_extents: usize,
-    /// Bytes of replies in extents.
-    pub reply_bytes: u64,
+    /// The memory of replies in extents, of all clients.
+    pub memory: MemoryUsage,
     /// Threads that look for requests and run handlers.
     pub workers: usize,
     /// Threads that run the futures of handlers.
@@ -68,7 +70,7 @@ impl ServerUsage {
             streams,
             callbacks,
             reply_extents: core.reply_extents,
-            reply_bytes: core.reply_bytes,
+            memory: core.memory,
             workers: core.workers,
             task_threads: runtime.threads(),
         }
@@ -103,8 +105,8 @@ pub struct ClientUsage {
     pub zombies: usize,
     /// One-way calls that have not been answered, as far as was looked.
     pub oneway: usize,
-    /// Bytes of arguments in extents.
-    pub argument_bytes: u64,
+    /// The memory of arguments in extents.
+    pub memory: MemoryUsage,
     /// Futures that wait: for a reply, a block, or a flush.
     pub waiting: usize,
     /// Streams that are open, in either direction.
@@ -114,13 +116,13 @@ pub struct ClientUsage {
 }
 
 impl ClientUsage {
-    /// Is nothing in use at all?
+    /// Is nothing in use but what a client keeps for its next call, memory that is committed?
     ///
     /// ```
     /// assert!(ipc_rpc::ClientUsage::default().is_idle());
     /// ```
     pub fn is_idle(&self) -> bool {
-        *self == ClientUsage::default()
+        self.memory.used == 0 && ClientUsage { memory: MemoryUsage::default(), ..*self } == ClientUsage::default()
     }
 
     pub(crate) fn of(stub: &Stub) -> Self {
@@ -130,7 +132,7 @@ impl ClientUsage {
             blocks: core.blocks_out as usize,
             zombies: core.zombies as usize,
             oneway: core.detached as usize,
-            argument_bytes: core.arena_used,
+            memory: core.memory,
             waiting: core.waiting as usize,
             streams: connection.streams.open(),
             callbacks: connection.lending.as_ref().map_or(0, |lending| lending.objects()),

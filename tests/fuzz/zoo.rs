@@ -144,7 +144,7 @@ struct Full;
 // SAFETY: never gives any memory.
 unsafe impl Grow for Full {
     fn grow(&mut self, _: usize, needed: usize) -> Result<Buffer, EncodeError> {
-        Err(EncodeError::OutOfMemory { needed })
+        Err(EncodeError::OutOfMemory(ipc_rpc::NoMemory::fixed(needed)))
     }
 }
 

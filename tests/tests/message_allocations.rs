@@ -40,7 +40,7 @@ struct Fixed;
 // SAFETY: no buffer is ever returned.
 unsafe impl Grow for Fixed {
     fn grow(&mut self, _: usize, needed: usize) -> Result<Buffer, EncodeError> {
-        Err(EncodeError::OutOfMemory { needed })
+        Err(EncodeError::OutOfMemory(ipc_rpc::NoMemory::fixed(needed)))
     }
 }
 
@@ -84,7 +84,7 @@ fn a_failed_encoding_leaves_its_scratch_to_the_next() {
         // SAFETY: the buffer is `room`, which lives on and is never replaced.
         unsafe { p::encode::<Vec<String>>(&words, buffer, &mut Fixed) }
     };
-    assert!(matches!(fail(), Err(EncodeError::OutOfMemory { .. })));
+    assert!(matches!(fail(), Err(EncodeError::OutOfMemory(_))));
     let before = ALLOCATIONS.get();
     assert!(fail().is_err());
     assert_eq!(ALLOCATIONS.get() - before, 0);

@@ -180,8 +180,8 @@ fn errors_of_the_sender_say_what_to_do() {
         "the value takes more than the 1072693248 bytes a message may have: send it in parts"
     );
     assert_eq!(
-        EncodeError::OutOfMemory { needed: 5 }.to_string(),
-        "no room for a message of 5 bytes: drop replies that are still held or raise the limit"
+        EncodeError::OutOfMemory(ipc_rpc::NoMemory::fixed(5)).to_string(),
+        "no room for a message of 5 bytes: 0 are allowed; raise the limit, or send it in parts"
     );
 }
 

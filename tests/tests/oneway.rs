@@ -28,7 +28,7 @@ fn nothing_is_left(stub: &Stub) {
         let usage = stub.caller().usage();
         usage.blocks_out == 0
             && usage.zombies == 0
-            && usage.arena_used == 0
+            && usage.memory.used == 0
             && usage.waiting == 0
             && usage.detached == 0
     });

@@ -30,7 +30,7 @@ fn nothing_is_left(stub: &Stub) {
         // One-way, so that the zombies are looked at.
         let _ = stub.call::<(u64, u64), u64>(ADD, &(&1, &1));
         let usage = stub.caller().usage();
-        usage.blocks_out == 0 && usage.zombies == 0 && usage.arena_used == 0 && usage.waiting == 0
+        usage.blocks_out == 0 && usage.zombies == 0 && usage.memory.used == 0 && usage.waiting == 0
     });
 }
 

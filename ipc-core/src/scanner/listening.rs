@@ -144,7 +144,7 @@ impl<H: Handler> Shared<H> {
             // Not closed before the peer has read the answer: it hangs up, or is the oldest some day.
             return self.keep(id, socket);
         };
-        let channel = Channel::new(segment, socket, id, peer);
+        let channel = Channel::new(segment, socket, id, peer, &self.handler.memory());
         if self.handler.may_borrow(&channel.peer) {
             channel.allow_loans();
         }

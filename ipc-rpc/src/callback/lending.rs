@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ipc_core::callee::Call;
 use ipc_core::layout::REPLIED;
+use ipc_core::memory::Memory;
 use ipc_core::socket::{self, Credentials};
 
 use super::{KEEP, RELEASED, TAKEN_BACK, services_of};
@@ -293,6 +294,7 @@ fn server(services: &[&'static ServiceDesc], table: &Arc<Table>, trust: Trust, w
     let admission = Admission {
         allowed: Allowed { users: vec![who.uid], ..Allowed::default() },
         limits: Limits { clients: 1, ..Limits::default() },
+        memory: Memory::default(),
         reading: Some(trust.into()),
         peer: Some(who),
         lent: Some(table.clone()),

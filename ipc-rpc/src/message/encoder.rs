@@ -11,6 +11,7 @@ use std::mem;
 use std::ptr::NonNull;
 
 use ipc_core::callee::Attached;
+use ipc_core::memory::NoMemory;
 use rkyv::Place;
 use rkyv::rancor::Fallible;
 use rkyv::ser::{Positional, Writer};
@@ -127,7 +128,7 @@ struct Full;
 unsafe impl Grow for Full {
     #[cold]
     fn grow(&mut self, _: usize, needed: usize) -> Result<Buffer, EncodeError> {
-        Err(EncodeError::OutOfMemory { needed })
+        Err(EncodeError::OutOfMemory(NoMemory::fixed(needed)))
     }
 }
 
@@ -276,7 +277,7 @@ impl<'g> Encoder<'g> {
             }
             Attached::IfMoved => {
                 self.again = self.pos - self.start + size_of::<u64>();
-                Err(EncodeError::OutOfMemory { needed: self.again })
+                Err(EncodeError::OutOfMemory(NoMemory::fixed(self.again)))
             }
             _ => Ok(None),
         }
@@ -333,7 +334,7 @@ impl<'g> Encoder<'g> {
 fn make_room(grow: &mut dyn Grow, attached: bool, used: usize, needed: usize) -> Result<Buffer, EncodeError> {
     match (needed > MAX_SIZE, attached) {
         (true, _) => Err(EncodeError::too_large()),
-        (false, true) => Err(EncodeError::OutOfMemory { needed }),
+        (false, true) => Err(EncodeError::OutOfMemory(NoMemory::fixed(needed))),
         (false, false) => grow.grow(used, needed),
     }
 }

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt::{self, Debug, Display};
 
+use ipc_core::memory::NoMemory;
 use rkyv::rancor::{Source, Trace};
 
 use super::{Desc, MAX_DEPTH, MAX_SIZE};
@@ -42,10 +43,7 @@ pub enum EncodeError {
         limit: usize,
     },
     /// There is no room for the archive in the memory that carries messages.
-    OutOfMemory {
-        /// Bytes the archive needs at least.
-        needed: usize,
-    },
+    OutOfMemory(NoMemory),
     /// The value cannot be archived.
     Unsupported {
         /// Why not.
@@ -77,12 +75,7 @@ impl Display for EncodeError {
             EncodeError::TooLarge { limit } => {
                 write!(f, "the value takes more than the {limit} bytes a message may have: send it in parts")
             }
-            EncodeError::OutOfMemory { needed } => {
-                write!(
-                    f,
-                    "no room for a message of {needed} bytes: drop replies that are still held or raise the limit"
-                )
-            }
+            EncodeError::OutOfMemory(none) => Display::fmt(none, f),
             EncodeError::Unsupported { reason } => write!(f, "the value cannot be archived: {reason}"),
         }
     }

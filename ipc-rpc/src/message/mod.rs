@@ -86,7 +86,7 @@ pub type View<'a, T> = <T as Message>::View<'a>;
 /// # struct Full;
 /// # unsafe impl Grow for Full {
 /// #     fn grow(&mut self, _: usize, needed: usize) -> Result<Buffer, EncodeError> {
-/// #         Err(EncodeError::OutOfMemory { needed })
+/// #         Err(EncodeError::OutOfMemory(ipc_rpc::NoMemory::fixed(needed)))
 /// #     }
 /// # }
 /// # let mut room = [0u128; 64];

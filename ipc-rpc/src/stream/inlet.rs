@@ -204,6 +204,8 @@ mod tests {
 
     use std::ptr::NonNull;
 
+    use ipc_core::memory::NoMemory;
+
     use super::super::wire::{Place, Request};
     use super::*;
 
@@ -214,8 +216,8 @@ mod tests {
         fn buffer(&self) -> (NonNull<u8>, usize) {
             (NonNull::dangling(), 0)
         }
-        fn grow(&mut self, _: usize, _: usize) -> Option<(NonNull<u8>, usize)> {
-            None
+        fn grow(&mut self, _: usize, needed: usize) -> Result<(NonNull<u8>, usize), NoMemory> {
+            Err(NoMemory::fixed(needed))
         }
     }
 

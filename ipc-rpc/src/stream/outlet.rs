@@ -30,7 +30,7 @@ use super::table::Home;
 use super::threads::Leave;
 use super::window::Window;
 use super::wire::{self, CLOSED, ENDED, FAILED, Place, Request};
-use crate::message::Message;
+use crate::message::{EncodeError, Message};
 use crate::status;
 use crate::waiting::Waiting;
 
@@ -61,6 +61,12 @@ pub(crate) struct End {
 impl End {
     pub(crate) fn normal() -> Self {
         End { status: ENDED, text: String::new() }
+    }
+
+    /// An item cannot be sent.
+    fn cannot(error: &EncodeError) -> Self {
+        let (status, text) = status::of(error);
+        End { status, text }
     }
 
     pub(crate) fn failed(reason: String) -> Self {
@@ -359,7 +365,7 @@ impl<H: Held> Outlet<H> {
                     match Packed::new(item) {
                         Ok(new) => *packed = Some(new),
                         Err(error) => {
-                            self.finish(End { status: status::RESULT, text: error.to_string() });
+                            self.finish(End::cannot(&error));
                             return Offered::Closed(Closed::cannot(error));
                         }
                     }
@@ -501,8 +507,8 @@ enum Offered<'a, H> {
 
 fn answer_with(item: &Packed, place: &mut (impl Place + ?Sized)) -> (u16, usize) {
     match wire::write_packed(item, place) {
-        Some(len) => (REPLIED, len),
-        None => wire::say(status::RESULT, "there is no memory left for an item", place),
+        Ok(len) => (REPLIED, len),
+        Err(none) => wire::cannot(&EncodeError::OutOfMemory(none), place),
     }
 }
 
@@ -542,7 +548,8 @@ impl<H: Held> Writer<H> {
                 Ok(())
             }
             Err(error) => {
-                self.0.finish_with(credit, status::RESULT, &error.to_string());
+                let (status, text) = status::of(&error);
+                self.0.finish_with(credit, status, &text);
                 Err(Closed::cannot(error))
             }
         }
@@ -584,7 +591,7 @@ impl<H: Held> Writer<H> {
                     // The item itself may be bound to this thread.
                     Err(NotSent::Full) => match Packed::new(&item) {
                         Ok(new) => *packed = Some(new),
-                        Err(error) => self.0.finish(End { status: status::RESULT, text: error.to_string() }),
+                        Err(error) => self.0.finish(End::cannot(&error)),
                     },
                     Err(NotSent::Closed(_)) => return Poll::Ready(()),
                 },
@@ -659,6 +666,8 @@ mod tests {
     use std::thread;
     use std::time::Duration;
 
+    use ipc_core::memory::NoMemory;
+
     use proptest::prelude::*;
 
     use super::super::stock::MOST;
@@ -704,8 +713,8 @@ mod tests {
             // SAFETY: the vector has more than eight bytes.
             (unsafe { first.byte_add(8) }, size_of_val(self.words.as_slice()) - 8)
         }
-        fn grow(&mut self, _: usize, _: usize) -> Option<(NonNull<u8>, usize)> {
-            None
+        fn grow(&mut self, _: usize, needed: usize) -> Result<(NonNull<u8>, usize), NoMemory> {
+            Err(NoMemory::fixed(needed))
         }
     }
 

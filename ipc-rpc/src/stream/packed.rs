@@ -7,6 +7,8 @@
 use std::cell::Cell;
 use std::ptr::NonNull;
 
+use ipc_core::memory::NoMemory;
+
 use super::wire::{self, Place, Request};
 use crate::message::{EncodeError, Message, MessageError};
 use crate::trust::Reading;
@@ -51,11 +53,11 @@ unsafe impl Place for Packed {
         (self.data(), size_of_val(self.words.as_slice()) - START)
     }
 
-    fn grow(&mut self, used: usize, needed: usize) -> Option<(NonNull<u8>, usize)> {
+    fn grow(&mut self, used: usize, needed: usize) -> Result<(NonNull<u8>, usize), NoMemory> {
         let words = needed.saturating_add(used).saturating_add(START).div_ceil(16).max(self.words.len() * 2);
-        self.words.try_reserve(words - self.words.len()).ok()?;
+        self.words.try_reserve(words - self.words.len()).map_err(|_| NoMemory::fixed(needed))?;
         self.words.resize(words, Cell::new(0));
-        Some(self.buffer())
+        Ok(self.buffer())
     }
 }
 

@@ -26,7 +26,7 @@ impl<T: Message> Produce for Items<T> {
                 wire::write(&item, place)
             })) {
                 Ok(Ok(len)) => (REPLIED, len),
-                Ok(Err(error)) => wire::say(status::RESULT, &error.to_string(), place),
+                Ok(Err(error)) => wire::cannot(&error, place),
                 Err(panic) => wire::say(status::PANICKED, &message_of(panic), place),
             },
             Ok(Some(Err(reason))) => wire::say(FAILED, &reason, place),

@@ -9,6 +9,7 @@ use std::ptr::NonNull;
 
 use ipc_core::callee::{Call, Deferred};
 use ipc_core::layout::REPLIED;
+use ipc_core::memory::NoMemory;
 
 use super::outlet::{Arriving, Held};
 use super::produce::message_of;
@@ -66,8 +67,8 @@ unsafe impl Place for Call<'_, Client> {
         self.reply_buffer()
     }
 
-    fn grow(&mut self, used: usize, needed: usize) -> Option<(NonNull<u8>, usize)> {
-        self.grow_reply(used, needed).ok()
+    fn grow(&mut self, used: usize, needed: usize) -> Result<(NonNull<u8>, usize), NoMemory> {
+        self.grow_reply(used, needed)
     }
 }
 
@@ -90,8 +91,8 @@ unsafe impl Place for Deferred<Client> {
         self.reply_buffer()
     }
 
-    fn grow(&mut self, used: usize, needed: usize) -> Option<(NonNull<u8>, usize)> {
-        self.grow_reply(used, needed).ok()
+    fn grow(&mut self, used: usize, needed: usize) -> Result<(NonNull<u8>, usize), NoMemory> {
+        self.grow_reply(used, needed)
     }
 }
 

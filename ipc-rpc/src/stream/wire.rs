@@ -10,10 +10,12 @@
 use std::ptr::NonNull;
 
 use ipc_core::caller::{Answer, Draft, Holder};
+use ipc_core::memory::NoMemory;
 
 use super::packed::Packed;
 use crate::message::private_exports::{Buffer, Grow, access, access_unchecked, encode, owned};
 use crate::message::{EncodeError, Message, MessageError};
+use crate::status;
 use crate::trust::{Reading, Snapshot, Trust};
 
 /// Asks for the item of this number: one credit. Answered with it.
@@ -61,7 +63,7 @@ pub(crate) unsafe trait Place {
     /// The memory as it is.
     fn buffer(&self) -> (NonNull<u8>, usize);
     /// More of it, if there is more.
-    fn grow(&mut self, used: usize, needed: usize) -> Option<(NonNull<u8>, usize)>;
+    fn grow(&mut self, used: usize, needed: usize) -> Result<(NonNull<u8>, usize), NoMemory>;
 }
 
 // SAFETY: `Draft::buffer` and `Draft::grow` promise the same.
@@ -70,8 +72,8 @@ unsafe impl<C: Holder> Place for Draft<C> {
         Draft::buffer(self)
     }
 
-    fn grow(&mut self, used: usize, needed: usize) -> Option<(NonNull<u8>, usize)> {
-        Draft::grow(self, used, needed).ok()
+    fn grow(&mut self, used: usize, needed: usize) -> Result<(NonNull<u8>, usize), NoMemory> {
+        Draft::grow(self, used, needed)
     }
 }
 
@@ -81,8 +83,8 @@ struct GrowPlace<'a, P: Place + ?Sized>(&'a mut P);
 unsafe impl<P: Place + ?Sized> Grow for GrowPlace<'_, P> {
     fn grow(&mut self, used: usize, needed: usize) -> Result<Buffer, EncodeError> {
         match self.0.grow(used, needed) {
-            Some((data, len)) => Ok(Buffer { data, len }),
-            None => Err(EncodeError::OutOfMemory { needed }),
+            Ok((data, len)) => Ok(Buffer { data, len }),
+            Err(none) => Err(EncodeError::OutOfMemory(none)),
         }
     }
 }
@@ -101,8 +103,8 @@ pub(crate) fn write<T: Message>(item: &T, place: &mut (impl Place + ?Sized)) -> 
     unsafe { encode::<T>(item, buffer, &mut grow) }
 }
 
-/// Writes an item that lies in private memory; gives the bytes it takes, `None` if there is no room.
-pub(crate) fn write_packed(item: &Packed, place: &mut (impl Place + ?Sized)) -> Option<usize> {
+/// Writes an item that lies in private memory; gives the bytes it takes, if there is room.
+pub(crate) fn write_packed(item: &Packed, place: &mut (impl Place + ?Sized)) -> Result<usize, NoMemory> {
     let (from, len) = item.request();
     let (mut data, room) = place.buffer();
     if room < len {
@@ -111,7 +113,7 @@ pub(crate) fn write_packed(item: &Packed, place: &mut (impl Place + ?Sized)) -> 
     // SAFETY: at least `len` bytes at `data` are writable by the promise of `Place`, and as many readable at `from` by that of
     // `Request`; private memory is elsewhere. Both addresses are 8 modulo 16, so what is an archive there is one here.
     unsafe { std::ptr::copy_nonoverlapping(from.as_ptr(), data.as_ptr(), len) };
-    Some(len)
+    Ok(len)
 }
 
 /// Writes the beginning of a text, as much as there is room for; gives its bytes.
@@ -120,14 +122,21 @@ pub(crate) fn write_text(text: &str, place: &mut (impl Place + ?Sized)) -> usize
     let (mut data, mut room) = place.buffer();
     if room < text.len() {
         match place.grow(0, text.len()) {
-            Some(larger) => (data, room) = larger,
-            None => return 0,
+            Ok(larger) => (data, room) = larger,
+            Err(_) => return 0,
         }
     }
     let len = text.len().min(room);
     // SAFETY: `room` bytes at `data` are writable by the promise of `Place`, and `len` is not more; the text is elsewhere.
     unsafe { std::ptr::copy_nonoverlapping(text.as_ptr(), data.as_ptr(), len) };
     len
+}
+
+/// Answers with the reason why an item cannot be sent.
+#[cold]
+pub(crate) fn cannot(error: &EncodeError, place: &mut (impl Place + ?Sized)) -> (u16, usize) {
+    let (status, text) = status::of(error);
+    say(status, &text, place)
 }
 
 /// Answers with a status and a text.

@@ -1,12 +1,12 @@
 //! Serves all test services: `test_server NAME [workers=N] [mode=OCTAL] [allow=UID] [group=GID] [accept=UID]
-//! [take=over] [clients=N] [blocks=N] [memory=N] [commit=N]`.
+//! [take=over] [clients=N] [blocks=N] [memory=N] [quota=N] [commit=N]`.
 //!
 //! Prints `bound` when clients can connect and `ended` after a graceful end, which the line `shutdown` on standard input
 //! asks for.
 
 use std::process::ExitCode;
 
-use ipc_rpc::{Limits, Server, Trust};
+use ipc_rpc::{Limits, Memory, Server, Trust};
 use ipc_rpc_tests::callbacks::{Desk, DownDispatcher, JobsDispatcher};
 use ipc_rpc_tests::flows::{FlowsDispatcher, Source};
 use ipc_rpc_tests::helper;
@@ -43,6 +43,7 @@ fn main() -> ExitCode {
             ("take", "over") => server = server.take_over(),
             ("blocks", n) => limits.blocks = number(n),
             ("memory", n) => limits.memory = number(n),
+            ("quota", n) => server = server.memory(Memory { quota: number(n).into(), ..Memory::default() }),
             ("commit", n) => system::commit_less_than(number(n)),
             (other, _) => panic!("no option {other}"),
         }

@@ -41,7 +41,7 @@ impl Room {
 unsafe impl Grow for Room {
     fn grow(&mut self, used: usize, needed: usize) -> Result<Buffer, EncodeError> {
         if needed > 1 << 28 {
-            return Err(EncodeError::OutOfMemory { needed });
+            return Err(EncodeError::OutOfMemory(ipc_rpc::NoMemory::fixed(needed)));
         }
         let mut larger = Room::new(needed, self.shift);
         let to = larger.buffer(needed).data;
