@@ -178,6 +178,10 @@ pub struct Caller {
     after: Box<[AtomicU32]>,
     /// Of each block, the extent of a request that did not fit; touched by the owner of the block only.
     extents: Box<[Mutex<Option<Extent>>]>,
+    /// Of each block, the bytes of the callee's arena that its last reply took when it came home; touched by its owner only.
+    pub(crate) left: Box<[AtomicU32]>,
+    /// All of these.
+    pub(crate) all_left: AtomicU32,
     requests: Producer,
     /// Requests were pushed that the callee has not been rung for.
     quiet: Quiet,
@@ -221,6 +225,8 @@ impl Caller {
             begun: (0..geometry.blocks()).map(|_| AtomicU32::new(word::FIRST)).collect(),
             after: (0..geometry.blocks()).map(|_| AtomicU32::new(u32::MAX)).collect(),
             extents: (0..geometry.blocks()).map(|_| Mutex::new(None)).collect(),
+            left: (0..geometry.blocks()).map(|_| AtomicU32::new(0)).collect(),
+            all_left: AtomicU32::new(0),
             requests: Producer::new(),
             quiet: Quiet::new(),
             end: AtomicU8::new(OPEN),

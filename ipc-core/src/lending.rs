@@ -37,13 +37,25 @@ const YIELDS: u32 = 2;
 const SLICES: u64 = 20_000_000;
 /// Looks between two readings of the clock while spinning on.
 const LOOKS_PER_READING: u32 = looks(16);
-/// A reply in the callee's arena of at least this many bytes is given back at once, not when its block is next used. Shorter
-/// ones too if the arena is small: the replies of idle blocks take up a quarter of it at most.
+/// A reply in the callee's arena of at least this many bytes is given back at once, not when its block is next used.
 const WORTH_RELEASING: u32 = 64 << 10;
+/// Shorter ones too, if the replies of idle blocks would take up more than this, or than a quarter of the arena.
+const IDLE_REPLIES: u32 = 1 << 20;
 
-fn is_worth_releasing(caller: &Caller, len: u32) -> bool {
-    let geometry = caller.segment.geometry();
-    len >= WORTH_RELEASING.min(geometry.callee_arena() / (4 * geometry.blocks()))
+/// Is the reply of `len` bytes of a block that comes home to be given back at once? What the other blocks have left there is
+/// known as of when they last came home with such a reply; they may have less by now.
+#[cold]
+fn is_worth_releasing(caller: &Caller, block: u32, len: u32) -> bool {
+    let Some(left) = caller.left.get(block as usize) else { return true };
+    let most = IDLE_REPLIES.min(caller.segment.geometry().callee_arena() / 4);
+    let before = left.swap(0, Ordering::Relaxed);
+    let others = caller.all_left.fetch_sub(before, Ordering::Relaxed).wrapping_sub(before);
+    if len >= WORTH_RELEASING || others.saturating_add(len) > most {
+        return true;
+    }
+    left.store(len, Ordering::Relaxed);
+    caller.all_left.fetch_add(len, Ordering::Relaxed);
+    false
 }
 
 /// Why there is no reply.
@@ -128,7 +140,8 @@ impl<C: Holder> Slot<C> {
     /// Brings the block home after a reply of `len` bytes.
     #[inline(always)]
     fn go_home(self, len: u32, theirs: Theirs) {
-        if theirs == Theirs::Much || theirs == Theirs::Reply && is_worth_releasing(&self.caller, len) {
+        if theirs == Theirs::Much || theirs == Theirs::Reply && is_worth_releasing(&self.caller, self.block.number, len)
+        {
             self.caller.release_reply(self.block);
         } else {
             self.caller.bring_home(self.block);

@@ -20,7 +20,7 @@ const SERVER: &str = env!("CARGO_BIN_EXE_test_server");
 /// How the server answers a request that it finds invalid.
 const REJECTED: u16 = 17;
 /// How the server answers when it has no room for the reply.
-const UNSENT: u16 = 18;
+const NO_MEMORY: u16 = 20;
 
 /// A server, an honest client that calls without pause, and the first packets of others.
 struct Scene {
@@ -112,7 +112,7 @@ fn a_hand_written_client_is_served() {
         let (peer, request) = (scene.worker(), [40_000u64.to_le_bytes(), 7u64.to_le_bytes()].concat());
         let make = peer.numbers[6];
         assert_eq!(peer.call(0, make, &request), Some(REPLIED));
-        assert_eq!(peer.call(1, make, &request), Some(UNSENT));
+        assert_eq!(peer.call(1, make, &request), Some(NO_MEMORY));
         assert_eq!(peer.call(0, RELEASE, &[]), Some(NOT_RUN));
         assert_eq!(peer.call(1, make, &request), Some(REPLIED));
         assert!(!peer.has_ended());
@@ -309,7 +309,7 @@ fn garbage_where_an_archive_should_be() {
             let requests = (0..peer.numbers.len(), proptest::collection::vec(byte, 0..=INLINE_ROOM as usize));
             let run = runner.run(&requests, |(method, bytes)| {
                 let status = peer.call(5, peer.numbers[method], &bytes);
-                prop_assert!(matches!(status, Some(REPLIED | REJECTED | UNSENT)), "{status:?}");
+                prop_assert!(matches!(status, Some(REPLIED | REJECTED | NO_MEMORY)), "{status:?}");
                 Ok(())
             });
             run.unwrap_or_else(|error| panic!("{error}"));

@@ -297,7 +297,7 @@ fn an_item_that_does_not_fit_ends_its_stream() {
     let source = FlowsDispatcher::new(Source::default());
     let (client, _server) = testing::pair_with(Server::builder(), source, &config).unwrap();
     let item = client.blobs(1, 4 << 20).unwrap().next();
-    assert!(matches!(item, Some(Err(CallError::Result { .. }))), "{item:?}");
+    assert!(matches!(item, Some(Err(CallError::NoMemory { server: true, .. }))), "{item:?}");
     let blobs = Streaming::from_iter([vec![1; 10], vec![1; 4 << 20]]);
     assert_eq!(client.weigh(blobs, 0).unwrap(), 10);
     assert_eq!(client.ping().unwrap(), 7);

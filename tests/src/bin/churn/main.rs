@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use ipc_rpc::{ClientConfig, ClientUsage, Server, testing};
+use ipc_rpc::{ClientConfig, Server, testing};
 use ipc_rpc_tests::helper::{self, Helper, Place};
 use ipc_rpc_tests::proc;
 
@@ -191,7 +191,7 @@ fn rush(place: &Place, peer: &mut Peer, ops: u64, seed: u64) -> BTreeMap<(&'stat
             // Blocks that were given up come home when somebody looks for one.
             client.forget().expect("a reply");
             let usage = testing::client_usage(client);
-            (usage == ClientUsage::default()).then_some(()).ok_or_else(|| format!("client: {usage:?}"))
+            usage.is_idle().then_some(()).ok_or_else(|| format!("client: {usage:?}"))
         });
     }
     wait(|| {
