@@ -133,11 +133,11 @@ fn nothing_of_the_servers_memory_is_left_over() {
     let (client, server) = ipc_rpc::testing::pair(hall).unwrap();
     for round in 0..50u8 {
         let held = client.view().make(MIB as u64, round).unwrap();
-        assert!(server.usage().reply_bytes >= MIB as u64);
+        assert!(server.usage().memory.used >= MIB as u64);
         let _ = client.make_and_fail(MIB as u64).unwrap_err();
         assert_eq!(held.get().1[MIB - 1], round);
     }
-    until(|| server.usage().reply_bytes == 0);
+    until(|| server.usage().memory.used == 0);
     assert!(server.usage().is_idle());
 }
 
