@@ -17,7 +17,7 @@ use crate::announcements::NEVER;
 use crate::caller::Caller;
 use crate::clock;
 use crate::poll::{Poll, Signal};
-use crate::socket::{self, Drained};
+use crate::socket::Drained;
 use crate::sync::{Mutex, MutexGuard, process, spawn_for_ever};
 
 /// The number of `kick` in `poll`; those of callers begin with 1.
@@ -114,7 +114,8 @@ impl Bells {
                 // The lock is released before the caller may be dropped here, by its last reference.
                 let caller = self.callers().get(&ready.id).and_then(Weak::upgrade);
                 let Some(caller) = caller else { return };
-                match socket::drain(caller.socket()) {
+                match caller.empty_socket() {
+                    Drained::Broken(why) => caller.condemn(why),
                     Drained::HungUp => caller.hung_up(),
                     Drained::Quiet if ready.hung_up => caller.hung_up(),
                     Drained::Quiet => caller.rung(),

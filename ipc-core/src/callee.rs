@@ -20,14 +20,17 @@ use crate::doorbell;
 use crate::extent::Extent;
 use crate::futex;
 use crate::handover;
+use crate::lane::{self, Lane, Parcel, Undeliverable};
 use crate::layout::{
-    ABANDONED, BlockHead, EXTENT_START, INLINE, INLINE_ROOM, LOANED, MAX_MESSAGE, RELEASE, REPLIED, was_begun,
+    ABANDONED, BRINGS_PARCEL, BlockHead, EXTENT_START, INLINE, INLINE_ROOM, LOANED, MAX_MESSAGE, RELEASE, REPLIED,
+    SENDS_PARCEL, was_begun,
 };
 use crate::loan::{Lender, Loan, Loans};
 use crate::memory::{Memory, MemoryUsage, NoMemory};
+use crate::poll::Signal;
 use crate::queue::{Kind, Producer};
 use crate::segment::{Area, Segment};
-use crate::socket;
+use crate::socket::{self, Drained};
 use crate::sync::{AtomicBool, AtomicU8, AtomicU32, Mutex, MutexGuard, Ordering};
 use crate::word::{self, Corrupt, Seen, Tell};
 
@@ -95,6 +98,9 @@ pub trait Handler: Send + Sync + 'static {
     }
 }
 
+/// Nanoseconds that a caller has to make room for the descriptors of a reply. One that lives empties its socket at once.
+const PATIENCE: u64 = 100_000_000;
+
 /// The block is being served.
 pub(crate) const BUSY: u8 = 1;
 /// An extent of the callee's arena holds the block's last reply.
@@ -150,6 +156,9 @@ pub(crate) struct Channel<P> {
     /// Which one of the answers that woke somebody was the last one of this channel; see [`Crowd`](crate::late::Crowd).
     pub(crate) woken: AtomicU32,
     announcements: Producer,
+    pub(crate) lane: Lane,
+    /// Makes one who sleeps look for requests.
+    wake: Arc<Signal>,
     arena: Arc<Arena>,
     loans: Loans,
     /// The extents that hold replies, by block. An extent is free again when its block is lent again: the caller has read
@@ -161,7 +170,14 @@ pub(crate) struct Channel<P> {
 }
 
 impl<P> Channel<P> {
-    pub(crate) fn new(segment: Segment, socket: OwnedFd, id: u64, peer: P, memory: &Memory) -> Arc<Self> {
+    pub(crate) fn new(
+        segment: Segment,
+        socket: OwnedFd,
+        id: u64,
+        peer: P,
+        memory: &Memory,
+        wake: Arc<Signal>,
+    ) -> Arc<Self> {
         let geometry = *segment.geometry();
         let arena = Arena::new(&segment, geometry.callee_arena_at(), geometry.callee_arena());
         arena.use_memory(&segment, memory);
@@ -171,6 +187,8 @@ impl<P> Channel<P> {
             rung: AtomicBool::new(false),
             blocks: (0..geometry.blocks()).map(|_| Served::default()).collect(),
             announcements: Producer::new(),
+            lane: Lane::new(geometry.blocks()),
+            wake,
             arena,
             loans: Loans::default(),
             replies: Mutex::default(),
@@ -199,6 +217,34 @@ impl<P> Channel<P> {
             *self.why.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
             socket::shut_down(self.socket());
         }
+    }
+
+    /// The parcel of the request in `block`.
+    #[cold]
+    fn take_parcel(&self, block: u32) -> Parcel {
+        let (parcel, drained, rang) = self.lane.take(block, self.socket());
+        self.heard(drained, rang);
+        parcel
+    }
+
+    /// The socket was emptied by who is no scanner.
+    fn heard(&self, drained: Drained, rang: bool) {
+        if let Drained::Broken(why) = drained {
+            self.condemn(why);
+        }
+        // A scanner that sleeps does not hear this ring any more.
+        if rang {
+            self.wake.raise();
+        }
+    }
+
+    /// Sends descriptor number `index` of the reply in `block`.
+    fn send(&self, block: u32, index: u32, descriptor: BorrowedFd<'_>) -> Result<(), Undeliverable> {
+        let meanwhile = || {
+            let (drained, rang) = self.lane.empty(self.socket());
+            self.heard(drained, rang);
+        };
+        lane::send(self.socket(), (block, index), descriptor, clock::now().saturating_add(PATIENCE), meanwhile)
     }
 
     /// Notes one of the bits of `fate`. `true`: it was not there before.
@@ -270,6 +316,10 @@ impl<P> Channel<P> {
 
     /// S2 for a request that is not run.
     pub(crate) fn refuse(&self, head: &BlockHead, block: u32, status: u16) {
+        let method = head.method.load(Ordering::Relaxed);
+        if method & BRINGS_PARCEL != 0 && method != RELEASE {
+            self.lane.discard(block);
+        }
         head.status.store(status, Ordering::Relaxed);
         head.reply_len.store(0, Ordering::Relaxed);
         let finished = handover::finish(&head.word, false);
@@ -331,7 +381,7 @@ impl<P: Send + Sync + 'static> Lender for Channel<P> {
 enum End {
     /// Write the descriptor.
     Plain,
-    /// That, and keep the extent that the reply lies in.
+    /// That, and keep the extent that the reply lies in, if it does, and say that a parcel came along, if one did.
     Extent,
     /// Nothing: the call goes on elsewhere.
     Deferred,
@@ -350,6 +400,8 @@ struct Place {
     extent: Option<Extent>,
     /// The reply refers to loans.
     refers: bool,
+    /// A parcel was sent for the reply.
+    parcel: bool,
 }
 
 impl Place {
@@ -382,6 +434,7 @@ impl Place {
             reply_room: room - len - skip,
             extent: None,
             refers: false,
+            parcel: false,
         })
     }
 
@@ -430,12 +483,23 @@ impl Place {
         if !channel.loans.are_allowed() || self.end == End::Deferred {
             return Attached::No;
         }
-        if self.end != End::Extent {
+        if self.extent.is_none() {
             return Attached::IfMoved;
         }
         let pinned = channel.loans.pin(self.block, at, len);
         self.refers |= pinned;
         if pinned { Attached::Yes } else { Attached::No }
+    }
+
+    #[cold]
+    fn send<P>(&mut self, channel: &Channel<P>, index: u32, descriptor: BorrowedFd<'_>) -> Result<(), Undeliverable> {
+        if self.end == End::Deferred {
+            return Err(Undeliverable::Closed);
+        }
+        channel.send(self.block, index, descriptor)?;
+        self.end = End::Extent;
+        self.parcel = true;
+        Ok(())
     }
 
     /// Writes the reply's descriptor into the block. S2 follows.
@@ -455,8 +519,11 @@ impl Place {
         if refers && status != REPLIED {
             channel.loans.unpin(self.block, &channel.arena);
         }
-        let flag = if refers && status == REPLIED { LOANED } else { 0 };
-        let len = self.describe(head, status | flag, len);
+        let mut flags = if refers && status == REPLIED { LOANED } else { 0 };
+        if self.parcel {
+            flags |= SENDS_PARCEL;
+        }
+        let len = self.describe(head, status | flags, len);
         let Some(mut extent) = self.extent.take() else { return 0 };
         if len == 0 {
             channel.arena.free(extent);
@@ -565,6 +632,21 @@ impl<'a, P> Call<'a, P> {
         self.place.attach(self.channel, data, len)
     }
 
+    /// The descriptors that came with the request, if its method has [`BRINGS_PARCEL`].
+    #[cold]
+    pub fn take_parcel(&self) -> Parcel {
+        self.channel.take_parcel(self.place.block)
+    }
+
+    /// Sends a descriptor along with the reply, the one of this number.
+    ///
+    /// # Errors
+    /// [`Undeliverable`].
+    #[cold]
+    pub fn send(&mut self, index: u32, descriptor: BorrowedFd<'_>) -> Result<(), Undeliverable> {
+        self.place.send(self.channel, index, descriptor)
+    }
+
     /// Tells from elsewhere, and later, whether the caller still wants this call.
     pub fn watch(&self) -> CallWatch<P> {
         CallWatch::new(self.channel, self.place.block)
@@ -588,8 +670,15 @@ impl<'a, P> Call<'a, P> {
             _ => panic!("a call can be deferred once"),
         };
         let tag = self.head.tag.load(Ordering::Relaxed);
-        let spent =
-            Place { end: End::Deferred, request_len: 0, reply_room: 0, extent: None, refers: false, ..self.place };
+        let spent = Place {
+            end: End::Deferred,
+            request_len: 0,
+            reply_room: 0,
+            extent: None,
+            refers: false,
+            parcel: false,
+            ..self.place
+        };
         let place = std::mem::replace(&mut self.place, spent);
         crate::fail_point!(CallDeferred);
         Deferred { channel, place, tag, answered: false }
@@ -693,6 +782,15 @@ impl<P> Deferred<P> {
     #[cold]
     pub fn attach(&mut self, data: NonNull<u8>, len: usize) -> Attached {
         self.place.attach(&self.channel, data, len)
+    }
+
+    /// As [`Call::send`].
+    ///
+    /// # Errors
+    /// [`Undeliverable`].
+    #[cold]
+    pub fn send(&mut self, index: u32, descriptor: BorrowedFd<'_>) -> Result<(), Undeliverable> {
+        self.place.send(&self.channel, index, descriptor)
     }
 
     /// Answers the call with a status and the first `len` bytes of the reply buffer. [`NOT_RUN`](crate::layout::NOT_RUN) is the

@@ -39,14 +39,15 @@ use crate::gap::{Gap, Odds, Waiting};
 use crate::given::{self, Given, Of, Zombie};
 use crate::handover;
 use crate::hot::{self, Kept};
-use crate::layout::{BlockHead, MAX_MESSAGE, RELEASE, STOPPING, was_begun};
+use crate::lane::{self, Lane, Parcel, Undeliverable};
+use crate::layout::{BlockHead, MAX_MESSAGE, RELEASE, SENDS_PARCEL, STOPPING, was_begun};
 use crate::loan::{Lender, Loan, Loans};
 use crate::memory::{Memory, MemoryUsage, NoMemory};
 use crate::pool::Pool;
 use crate::prefetch;
 use crate::queue::{Kind, Producer};
 use crate::segment::{Area, Segment};
-use crate::socket;
+use crate::socket::{self, Drained};
 use crate::sync::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Condvar, Mutex, MutexGuard, Ordering, fence, lock};
 use crate::word::{self, Corrupt, Lent};
 use crate::yielding::Yielding;
@@ -150,12 +151,14 @@ pub(crate) const RANG: u32 = 4;
 
 /// The block pins loans.
 pub(crate) const PINS: u32 = 8;
+/// Descriptors go along with the request, or have come with the answer.
+pub(crate) const PARCEL: u32 = 16;
 
 /// What a block that is not in the pool is called by: its number, and what has to be undone when it goes home.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Block {
     pub(crate) number: u32,
-    /// [`LARGE`], [`POLLED`], [`RANG`], [`PINS`]. As wide as the number: padding would be copied along.
+    /// [`LARGE`], [`POLLED`], [`RANG`], [`PINS`], [`PARCEL`]. As wide as the number: padding would be copied along.
     pub(crate) flags: u32,
 }
 
@@ -168,6 +171,7 @@ pub struct Caller {
     kept: Kept,
     pub(crate) segment: Segment,
     socket: OwnedFd,
+    lane: Lane,
     pool: Pool,
     pub(crate) arena: Arc<Arena>,
     pub(crate) loans: Loans,
@@ -219,6 +223,7 @@ impl Caller {
             this: this.clone(),
             kept: Kept::new(geometry.blocks() / KEPT),
             socket,
+            lane: Lane::new(geometry.blocks()),
             pool: Pool::new(geometry.blocks()),
             arena: Arena::new(&segment, geometry.caller_arena_at(), geometry.caller_arena()),
             loans: Loans::default(),
@@ -301,6 +306,48 @@ impl Caller {
     pub fn loan(&self, len: u32) -> Result<Loan, NoMemory> {
         let Some(this) = self.this.upgrade() else { unreachable!("whoever calls this holds the caller") };
         Loan::new(this, len)
+    }
+
+    /// For who hears the doorbell, and does what it rings for.
+    pub(crate) fn empty_socket(&self) -> Drained {
+        self.lane.empty(self.socket()).0
+    }
+
+    /// The status of an answer without its flags. If descriptors came along this thread has them: [`lane::take`].
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn unpack(&self, block: u32, status: u16) -> u16 {
+        if status & SENDS_PARCEL != 0 {
+            let (parcel, drained, rang) = self.lane.take(block, self.socket());
+            lane::unpack(parcel);
+            self.heard(drained, rang);
+        }
+        status & !SENDS_PARCEL
+    }
+
+    /// The socket was emptied by who does not hear the doorbell.
+    fn heard(&self, drained: Drained, rang: bool) {
+        if let Drained::Broken(why) = drained {
+            self.condemn(why);
+        }
+        if rang {
+            self.rung();
+        }
+    }
+
+    /// Sends descriptor number `index` of the request in `block`.
+    pub(crate) fn send(
+        &self,
+        block: u32,
+        index: u32,
+        descriptor: BorrowedFd<'_>,
+        limit: Limit,
+    ) -> Result<(), Undeliverable> {
+        let meanwhile = || {
+            let (drained, rang) = self.lane.empty(self.socket());
+            self.heard(drained, rang);
+        };
+        lane::send(self.socket(), (block, index), descriptor, deadline_of(limit), meanwhile)
     }
 
     /// What is in use. Brings home what has been answered first.
@@ -671,6 +718,9 @@ impl Caller {
             if let Some(head) = self.head(block.number) {
                 let status = head.status.load(Ordering::Relaxed);
                 self.count(block.number, status);
+                if status & SENDS_PARCEL != 0 {
+                    self.lane.discard(block.number);
+                }
                 if status == STOPPING && matches!(of, Of::Detached(_)) {
                     self.lost.store(true, Ordering::Relaxed);
                 }
@@ -941,7 +991,11 @@ impl Caller {
     #[cold]
     pub(crate) fn is_finished(&self, block: Block) -> bool {
         self.free_memory(block);
-        let block = Block { flags: block.flags & !(LARGE | PINS), ..block };
+        if block.flags & PARCEL != 0 {
+            // Whoever wanted them has taken them.
+            drop(lane::unpack(Parcel::default()));
+        }
+        let block = Block { flags: block.flags & !(LARGE | PINS | PARCEL), ..block };
         block.flags & POLLED == 0
             || self.announcements.leave(block.number, Zombie { block, of: Of::Finished }).0.is_some() // R3
     }

@@ -52,6 +52,20 @@ pub const fn was_begun(status: u16) -> bool {
     status & !(NOT_RUN ^ STOPPING) != NOT_RUN
 }
 
+/// L24: bit of a method number: a parcel of descriptors has come with the request, on the lane.
+pub const BRINGS_PARCEL: u16 = 1 << 14;
+/// L25: flag of a status: a parcel has come with the answer.
+pub const SENDS_PARCEL: u16 = 1 << 13;
+/// L26: most descriptors of one message.
+pub const MAX_PARCEL: u32 = 16;
+/// L27: bytes of a packet of the lane: kind, block, index, each of 4 bytes. A packet of the doorbell has one.
+pub const LANE_PACKET: usize = 12;
+/// L28: kind of a packet with the descriptor number `index` of the parcel of `block`. Number 0 begins a parcel, in place of
+/// one that nobody took.
+pub const PIECE: u32 = 1;
+/// L29: kind of a packet without descriptor: the parcel of `block` is void, its message was not written to the end.
+pub const VOID: u32 = 2;
+
 /// L15: method number of a request that only gives the memory of the block's last reply back.
 pub const RELEASE: u16 = u16::MAX;
 

@@ -13,16 +13,18 @@
 
 use std::mem::ManuallyDrop;
 use std::ops::Deref;
+use std::os::fd::BorrowedFd;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use crate::announcements::Asked;
-use crate::caller::{Block, Caller, LARGE, Limit, PINS, POLLED, RANG, deadline_of};
+use crate::caller::{Block, Caller, LARGE, Limit, PARCEL, PINS, POLLED, RANG, deadline_of};
 use crate::clock;
 use crate::futex;
 use crate::handover;
-use crate::layout::{BlockHead, EXTENT_START, INLINE, INLINE_ROOM, LOANED, REPLIED};
+use crate::lane::{self, Undeliverable};
+use crate::layout::{BRINGS_PARCEL, BlockHead, EXTENT_START, INLINE, INLINE_ROOM, LOANED, REPLIED};
 use crate::memory::NoMemory;
 use crate::prefetch;
 use crate::sync::{Ordering, fence, looks, spin_hint};
@@ -235,6 +237,17 @@ impl<C: Holder> Draft<C> {
         self.slot.block.flags & PINS != 0
     }
 
+    /// Sends a descriptor along with the request, the one of this number, in the time that `limit` has for it. Number 0 takes
+    /// back what was sent before for this request.
+    ///
+    /// # Errors
+    /// [`Undeliverable`].
+    #[cold]
+    pub fn send(&mut self, index: u32, descriptor: BorrowedFd<'_>, limit: Limit) -> Result<(), Undeliverable> {
+        self.slot.block.flags |= PARCEL;
+        self.slot.caller.send(self.slot.block.number, index, descriptor, limit)
+    }
+
     /// Says what the request is for besides its method: `target`, a stream or callback object of this connection, and
     /// `extra`, of which the method knows what it means. Both are 0 if this is not called.
     #[inline]
@@ -261,6 +274,7 @@ impl<C: Holder> Draft<C> {
     pub fn lend(self, method: u16, len: usize, limit: Limit, quietly: bool) -> Pending<C> {
         let (at, room, tag) = (self.at, self.room, self.tag);
         let mut slot = self.into_slot();
+        let method = if slot.block.flags & PARCEL == 0 { method } else { method | BRINGS_PARCEL };
         let head = slot.head();
         head.tag.store(tag, Ordering::Relaxed);
         head.method.store(method, Ordering::Relaxed);
@@ -290,6 +304,9 @@ impl<C: Holder> Drop for Draft<C> {
     fn drop(&mut self) {
         // SAFETY: a draft is dropped once, and its slot taken from there only here and in `into_slot`, which forgets it.
         let slot = unsafe { Slot::take(&self.slot) };
+        if slot.block.flags & PARCEL != 0 {
+            lane::take_back(slot.caller.socket(), slot.block.number);
+        }
         slot.caller.bring_home(slot.block);
     }
 }
@@ -464,7 +481,11 @@ impl<C: Holder> Pending<C> {
             }
         }
         if status != REPLIED {
-            (status, theirs) = stripped(status, theirs);
+            let unpacked = slot.caller.unpack(slot.block.number, status);
+            if unpacked != status {
+                slot.block.flags |= PARCEL;
+            }
+            (status, theirs) = stripped(unpacked, theirs);
         }
         if status == REPLIED {
             slot.caller.count(slot.block.number, REPLIED);

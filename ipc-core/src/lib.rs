@@ -60,6 +60,8 @@ mod hold;
 #[cfg(not(loom))]
 mod hot;
 #[cfg(not(loom))]
+pub mod lane;
+#[cfg(not(loom))]
 mod late;
 #[cfg(not(loom))]
 pub mod lending;

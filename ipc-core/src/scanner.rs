@@ -172,8 +172,8 @@ struct Shared<H: Handler> {
     next_id: AtomicU64,
     poll: Poll,
     stop: Signal,
-    /// Wakes an idle worker.
-    wake: Signal,
+    /// Wakes an idle worker. Channels have it too, for who empties a doorbell and is no scanner.
+    wake: Arc<Signal>,
     tick: Ticker,
     listener: Option<OwnedFd>,
     gap: Gap,
@@ -201,7 +201,7 @@ impl<H: Handler> Callee<H> {
     /// The system's: no descriptors left.
     pub fn new(handler: H, listener: Option<OwnedFd>, workers: Workers) -> io::Result<Self> {
         let base = workers.base.max(1);
-        let (poll, stop, wake, tick) = (Poll::new()?, Signal::new()?, Signal::new()?, Ticker::new()?);
+        let (poll, stop, wake, tick) = (Poll::new()?, Signal::new()?, Arc::new(Signal::new()?), Ticker::new()?);
         if let Some(listener) = &listener {
             poll.add(listener.as_fd(), LISTENER)?;
         }
@@ -338,6 +338,7 @@ impl<H: Handler> Shared<H> {
     /// No call of `channel` begins any more.
     fn ended(&self, channel: &Channel<H::Peer>) {
         if channel.meets(ENDED) {
+            channel.lane.close();
             self.handler.ended(&channel.peer, channel.why());
         }
     }

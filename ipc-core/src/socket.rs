@@ -16,6 +16,7 @@ use std::path::Path;
 
 use crate::clock;
 use crate::poll::changed;
+use crate::word::Corrupt;
 
 /// Longest packet that is sent or received, in bytes.
 pub const MAX_PACKET: usize = 64 * 1024;
@@ -45,6 +46,8 @@ pub enum Drained {
     More,
     /// The peer is gone.
     HungUp,
+    /// The peer sent what cannot be.
+    Broken(Corrupt),
 }
 
 fn call(result: isize) -> io::Result<usize> {
@@ -335,6 +338,42 @@ pub fn receive(socket: BorrowedFd<'_>) -> io::Result<(Vec<u8>, Vec<OwnedFd>)> {
     Ok((buffer, descriptors))
 }
 
+/// What came as one packet on an open connection.
+#[derive(Debug)]
+pub struct Packet {
+    /// Its bytes, if it was not longer than the buffer.
+    pub len: Option<usize>,
+    /// The descriptor that came along.
+    pub descriptor: Option<OwnedFd>,
+    /// There were others, or there was no number left for it.
+    pub lost: bool,
+}
+
+/// Receives a short packet with up to one descriptor. No bytes: the peer is gone.
+///
+/// # Errors
+/// `WouldBlock` if there is none.
+pub fn next(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Packet> {
+    let mut control = Control([0; 64]);
+    let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+    // SAFETY: all-zero bytes are a valid `msghdr`, a plain C structure.
+    let mut message: libc::msghdr = unsafe { mem::zeroed() };
+    message.msg_iov = &raw mut part;
+    message.msg_iovlen = 1;
+    message.msg_control = control.0.as_mut_ptr().cast();
+    // Not `CMSG_SPACE`, whose padding has room for a second one.
+    // SAFETY: pure computation.
+    message.msg_controllen = unsafe { libc::CMSG_LEN(mem::size_of::<RawFd>() as u32) } as _;
+    let flags = libc::MSG_CMSG_CLOEXEC | libc::MSG_DONTWAIT;
+    // SAFETY: all pointers in `message` are to locals and to `buffer`, which live for the call.
+    let len = call(unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, flags) })?;
+    Ok(Packet {
+        len: (message.msg_flags & libc::MSG_TRUNC == 0).then_some(len),
+        descriptor: descriptors(&message).pop(),
+        lost: message.msg_flags & libc::MSG_CTRUNC != 0,
+    })
+}
+
 /// Takes ownership of every descriptor in the control part of a received message.
 fn descriptors(message: &libc::msghdr) -> Vec<OwnedFd> {
     let mut all = Vec::new();
@@ -369,9 +408,21 @@ fn descriptors(message: &libc::msghdr) -> Vec<OwnedFd> {
 /// # Errors
 /// The system's.
 pub fn wait_readable(socket: BorrowedFd<'_>, deadline: u64) -> io::Result<bool> {
+    wait_for(socket, libc::POLLIN, deadline)
+}
+
+/// Waits until a packet can be sent on `socket`, or `deadline` has passed (`false`).
+///
+/// # Errors
+/// The system's.
+pub fn wait_writable(socket: BorrowedFd<'_>, deadline: u64) -> io::Result<bool> {
+    wait_for(socket, libc::POLLOUT, deadline)
+}
+
+fn wait_for(socket: BorrowedFd<'_>, events: libc::c_short, deadline: u64) -> io::Result<bool> {
     loop {
         let left = deadline.saturating_sub(clock::now()).div_ceil(1_000_000).min(i32::MAX as u64) as i32;
-        let mut poll = libc::pollfd { fd: socket.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+        let mut poll = libc::pollfd { fd: socket.as_raw_fd(), events, revents: 0 };
         // SAFETY: one valid `pollfd`.
         match call(unsafe { libc::poll(&raw mut poll, 1, left) } as isize) {
             Ok(0) if clock::now() >= deadline => return Ok(false),

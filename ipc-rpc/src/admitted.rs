@@ -12,6 +12,8 @@
 #![allow(unsafe_code)]
 
 use std::fmt;
+use std::mem;
+use std::os::fd::BorrowedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::ptr::NonNull;
@@ -22,6 +24,7 @@ use std::thread;
 
 use ipc_core::callee::{Attached, Deferred};
 use ipc_core::clock;
+use ipc_core::lane::{self, Parcel, Undeliverable};
 use ipc_core::layout::{ABANDONED, NOT_RUN, REPLIED, STOPPING};
 use ipc_core::memory::NoMemory;
 
@@ -29,7 +32,7 @@ use crate::callback::Later;
 use crate::context::{Context, Entered};
 use crate::executor::{BoxFuture, drop_quietly, lock, wake_quietly};
 use crate::message::Message;
-use crate::message::private_exports::{Buffer, access_unchecked, access_with};
+use crate::message::private_exports::{Buffer, access_unchecked, access_with, decode};
 use crate::router::{self, Client};
 use crate::runtime::Runtime;
 use crate::service::{self, Lent, Refused, Replied, ReplyMemory};
@@ -57,6 +60,8 @@ pub(crate) struct Job {
     later: Arc<Later>,
     /// A private copy of the request, if its bytes are not trusted to stay as they are.
     copy: Option<Snapshot>,
+    /// The descriptors that came with the request, if any did.
+    parcel: Option<Mutex<Parcel>>,
     context: Context,
     target: u16,
     method: u16,
@@ -82,6 +87,10 @@ impl ReplyMemory for Deferred<Client> {
         Deferred::attach(self, data, len)
     }
 
+    fn send(&mut self, index: u32, descriptor: BorrowedFd<'_>) -> Result<(), Undeliverable> {
+        Deferred::send(self, index, descriptor)
+    }
+
     fn buffer(&self) -> (NonNull<u8>, usize) {
         self.reply_buffer()
     }
@@ -95,6 +104,7 @@ impl Job {
             (state.call.take(), state.place)
         };
         let Some(call) = taken else { return };
+        drop(self.parcel.as_ref().map(|parcel| mem::take(&mut *lock(parcel))));
         let reply = Outcome(Some((call, place, result)));
         let endings = self.later.take();
         if let Some((call, ..)) = reply.0.as_ref().filter(|_| !endings.is_empty()) {
@@ -218,6 +228,24 @@ impl Admitted {
         Ok(unsafe { access_with::<A>(request.as_ptr(), self.job.args_len, loans)? })
     }
 
+    /// Makes an owned argument of a part of what [`Admitted::args`] gave.
+    ///
+    /// # Errors
+    /// See [`Message`]; or a descriptor has not come along.
+    #[inline]
+    pub fn owned<T: Message>(&self, form: &T::Form) -> Result<T, Refused> {
+        match &self.job.parcel {
+            None => Ok(decode::<T>(form)?),
+            Some(parcel) => {
+                let mut parcel = lock(parcel);
+                lane::unpack(mem::take(&mut *parcel));
+                let value = decode::<T>(form);
+                *parcel = lane::unpack(Parcel::default());
+                Ok(value?)
+            }
+        }
+    }
+
     /// What the handler may know of the call.
     pub fn context(&self) -> Context {
         self.job.context.clone()
@@ -294,10 +322,11 @@ where
 {
     let context = call.context(client);
     let (copy, target, method) = (call.take_copy(), call.target(), call.method());
+    let parcel = Some(call.rest_of_parcel()).filter(|parcel| !parcel.is_empty()).map(Mutex::new);
     let (place, tie) = client.tasks.admit(&client.runtime)?;
     let ending = (ABANDONED, String::new());
     let state = Mutex::new(State { call: Some(call.defer()), place, ending, orphaned: false });
-    let job = Arc::new(Job { state, tie, args_len, later: Arc::default(), copy, context, target, method });
+    let job = Arc::new(Job { state, tie, args_len, later: Arc::default(), copy, parcel, context, target, method });
     let admitted = Admitted { job: job.clone() };
     let mut serving = Serving { future: None, job, begun: false, tied: false };
     match catch_unwind(AssertUnwindSafe(|| f(admitted))) {

@@ -8,7 +8,7 @@ use ipc_core::caller::{Answer, Caller, Pending};
 use crate::call_error::CallError;
 use crate::message::{Argument, Message};
 use crate::reply::Reply;
-use crate::stub::{Shared, Stub, reply, reply_result};
+use crate::stub::{AT_ONCE, Shared, Stub, reply, reply_result};
 use crate::terms::Terms;
 
 impl Stub {
@@ -94,7 +94,7 @@ impl Stub {
     ) -> Result<Pending<Shared>, CallError> {
         let connection = caller.0.clone();
         match Caller::draft_async(caller, terms.limit).await {
-            Ok(draft) => self.submit(&connection, draft, method, args, terms),
+            Ok(draft) => self.submit(&connection, draft, method, args, terms, AT_ONCE),
             Err(why) => Err(connection.not_sent(method, why)),
         }
     }

@@ -11,7 +11,7 @@ use crate::connect::Connection;
 use crate::message::{Argument, Message};
 use crate::service::FLUSH;
 use crate::session::Session;
-use crate::stub::{Shared, Stub};
+use crate::stub::{AT_ONCE, Shared, Stub};
 use crate::terms::Terms;
 
 thread_local! {
@@ -125,7 +125,7 @@ impl Stub {
         if present.id() != connection.id() {
             return Err(connection.not_sent(method, NoBlock::Ended));
         }
-        self.submit(&connection, draft, method, args, &terms)?.detach();
+        self.submit(&connection, draft, method, args, &terms, AT_ONCE)?.detach();
         Ok(())
     }
 

@@ -423,6 +423,37 @@
 //! | [`&Archived<T>`](Archived) | the value in shared memory, with a method for each field |
 //! | `Option<&T>`, `Option<&str>`, .. | likewise |
 //!
+//! ## Descriptors
+//!
+//! `OwnedFd`, `File`, and the sockets and pipes of the standard library are messages too. They go to the other process while the
+//! call does: what is passed is duplicated, the caller keeps its own, and what nobody takes is closed when the call is over. A
+//! message has at most 16 of them. There is nothing to read of a descriptor in place ([`Descriptor`]), so a handler takes it as
+//! `T` or `&T`, and [`Reply::to_owned`] gives it to a caller. Items of streams have none.
+//!
+//! ```
+//! use std::fs::File;
+//! use std::io::Read;
+//! use ipc_rpc::{service, testing};
+//!
+//! #[service]
+//! pub trait Lines {
+//!     fn count(&self, file: File) -> u64;
+//! }
+//! struct Counter;
+//! impl Lines for Counter {
+//!     fn count(&self, mut file: File) -> u64 {
+//!         let mut text = String::new();
+//!         file.read_to_string(&mut text).map_or(0, |_| text.lines().count() as u64)
+//!     }
+//! }
+//!
+//! let (lines, _server) = testing::pair(LinesDispatcher::new(Counter))?;
+//! assert!(lines.count(File::open("Cargo.toml")?)? > 10);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! A process that has no number left for a descriptor (`ulimit -n`) does not get it: the call fails, and says so.
+//!
 //! # Errors
 //!
 //! | type | says why |
@@ -720,7 +751,8 @@ pub use ipc_derive::Message;
 pub use ipc_derive::service;
 pub use loan::{Loan, LoanError};
 pub use message::{
-    Archived, Argument, Elements, ElementsIter, EncodeError, Message, MessageError, MessageErrorKind, View,
+    Archived, Argument, Descriptor, DescriptorError, Elements, ElementsIter, EncodeError, Message, MessageError,
+    MessageErrorKind, View,
 };
 pub use pending::{Pending, join_all};
 pub use reconnect::{ConnectionEvent, Observer, Reconnect};

@@ -14,7 +14,7 @@ use ipc_core::swap::Reading;
 use crate::call_error::CallError;
 use crate::connect::Connection;
 use crate::message::{Argument, Message};
-use crate::stub::{Shared, Stub, write};
+use crate::stub::{AT_ONCE, Shared, Stub, write};
 use crate::terms::{Terms, Way};
 
 /// A call under way: a result that is there, or will be.
@@ -279,7 +279,7 @@ impl Stub {
             Ok(draft) => draft,
             Err(why) => return Err(*boxed(self.not_begun(&connection, method, why))),
         };
-        let len = match write(&mut draft, args) {
+        let len = match write(&mut draft, args, AT_ONCE) {
             Ok(len) => len,
             Err(error) => return Err(*boxed(connection.not_encoded(method, error))),
         };
@@ -293,7 +293,7 @@ impl Stub {
         let connection = self.session.share();
         let terms = self.terms(&connection, method)?;
         match Caller::try_draft(Shared(connection.clone())) {
-            Ok(draft) => Ok((self.submit(&connection, draft, method, args, &terms)?, terms)),
+            Ok(draft) => Ok((self.submit(&connection, draft, method, args, &terms, AT_ONCE)?, terms)),
             Err(why) => Err(self.not_begun(&connection, method, why)),
         }
     }

@@ -7,6 +7,8 @@
 use std::fmt;
 use std::ops::Deref;
 
+use ipc_core::lane::{self, Parcel};
+
 use crate::message::private_exports::owned;
 use crate::message::{Archived, Message, MessageError, View};
 use crate::stub::Held;
@@ -43,6 +45,8 @@ pub struct Reply<T: Message> {
     form: *const Archived<T>,
     /// Keeps the bytes of `form`.
     _held: Held,
+    /// The descriptors that came along.
+    parcel: Parcel,
 }
 
 // SAFETY: a `Reply` is a shared reference to a form plus the memory it lies in, which is bound to no thread.
@@ -51,12 +55,12 @@ unsafe impl<T: Message> Send for Reply<T> where Archived<T>: Sync {}
 unsafe impl<T: Message> Sync for Reply<T> where Archived<T>: Sync {}
 
 impl<T: Message> Reply<T> {
-    /// Keeps `held` for the checked value at `form`.
+    /// Keeps `held` for the checked value at `form`, and what this thread is to unpack.
     ///
     /// # Safety
     /// `form` lies in the bytes of `held` and was checked.
     pub(crate) unsafe fn new(held: Held, form: *const Archived<T>) -> Self {
-        Reply { form, _held: held }
+        Reply { form, _held: held, parcel: lane::unpack(Parcel::default()) }
     }
 
     /// Reads the value natively: a number, a `&str`, a slice, or a reference to the archived struct.
@@ -64,12 +68,20 @@ impl<T: Message> Reply<T> {
         T::view(self)
     }
 
-    /// Makes an owned value.
+    /// Makes an owned value. Descriptors in it are duplicates, so that this can be done again.
     ///
     /// # Errors
-    /// A map or set that holds a key twice; no honest server sends one.
+    /// A map or set that holds a key twice; no honest server sends one. A descriptor that has not come along, or cannot be
+    /// duplicated, because this process has as many as it may have.
     pub fn to_owned(&self) -> Result<T, MessageError> {
-        owned::<T>(self)
+        if self.parcel.is_empty() {
+            return owned::<T>(self);
+        }
+        // What cannot be duplicated is missing then.
+        lane::unpack(self.parcel.try_clone().unwrap_or_default());
+        let value = owned::<T>(self);
+        lane::unpack(Parcel::default());
+        value
     }
 }
 

@@ -12,7 +12,8 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 use ipc_core::callee::{Attached, Call, Deferred, Greeting, Handler};
-use ipc_core::layout::REPLIED;
+use ipc_core::lane::{self, Parcel, Undeliverable};
+use ipc_core::layout::{BRINGS_PARCEL, REPLIED};
 use ipc_core::memory::{Memory, NoMemory};
 use ipc_core::segment::{Area, Segment};
 use ipc_core::socket::{self, Credentials};
@@ -65,8 +66,10 @@ struct Route {
     long: bool,
 }
 
+/// The bits of a method's number that say that more has come than its arguments.
+const EXTRAS: u16 = WITH_CONTEXT | BRINGS_PARCEL;
 /// Where the numbers of methods end, and those of requests begin that are the framework's own.
-const METHODS_END: u16 = 0x7F00;
+const METHODS_END: u16 = 0x3F00;
 
 impl Router {
     pub(crate) fn new(
@@ -310,7 +313,7 @@ impl Handler for Router {
     }
 
     fn is_long(&self, _client: &Client, method: u16) -> bool {
-        self.methods.get(usize::from(method & !WITH_CONTEXT)).is_some_and(|route| route.long)
+        self.methods.get(usize::from(method & !EXTRAS)).is_some_and(|route| route.long)
     }
 
     fn ended(&self, client: &Client, why: Option<Corrupt>) {
@@ -324,14 +327,14 @@ impl Handler for Router {
 }
 
 impl Router {
-    /// A method number that stands for no method as it is: with a context, or for the framework itself.
+    /// A method number that stands for no method as it is: with a context, with descriptors, or for the framework itself.
     #[cold]
     fn special(&self, client: &Client, call: &mut Call<'_, Client>) -> (u16, usize) {
         let number = call.method();
-        let method = number & !WITH_CONTEXT;
+        let method = number & !EXTRAS;
         if let Some(route) = self.methods.get(usize::from(method)).filter(|_| number != method) {
-            let extra = call.extra();
-            return self.dressed(route, client, call, Some(extra));
+            let extra = (number & WITH_CONTEXT != 0).then(|| call.extra());
+            return self.dressed(route, client, call, extra);
         }
         // Users' code that runs in there is looked after in there. This is for what nobody has thought of.
         let served = catch_unwind(AssertUnwindSafe(|| match number {
@@ -346,9 +349,11 @@ impl Router {
         (status, len)
     }
 
-    /// A call that needs more than its memory: a private copy of the request, or the context behind its arguments.
+    /// A call that needs more than its memory: a private copy of the request, the context behind its arguments, or the
+    /// descriptors that came along.
     #[cold]
     fn dressed(&self, route: &Route, client: &Client, call: &mut Call<'_, Client>, extra: Option<u16>) -> (u16, usize) {
+        let _unpacked = (call.method() & BRINGS_PARCEL != 0).then(|| Unpacked::new(call.take_parcel()));
         let (mut request, len) = call.request();
         let mut copy = None;
         if client.reading == Reading::Snapshot {
@@ -387,7 +392,23 @@ impl Router {
     }
 }
 
-/// A call with a private copy of its request, or with a context.
+/// While this lives, a parcel can be taken apart on this thread.
+struct Unpacked;
+
+impl Unpacked {
+    fn new(parcel: Parcel) -> Self {
+        lane::unpack(parcel);
+        Unpacked
+    }
+}
+
+impl Drop for Unpacked {
+    fn drop(&mut self) {
+        lane::unpack(Parcel::default());
+    }
+}
+
+/// A call with a private copy of its request, with a context, or with descriptors.
 struct Dressed<'c, 'a> {
     call: &'c mut Call<'a, Client>,
     copy: Option<Snapshot>,
@@ -406,11 +427,15 @@ impl ReplyMemory for Dressed<'_, '_> {
     fn attach(&mut self, data: NonNull<u8>, len: usize) -> Attached {
         self.call.attach(data, len)
     }
+
+    fn send(&mut self, index: u32, descriptor: BorrowedFd<'_>) -> Result<(), Undeliverable> {
+        self.call.send(index, descriptor)
+    }
 }
 
 impl Lent for Dressed<'_, '_> {
     fn method(&self) -> u16 {
-        self.call.method() & !WITH_CONTEXT
+        self.call.method() & !EXTRAS
     }
 
     fn target(&self) -> u16 {
@@ -423,6 +448,10 @@ impl Lent for Dressed<'_, '_> {
 
     fn take_copy(&mut self) -> Option<Snapshot> {
         self.copy.take()
+    }
+
+    fn rest_of_parcel(&mut self) -> Parcel {
+        lane::unpack(Parcel::default())
     }
 
     fn defer(&mut self) -> Deferred<Client> {

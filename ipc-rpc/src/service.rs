@@ -4,9 +4,11 @@
 //! Reads a request at the address the call block gives, and writes the reply there.
 #![allow(unsafe_code)]
 
+use std::os::fd::BorrowedFd;
 use std::ptr::NonNull;
 
 use ipc_core::callee::{Attached, Call, Deferred};
+use ipc_core::lane::{Parcel, Undeliverable};
 use ipc_core::memory::NoMemory;
 
 use crate::admitted::{self, Admitted};
@@ -123,6 +125,8 @@ pub(crate) trait ReplyMemory {
     fn grow(&mut self, used: usize, needed: usize) -> Result<(NonNull<u8>, usize), NoMemory>;
     /// Has the reply refer to memory where it lies, if it can.
     fn attach(&mut self, data: NonNull<u8>, len: usize) -> Attached;
+    /// Sends a descriptor along.
+    fn send(&mut self, index: u32, descriptor: BorrowedFd<'_>) -> Result<(), Undeliverable>;
 }
 
 /// What an [`Incoming`] needs of the call besides its memory; all of it off the common path.
@@ -135,6 +139,8 @@ pub(crate) trait Lent: ReplyMemory {
     fn context(&self, client: &Client) -> Context;
     /// The private copy of the request, if there is one, whose bytes stay where they are.
     fn take_copy(&mut self) -> Option<Snapshot>;
+    /// The descriptors that came with the request and were not taken.
+    fn rest_of_parcel(&mut self) -> Parcel;
     /// Takes the call away from its worker.
     fn defer(&mut self) -> Deferred<Client>;
 }
@@ -151,6 +157,10 @@ impl ReplyMemory for Call<'_, Client> {
 
     fn attach(&mut self, data: NonNull<u8>, len: usize) -> Attached {
         Call::attach(self, data, len)
+    }
+
+    fn send(&mut self, index: u32, descriptor: BorrowedFd<'_>) -> Result<(), Undeliverable> {
+        Call::send(self, index, descriptor)
     }
 }
 
@@ -169,6 +179,10 @@ impl Lent for Call<'_, Client> {
 
     fn take_copy(&mut self) -> Option<Snapshot> {
         None
+    }
+
+    fn rest_of_parcel(&mut self) -> Parcel {
+        Parcel::default()
     }
 
     fn defer(&mut self) -> Deferred<Client> {
@@ -314,7 +328,7 @@ unsafe fn write_long_reply<R: Message, M: ReplyMemory + ?Sized>(
     mut buffer: Buffer,
     memory: &mut M,
 ) -> Result<Replied, Refused> {
-    let mut grow = GrowReply(memory);
+    let mut grow = GrowReply { memory, sent: 0 };
     if buffer.len == 0 && size_of::<R::Form>() > 0 {
         // There is no room behind the request, and where there is none the address may be any.
         buffer = grow.grow(0, size_of::<R::Form>()).map_err(refused)?;
@@ -325,19 +339,30 @@ unsafe fn write_long_reply<R: Message, M: ReplyMemory + ?Sized>(
 }
 
 /// Lets a reply grow.
-struct GrowReply<'a, M: ?Sized>(&'a mut M);
+struct GrowReply<'a, M: ?Sized> {
+    memory: &'a mut M,
+    /// Descriptors that were sent along.
+    sent: u32,
+}
 
 // SAFETY: `grow_reply` of a call gives writable memory of at least `needed` bytes at an address that is 8 modulo 16, as that
 // of every reply buffer with room is, with the first `used` bytes in place.
 unsafe impl<M: ReplyMemory + ?Sized> Grow for GrowReply<'_, M> {
     fn grow(&mut self, used: usize, needed: usize) -> Result<Buffer, EncodeError> {
-        match self.0.grow(used, needed) {
+        match self.memory.grow(used, needed) {
             Ok((data, len)) => Ok(Buffer { data, len }),
             Err(none) => Err(EncodeError::OutOfMemory(none)),
         }
     }
 
     fn attach(&mut self, data: NonNull<u8>, len: usize) -> Attached {
-        self.0.attach(data, len)
+        self.memory.attach(data, len)
+    }
+
+    fn descriptor(&mut self, descriptor: BorrowedFd<'_>) -> Result<u32, EncodeError> {
+        let index = self.sent;
+        self.memory.send(index, descriptor)?;
+        self.sent += 1;
+        Ok(index)
     }
 }

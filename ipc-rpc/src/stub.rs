@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::ops::Deref;
+use std::os::fd::BorrowedFd;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::time::Duration;
@@ -223,12 +224,12 @@ impl Stub {
         terms: &Terms,
     ) -> Result<Pending<C>, CallError> {
         match Caller::draft(caller, terms.limit) {
-            Ok(draft) => self.submit(connection, draft, method, args, terms),
+            Ok(draft) => self.submit(connection, draft, method, args, terms, terms.limit),
             Err(why) => Err(connection.not_sent(method, why)),
         }
     }
 
-    /// Writes the arguments of any call into a block and lends it.
+    /// Writes the arguments of any call into a block and lends it. Descriptors have as long as `patience` says to go along.
     #[inline]
     pub(crate) fn submit<C: Holder, A: Message>(
         &self,
@@ -237,15 +238,16 @@ impl Stub {
         method: u16,
         args: &impl Argument<A>,
         terms: &Terms,
+        patience: Limit,
     ) -> Result<Pending<C>, CallError> {
         let number = connection.number(method)?;
-        let written = write(&mut draft, args).and_then(|len| {
+        let written = write(&mut draft, args, patience).and_then(|len| {
             if !draft.refers() || !self.says() {
                 return Ok(len);
             }
             // What refers to loans cannot be moved when the context is written behind it: with room for that, once more.
             draft.grow(0, len + 8 * MAX_CONTEXT + 2 * MAX_ALIGN).map_err(EncodeError::OutOfMemory)?;
-            write(&mut draft, args)
+            write(&mut draft, args, patience)
         });
         match written {
             Ok(len) => self.submit_special(connection, draft, number, len, method, terms),
@@ -297,7 +299,7 @@ impl Connection {
             Ok(draft) => draft,
             Err(why) => return Err(self.not_sent(method, why)),
         };
-        match write(&mut draft, args) {
+        match write(&mut draft, args, limit) {
             Ok(len) => Ok(draft.submit(number, len, limit)),
             Err(error) => Err(self.not_encoded(method, error)),
         }
@@ -390,26 +392,40 @@ pub(crate) fn reply_result<R: Message, E: Message>(
 pub(crate) fn write<C: Holder, A: Message>(
     draft: &mut Draft<C>,
     args: &impl Argument<A>,
+    patience: Limit,
 ) -> Result<usize, EncodeError> {
     let (data, len) = draft.buffer();
     // SAFETY: the buffer is this draft's until it is submitted or grown.
-    unsafe { encode::<A>(args, Buffer { data, len }, &mut GrowDraft(draft)) }
+    unsafe { encode::<A>(args, Buffer { data, len }, &mut GrowDraft { draft, patience, sent: 0 }) }
 }
 
-pub(crate) struct GrowDraft<'a, C: Holder>(pub(crate) &'a mut Draft<C>);
+struct GrowDraft<'a, C: Holder> {
+    draft: &'a mut Draft<C>,
+    /// How long descriptors have to go along.
+    patience: Limit,
+    /// Those that did.
+    sent: u32,
+}
 
 // SAFETY: `Draft::grow` gives writable memory of at least `needed` bytes, at an address that is 8 modulo 16 as that of every
 // draft is, with the first `used` bytes in place.
 unsafe impl<C: Holder> Grow for GrowDraft<'_, C> {
     fn grow(&mut self, used: usize, needed: usize) -> Result<Buffer, EncodeError> {
-        match self.0.grow(used, needed) {
+        match self.draft.grow(used, needed) {
             Ok((data, len)) => Ok(Buffer { data, len }),
             Err(none) => Err(EncodeError::OutOfMemory(none)),
         }
     }
 
     fn attach(&mut self, data: NonNull<u8>, len: usize) -> Attached {
-        if self.0.attach(data, len) { Attached::Yes } else { Attached::No }
+        if self.draft.attach(data, len) { Attached::Yes } else { Attached::No }
+    }
+
+    fn descriptor(&mut self, descriptor: BorrowedFd<'_>) -> Result<u32, EncodeError> {
+        let index = self.sent;
+        self.draft.send(index, descriptor, self.patience)?;
+        self.sent += 1;
+        Ok(index)
     }
 }
 
@@ -464,6 +480,9 @@ unsafe impl<C: Holder> Grow for GrowBehind<'_, C> {
         }
     }
 }
+
+/// For a call that does not wait.
+pub(crate) const AT_ONCE: Limit = Limit::Until(0);
 
 /// A connection that a call or a held reply keeps open.
 #[derive(Debug, Clone)]

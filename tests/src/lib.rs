@@ -5,6 +5,7 @@
 #![deny(unsafe_code)]
 
 pub mod callbacks;
+pub mod files;
 pub mod flows;
 pub mod helper;
 pub mod large;

@@ -4,7 +4,9 @@
 //! Plain system calls on process numbers and on descriptors that are open for the call.
 #![allow(unsafe_code)]
 
+use std::fs::File;
 use std::io;
+use std::mem::ManuallyDrop;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -137,6 +139,12 @@ pub fn memfd(len: u64, seals: i32) -> OwnedFd {
         assert_eq!(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_ADD_SEALS, seals) }, 0);
     }
     fd
+}
+
+/// A file that is not open.
+pub fn closed_file() -> ManuallyDrop<File> {
+    // SAFETY: nothing is open under this number, and nothing is closed, because the value is never dropped.
+    ManuallyDrop::new(unsafe { File::from_raw_fd(i32::MAX) })
 }
 
 /// The seals of an honest segment.

@@ -105,7 +105,8 @@ impl<H: Handler> Shared<H> {
         let rung = std::mem::take(&mut *self.rung());
         for channel in rung {
             channel.rung.store(false, Ordering::Relaxed);
-            match socket::drain(channel.socket()) {
+            match channel.lane.empty(channel.socket()).0 {
+                Drained::Broken(why) => channel.condemn(why),
                 Drained::HungUp => self.change(Change::HungUp(channel.id)),
                 Drained::Quiet => {}
                 Drained::More => {
@@ -144,7 +145,7 @@ impl<H: Handler> Shared<H> {
             // Not closed before the peer has read the answer: it hangs up, or is the oldest some day.
             return self.keep(id, socket);
         };
-        let channel = Channel::new(segment, socket, id, peer, &self.handler.memory());
+        let channel = Channel::new(segment, socket, id, peer, &self.handler.memory(), self.wake.clone());
         if self.handler.may_borrow(&channel.peer) {
             channel.allow_loans();
         }

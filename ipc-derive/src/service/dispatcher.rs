@@ -173,6 +173,11 @@ fn handle(
     let request = method.request(p);
     let (call, args, value, room) = (local("__call"), local("__args"), local("__value"), local("__room"));
     let wait = method.asynchronous.then(|| quote!(.await));
+    // What has come with the request besides its bytes is the thread's only for as long as that runs nothing else.
+    let owned = |ty: TokenStream, form: &TokenStream| match method.asynchronous {
+        true => quote!(#carrier::owned::<#ty>(&#call, #form)?),
+        false => quote!(#p::owned::<#ty>(#form)?),
+    };
     let mut reads = Vec::new();
     let mut passed = Vec::new();
     let mut field = 0;
@@ -183,12 +188,12 @@ fn handle(
         let form = quote!(&#args.#position);
         field += 1;
         let (value, pass) = match kind {
-            Kind::Owned(ty) => (quote!(#p::owned::<#ty>(#form)?), quote!(#name)),
-            Kind::Ref(ty) => (quote!(#p::owned::<#ty>(#form)?), quote!(&#name)),
+            Kind::Owned(ty) => (owned(quote!(#ty), &form), quote!(#name)),
+            Kind::Ref(ty) => (owned(quote!(#ty), &form), quote!(&#name)),
             Kind::Str => (quote!(#p::str_arg(#form)), quote!(#name)),
             Kind::Slice(ty) => (quote!(#p::slice_arg::<#ty>(#form)?), quote!(&#name)),
             Kind::Archived(_) => (form, quote!(#name)),
-            Kind::OptRef(ty) => (quote!(#p::owned::<#option<#ty>>(#form)?), quote!(#option::as_ref(&#name))),
+            Kind::OptRef(ty) => (owned(quote!(#option<#ty>), &form), quote!(#option::as_ref(&#name))),
             Kind::OptStr => (quote!(#option::map(#p::option_form::<#p::String>(#form), #p::str_arg)), quote!(#name)),
             Kind::OptSlice(ty) => (
                 quote! {

@@ -31,15 +31,15 @@ pub(crate) use remote::{First, Later, Object, Remote, judge};
 pub use lending::Lent;
 
 /// First of the method numbers that are about objects and not methods of them.
-pub(crate) const FIRST_METHOD: u16 = 0x7f10;
+pub(crate) const FIRST_METHOD: u16 = 0x3f10;
 /// The server keeps its handle beyond the call that lent the object.
-pub(crate) const KEEP: u16 = 0x7f10;
+pub(crate) const KEEP: u16 = 0x3f10;
 /// The server has dropped the last clone of a handle that it kept.
-pub(crate) const RELEASED: u16 = 0x7f11;
+pub(crate) const RELEASED: u16 = 0x3f11;
 /// What is said of an object whose call has ended.
 pub(crate) const TAKEN_BACK: &str = "the object is not lent any more: the call that lent it has ended";
 /// Last of those method numbers.
-pub(crate) const LAST_METHOD: u16 = 0x7f1f;
+pub(crate) const LAST_METHOD: u16 = 0x3f1f;
 
 /// A generated client that can be an argument: what a server calls an object of its client by.
 ///

@@ -8,6 +8,7 @@
 // buffer lies in shared memory and moves when it grows.
 
 use std::mem;
+use std::os::fd::BorrowedFd;
 use std::ptr::NonNull;
 
 use ipc_core::callee::Attached;
@@ -48,6 +49,17 @@ pub unsafe trait Grow {
     fn attach(&mut self, data: NonNull<u8>, len: usize) -> Attached {
         let _ = (data, len);
         Attached::No
+    }
+
+    /// Sends a descriptor along; gives its number among those of the message.
+    ///
+    /// # Errors
+    ///
+    /// [`EncodeError::Descriptor`]; so it is where messages travel without any.
+    #[cold]
+    fn descriptor(&mut self, descriptor: BorrowedFd<'_>) -> Result<u32, EncodeError> {
+        let _ = descriptor;
+        Err(EncodeError::no_descriptors())
     }
 }
 
@@ -304,6 +316,11 @@ impl<'g> Encoder<'g> {
         unsafe { to.copy_from_nonoverlapping(items.as_ptr().cast::<u8>(), size) };
         self.depth -= 1;
         Ok(VecResolver::from_pos(at))
+    }
+
+    /// Sends a descriptor along with the message.
+    pub(super) fn descriptor(&mut self, descriptor: BorrowedFd<'_>) -> Result<u32, EncodeError> {
+        self.grow.descriptor(descriptor)
     }
 
     /// Runs `write` a level deeper.

@@ -2,6 +2,10 @@
 
 use std::error::Error;
 use std::fmt::{self, Debug, Display};
+use std::io;
+
+use ipc_core::lane::Undeliverable;
+use ipc_core::layout::MAX_PARCEL;
 
 use ipc_core::memory::NoMemory;
 use rkyv::rancor::{Source, Trace};
@@ -44,6 +48,11 @@ pub enum EncodeError {
     },
     /// There is no room for the archive in the memory that carries messages.
     OutOfMemory(NoMemory),
+    /// A descriptor cannot be sent along.
+    Descriptor {
+        /// Why not.
+        reason: DescriptorError,
+    },
     /// The value cannot be archived.
     Unsupported {
         /// Why not.
@@ -51,7 +60,61 @@ pub enum EncodeError {
     },
 }
 
+/// Why a descriptor cannot be sent along with a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DescriptorError {
+    /// Items of streams and what goes with a call besides its arguments have none.
+    NotHere,
+    /// The message has as many as one can have.
+    TooMany {
+        /// Descriptors allowed.
+        limit: u32,
+    },
+    /// It is not open.
+    Closed,
+    /// The other side did not take those that were sent before, in the time of the call. A call that does not wait, such as one
+    /// of `start()` or of a future, gives up at once.
+    Full,
+    /// Another error, by the system's number.
+    System(i32),
+}
+
+impl Display for DescriptorError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DescriptorError::NotHere => {
+                write!(f, "only arguments and results of calls carry descriptors, items of streams do not")
+            }
+            DescriptorError::TooMany { limit } => write!(f, "a message carries at most {limit} descriptors"),
+            DescriptorError::Closed => write!(f, "the descriptor is not open"),
+            DescriptorError::Full => write!(f, "the other side has not taken the descriptors sent before"),
+            DescriptorError::System(code) => {
+                write!(f, "the descriptor cannot be sent: {}", io::Error::from_raw_os_error(*code))
+            }
+        }
+    }
+}
+
+impl From<Undeliverable> for EncodeError {
+    #[cold]
+    fn from(why: Undeliverable) -> Self {
+        let reason = match why {
+            Undeliverable::TooMany => DescriptorError::TooMany { limit: MAX_PARCEL },
+            Undeliverable::Closed => DescriptorError::Closed,
+            Undeliverable::System(code) => DescriptorError::System(code),
+            _ => DescriptorError::Full,
+        };
+        EncodeError::Descriptor { reason }
+    }
+}
+
 impl EncodeError {
+    #[cold]
+    pub(super) fn no_descriptors() -> Self {
+        EncodeError::Descriptor { reason: DescriptorError::NotHere }
+    }
+
     #[cold]
     pub(super) fn too_deep() -> Self {
         EncodeError::TooDeep { limit: MAX_DEPTH }
@@ -76,6 +139,7 @@ impl Display for EncodeError {
                 write!(f, "the value takes more than the {limit} bytes a message may have: send it in parts")
             }
             EncodeError::OutOfMemory(none) => Display::fmt(none, f),
+            EncodeError::Descriptor { reason } => write!(f, "{reason}"),
             EncodeError::Unsupported { reason } => write!(f, "the value cannot be archived: {reason}"),
         }
     }
@@ -121,6 +185,8 @@ pub enum MessageErrorKind {
     Invalid,
     /// A map or set that holds one key twice.
     DuplicateKey,
+    /// A descriptor that has not come along, or was taken already.
+    NoDescriptor,
 }
 
 impl MessageError {
@@ -149,6 +215,14 @@ impl MessageError {
 
     pub(super) fn duplicate_key(desc: &'static Desc) -> Self {
         MessageError::build(MessageErrorKind::DuplicateKey, format!("{} holds the same key twice", desc.name()))
+    }
+
+    #[cold]
+    pub(super) fn no_descriptor(index: u32) -> Self {
+        let reason = format!(
+            "descriptor {index} has not come along; if it was sent, the process that was to get it had none left (ulimit -n)"
+        );
+        MessageError::build(MessageErrorKind::NoDescriptor, reason)
     }
 
     /// Notes the innermost field that is known to hold the fault.

@@ -29,7 +29,8 @@ use encoder::Encoder;
 
 pub use argument::Argument;
 pub use elements::{Elements, ElementsIter};
-pub use error::{EncodeError, MessageError, MessageErrorKind};
+pub use error::{DescriptorError, EncodeError, MessageError, MessageErrorKind};
+pub use impls::Descriptor;
 
 /// Levels of pointers (boxes, sequences, strings) that a message may nest; see [`EncodeError::TooDeep`].
 pub const MAX_DEPTH: u32 = 128;
@@ -118,6 +119,7 @@ pub type View<'a, T> = <T as Message>::View<'a>;
 /// | `Option<T>`, `Result<T, E>`, tuples of up to 12 | the same of what they hold |
 /// | `Box<T>` | `&Archived<T>` |
 /// | `()`, `PhantomData<T>` | `()` |
+/// | `OwnedFd`, `File`, sockets and pipes of the standard library | [`Descriptor`](crate::Descriptor): take it as an owned argument |
 /// | a struct that derives `Message` | `&ArchivedX`, with a method for each field; `get` for the field of a newtype, `get_0`, `get_1` .. for other tuple structs |
 /// | an enum without fields | the enum itself |
 /// | an enum with data | `XView`, an enum of the same variants |

@@ -48,9 +48,9 @@ pub use sink::{Closed, NotSent, Sink};
 pub use streaming::Streaming;
 
 /// The first of the method numbers that are the streams'.
-pub(crate) const FIRST_METHOD: u16 = 0x7F00;
+pub(crate) const FIRST_METHOD: u16 = 0x3F00;
 /// The last one.
-pub(crate) const LAST_METHOD: u16 = 0x7F0F;
+pub(crate) const LAST_METHOD: u16 = 0x3F0F;
 
 /// The streams of a client, as the server knows them.
 pub(crate) type Table = table::Table<Deferred<Client>>;

@@ -28,7 +28,7 @@ use super::wire::{CLOSE_INPUT, CLOSE_OUTPUT, OPEN_INPUT};
 use crate::call_error::CallError;
 use crate::connect::Connection;
 use crate::message::{Argument, Message};
-use crate::stub::{Shared, Stub};
+use crate::stub::{AT_ONCE, Shared, Stub};
 use crate::terms::{Terms, Timeout};
 
 /// How long the second block of a call with an input is waited for before the first goes back.
@@ -73,7 +73,7 @@ impl Opening {
         args: &impl Argument<A>,
         closes: u16,
     ) -> Result<Pending<Shared>, CallError> {
-        let pending = self.stub.submit(&self.ticket.connection, draft, self.method, args, &self.terms)?;
+        let pending = self.stub.submit(&self.ticket.connection, draft, self.method, args, &self.terms, AT_ONCE)?;
         self.ticket.note(pending.lending());
         self.closes |= closes;
         Ok(pending)

@@ -19,15 +19,15 @@ use crate::status;
 use crate::trust::{Reading, Snapshot, Trust};
 
 /// Asks for the item of this number: one credit. Answered with it.
-pub(crate) const NEXT: u16 = 0x7F00;
+pub(crate) const NEXT: u16 = 0x3F00;
 /// Announces an input stream, before the call that it belongs to.
-pub(crate) const OPEN_INPUT: u16 = 0x7F01;
+pub(crate) const OPEN_INPUT: u16 = 0x3F01;
 /// Brings the item of this number. Answered when the handler has read it.
-pub(crate) const ITEM: u16 = 0x7F02;
+pub(crate) const ITEM: u16 = 0x3F02;
 /// Ends an input stream at this number; with a text: as failed.
-pub(crate) const END: u16 = 0x7F03;
+pub(crate) const END: u16 = 0x3F03;
 /// Ends what the number has set, of [`CLOSE_OUTPUT`] and [`CLOSE_INPUT`], for good.
-pub(crate) const CLOSE: u16 = 0x7F04;
+pub(crate) const CLOSE: u16 = 0x3F04;
 
 /// The caller does not read any more.
 pub(crate) const CLOSE_OUTPUT: u16 = 1;

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use ipc_rpc::{Limits, Memory, Server, Trust};
 use ipc_rpc_tests::callbacks::{Desk, DownDispatcher, JobsDispatcher};
+use ipc_rpc_tests::files::{Clerk, FilesDispatcher};
 use ipc_rpc_tests::flows::{FlowsDispatcher, Source};
 use ipc_rpc_tests::helper;
 use ipc_rpc_tests::large::{Hall, LargeDispatcher};
@@ -57,7 +58,8 @@ fn main() -> ExitCode {
         .service(JobsDispatcher::new(Desk::default()))
         .service(DownDispatcher::new(Desk::default()))
         .service(FlowsDispatcher::new(Source::default()))
-        .service(LargeDispatcher::new(Hall::default()));
+        .service(LargeDispatcher::new(Hall::default()))
+        .service(FilesDispatcher::new(Clerk::default()));
     let server = match server.bind(&name) {
         Ok(server) => server,
         Err(error) => {
