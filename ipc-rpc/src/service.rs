@@ -328,7 +328,7 @@ unsafe fn write_long_reply<R: Message, M: ReplyMemory + ?Sized>(
     mut buffer: Buffer,
     memory: &mut M,
 ) -> Result<Replied, Refused> {
-    let mut grow = GrowReply { memory, sent: 0 };
+    let mut grow = GrowReply(memory);
     if buffer.len == 0 && size_of::<R::Form>() > 0 {
         // There is no room behind the request, and where there is none the address may be any.
         buffer = grow.grow(0, size_of::<R::Form>()).map_err(refused)?;
@@ -339,30 +339,23 @@ unsafe fn write_long_reply<R: Message, M: ReplyMemory + ?Sized>(
 }
 
 /// Lets a reply grow.
-struct GrowReply<'a, M: ?Sized> {
-    memory: &'a mut M,
-    /// Descriptors that were sent along.
-    sent: u32,
-}
+struct GrowReply<'a, M: ?Sized>(&'a mut M);
 
 // SAFETY: `grow_reply` of a call gives writable memory of at least `needed` bytes at an address that is 8 modulo 16, as that
 // of every reply buffer with room is, with the first `used` bytes in place.
 unsafe impl<M: ReplyMemory + ?Sized> Grow for GrowReply<'_, M> {
     fn grow(&mut self, used: usize, needed: usize) -> Result<Buffer, EncodeError> {
-        match self.memory.grow(used, needed) {
+        match self.0.grow(used, needed) {
             Ok((data, len)) => Ok(Buffer { data, len }),
             Err(none) => Err(EncodeError::OutOfMemory(none)),
         }
     }
 
     fn attach(&mut self, data: NonNull<u8>, len: usize) -> Attached {
-        self.memory.attach(data, len)
+        self.0.attach(data, len)
     }
 
-    fn descriptor(&mut self, descriptor: BorrowedFd<'_>) -> Result<u32, EncodeError> {
-        let index = self.sent;
-        self.memory.send(index, descriptor)?;
-        self.sent += 1;
-        Ok(index)
+    fn descriptor(&mut self, index: u32, descriptor: BorrowedFd<'_>) -> Result<(), EncodeError> {
+        Ok(self.0.send(index, descriptor)?)
     }
 }

@@ -396,15 +396,13 @@ pub(crate) fn write<C: Holder, A: Message>(
 ) -> Result<usize, EncodeError> {
     let (data, len) = draft.buffer();
     // SAFETY: the buffer is this draft's until it is submitted or grown.
-    unsafe { encode::<A>(args, Buffer { data, len }, &mut GrowDraft { draft, patience, sent: 0 }) }
+    unsafe { encode::<A>(args, Buffer { data, len }, &mut GrowDraft { draft, patience }) }
 }
 
 struct GrowDraft<'a, C: Holder> {
     draft: &'a mut Draft<C>,
     /// How long descriptors have to go along.
     patience: Limit,
-    /// Those that did.
-    sent: u32,
 }
 
 // SAFETY: `Draft::grow` gives writable memory of at least `needed` bytes, at an address that is 8 modulo 16 as that of every
@@ -421,11 +419,8 @@ unsafe impl<C: Holder> Grow for GrowDraft<'_, C> {
         if self.draft.attach(data, len) { Attached::Yes } else { Attached::No }
     }
 
-    fn descriptor(&mut self, descriptor: BorrowedFd<'_>) -> Result<u32, EncodeError> {
-        let index = self.sent;
-        self.draft.send(index, descriptor, self.patience)?;
-        self.sent += 1;
-        Ok(index)
+    fn descriptor(&mut self, index: u32, descriptor: BorrowedFd<'_>) -> Result<(), EncodeError> {
+        Ok(self.draft.send(index, descriptor, self.patience)?)
     }
 }
 

@@ -51,14 +51,14 @@ pub unsafe trait Grow {
         Attached::No
     }
 
-    /// Sends a descriptor along; gives its number among those of the message.
+    /// Sends a descriptor along, under its number among those of the message. Number 0 is in place of what was sent before.
     ///
     /// # Errors
     ///
     /// [`EncodeError::Descriptor`]; so it is where messages travel without any.
     #[cold]
-    fn descriptor(&mut self, descriptor: BorrowedFd<'_>) -> Result<u32, EncodeError> {
-        let _ = descriptor;
+    fn descriptor(&mut self, index: u32, descriptor: BorrowedFd<'_>) -> Result<(), EncodeError> {
+        let _ = (index, descriptor);
         Err(EncodeError::no_descriptors())
     }
 }
@@ -159,6 +159,8 @@ pub struct Encoder<'g> {
     attached: usize,
     /// Not 0: encoding has to begin again with so much room.
     again: usize,
+    /// How many were sent along.
+    descriptors: u32,
     grow: &'g mut dyn Grow,
     scratch: Scratch,
 }
@@ -175,6 +177,7 @@ impl<'g> Encoder<'g> {
             depth: 0,
             attached: 0,
             again: 0,
+            descriptors: 0,
             grow,
             scratch: Scratch::default(),
         }
@@ -318,9 +321,12 @@ impl<'g> Encoder<'g> {
         Ok(VecResolver::from_pos(at))
     }
 
-    /// Sends a descriptor along with the message.
+    /// Sends a descriptor along with the message; gives its number.
     pub(super) fn descriptor(&mut self, descriptor: BorrowedFd<'_>) -> Result<u32, EncodeError> {
-        self.grow.descriptor(descriptor)
+        let index = self.descriptors;
+        self.grow.descriptor(index, descriptor)?;
+        self.descriptors += 1;
+        Ok(index)
     }
 
     /// Runs `write` a level deeper.

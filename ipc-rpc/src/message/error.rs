@@ -6,7 +6,6 @@ use std::io;
 
 use ipc_core::lane::Undeliverable;
 use ipc_core::layout::MAX_PARCEL;
-
 use ipc_core::memory::NoMemory;
 use rkyv::rancor::{Source, Trace};
 
