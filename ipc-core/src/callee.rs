@@ -190,7 +190,7 @@ impl<P> Channel<P> {
             lane: Lane::new(geometry.blocks()),
             wake,
             arena,
-            loans: Loans::default(),
+            loans: Loans::new(geometry.blocks()),
             replies: Mutex::default(),
             fate: AtomicU8::new(0),
             why: Mutex::new(None),

@@ -226,7 +226,7 @@ impl Caller {
             lane: Lane::new(geometry.blocks()),
             pool: Pool::new(geometry.blocks()),
             arena: Arena::new(&segment, geometry.caller_arena_at(), geometry.caller_arena()),
-            loans: Loans::default(),
+            loans: Loans::new(geometry.blocks()),
             begun: (0..geometry.blocks()).map(|_| AtomicU32::new(word::FIRST)).collect(),
             after: (0..geometry.blocks()).map(|_| AtomicU32::new(u32::MAX)).collect(),
             extents: (0..geometry.blocks()).map(|_| Mutex::new(None)).collect(),

@@ -1,10 +1,10 @@
 //! Loans: memory of an arena that is taken outside of calls, filled in place, and then referred to by the messages of calls.
 //!
 //! # Ownership
-//! A loan belongs to its [`Loan`] handle and to each block whose message refers to it: the block *pins* it, until it comes home
-//! (the caller's) or its reply has been read (the callee's). It is freed when the handle is gone and nothing pins it. Whoever
-//! holds the handle may write as long as nothing pins it; [`Loan::is_pinned`] says so, and only who borrows from the handle can
-//! have it pinned.
+//! A loan belongs to its [`Loan`] handle, and to each block whose message refers to it: the block *pins* it (`pins.rs`) until it
+//! comes home (the caller's) or its reply has been read (the callee's). It is freed when the handle is gone and no block that
+//! is away pins it. Whoever holds the handle may write as long as none does; [`Loan::is_pinned`] says so, and only who borrows
+//! from the handle can have it pinned.
 //!
 //! # Locks
 //! `state`, then that of the arena.
@@ -17,9 +17,9 @@ use crate::arena::Arena;
 use crate::extent::Extent;
 use crate::layout::{CHUNK, EXTENT, MAX_MESSAGE, PAGE};
 use crate::memory::NoMemory;
-use crate::pins::Pins;
+use crate::pins::Pin;
 use crate::segment::Segment;
-use crate::sync::{AtomicBool, Mutex, Ordering, lock};
+use crate::sync::{AtomicBool, AtomicU32, Mutex, Ordering, lock};
 
 /// Who has an arena to lend memory of.
 pub trait Lender: Send + Sync + 'static {
@@ -31,19 +31,22 @@ pub trait Lender: Send + Sync + 'static {
     fn arena(&self) -> &Arena;
 }
 
-/// The loans of one arena, in the order of their places.
-#[derive(Debug, Default)]
+/// The loans of one arena.
+#[derive(Debug)]
 pub struct Loans {
     /// The peer reads messages where they lie, so that they can refer to loans.
     allowed: AtomicBool,
+    /// Of each block, what it refers to first.
+    pins: Box<[Pin]>,
     state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
+    /// In the order of their places.
     loans: Vec<Entry>,
-    /// Which block pins the loan at which offset. A block pins a loan once.
-    pins: Vec<(u32, u32)>,
+    /// What blocks refer to besides: the block, and the offset of the loan.
+    more: Vec<(u32, u32)>,
 }
 
 #[derive(Debug)]
@@ -52,31 +55,53 @@ struct Entry {
     at: u32,
     len: u32,
     extent: Extent,
-    pins: Arc<Pins>,
+    /// How many blocks refer to it, or have done so last. Written under the lock; that there are none also tells who has the
+    /// handle: nobody else has it pinned then.
+    blocks: Arc<AtomicU32>,
     /// Its handle is gone.
     orphaned: bool,
 }
 
+impl Entry {
+    fn count(&self, up: bool) {
+        let now = self.blocks.load(Ordering::Relaxed);
+        self.blocks.store(if up { now.wrapping_add(1) } else { now.saturating_sub(1) }, Ordering::Release);
+    }
+}
+
 impl State {
-    fn position(&self, at: u32) -> Result<usize, usize> {
-        self.loans.binary_search_by_key(&at, |entry| entry.at)
+    fn find(&self, at: u32) -> Option<usize> {
+        self.loans.binary_search_by_key(&at, |entry| entry.at).ok()
     }
 
-    /// Takes a loan out that nobody needs any more.
+    /// One block less refers to the loan at `at`. Gives its memory, if nobody needs it any more.
+    fn release(&mut self, at: u32) -> Option<Extent> {
+        let position = self.find(at)?;
+        self.loans.get(position)?.count(false);
+        self.take_if_free(position)
+    }
+
     fn take_if_free(&mut self, position: usize) -> Option<Extent> {
         let entry = self.loans.get(position)?;
-        let free = entry.orphaned && entry.pins.are_none();
+        let free = entry.orphaned && entry.blocks.load(Ordering::Relaxed) == 0;
         free.then(|| self.loans.remove(position).extent)
     }
 }
 
 impl Loans {
+    /// None, for a channel of so many blocks.
+    pub(crate) fn new(blocks: u32) -> Self {
+        let pins = (0..blocks).map(|_| Pin::default()).collect();
+        Loans { allowed: AtomicBool::new(false), pins, state: Mutex::default() }
+    }
+
     /// From now on messages may refer to loans.
     pub fn allow(&self) {
         self.allowed.store(true, Ordering::Relaxed);
     }
 
     /// May messages refer to loans?
+    #[inline]
     pub fn are_allowed(&self) -> bool {
         self.allowed.load(Ordering::Relaxed)
     }
@@ -87,46 +112,79 @@ impl Loans {
     }
 
     /// Has `block` pin the loan in which the `len` bytes at offset `at` lie. `false`: they lie in none.
+    #[inline]
     pub(crate) fn pin(&self, block: u32, at: u32, len: u32) -> bool {
+        let Some(pin) = self.pins.get(block as usize) else { return false };
+        pin.goes_with(at, len) || self.pin_another(pin, block, at, len)
+    }
+
+    #[cold]
+    fn pin_another(&self, pin: &Pin, block: u32, at: u32, len: u32) -> bool {
         let mut state = lock(&self.state);
-        let State { loans, pins } = &mut *state;
-        let before = loans.partition_point(|entry| entry.at <= at);
-        let Some(entry) = before.checked_sub(1).and_then(|place| loans.get(place)) else { return false };
+        let before = state.loans.partition_point(|entry| entry.at <= at);
+        let Some(entry) = before.checked_sub(1).and_then(|place| state.loans.get(place)) else { return false };
         // `at` is not below the start of the loan.
         if u64::from(at - entry.at) + u64::from(len) > u64::from(entry.len) {
             return false;
         }
-        if !pins.contains(&(block, entry.at)) {
-            pins.push((block, entry.at));
-            entry.pins.add();
+        let (at, len) = (entry.at, entry.len);
+        if !pin.is_away() {
+            entry.count(true);
+            let last = pin.at();
+            pin.set(at, len);
+            // An orphaned one is none that a block at home remembers.
+            if let Some(entry) = last.and_then(|at| state.find(at)).and_then(|place| state.loans.get(place)) {
+                entry.count(false);
+            }
+        } else if !state.more.contains(&(block, at)) {
+            entry.count(true);
+            state.more.push((block, at));
+            pin.ask();
         }
         true
     }
 
-    /// What `block` has pinned is not used any more.
-    #[cold]
+    /// What the message of `block` referred to has been read.
+    #[inline]
     pub(crate) fn unpin(&self, block: u32, arena: &Arena) {
+        if self.pins.get(block as usize).is_some_and(Pin::comes_home) {
+            self.unpin_all(block, arena);
+        }
+    }
+
+    #[cold]
+    fn unpin_all(&self, block: u32, arena: &Arena) {
         let mut state = lock(&self.state);
-        let mut place = 0;
-        while let Some((by, at)) = state.pins.get(place).copied() {
-            if by != block {
-                place += 1;
-                continue;
-            }
-            state.pins.swap_remove(place);
-            let Ok(position) = state.position(at) else { continue };
-            if let Some(entry) = state.loans.get(position) {
-                entry.pins.remove();
-            }
-            if let Some(extent) = state.take_if_free(position) {
-                arena.free(extent);
+        let mut free = Vec::new();
+        while let Some(place) = state.more.iter().position(|(by, _)| *by == block) {
+            let (_, at) = state.more.swap_remove(place);
+            free.extend(state.release(at));
+        }
+        if let Some(pin) = self.pins.get(block as usize)
+            && let Some(at) = pin.at()
+            && state.find(at).and_then(|place| state.loans.get(place)).is_some_and(|entry| entry.orphaned)
+        {
+            pin.forget();
+            free.extend(state.release(at));
+        }
+        free.into_iter().for_each(|extent| arena.free(extent));
+    }
+
+    /// Has every block at home forget the loan at `at`. With `asks`, those that are away are looked at when they come home.
+    fn forget(&self, state: &State, at: u32, asks: bool) {
+        let Some(entry) = state.find(at).and_then(|place| state.loans.get(place)) else { return };
+        for pin in self.pins.iter().filter(|pin| pin.at() == Some(at)) {
+            if !(if asks { pin.ask() } else { pin.is_away() }) {
+                pin.forget();
+                entry.count(false);
             }
         }
     }
 
     fn leave(&self, at: u32, arena: &Arena) {
         let mut state = lock(&self.state);
-        let Ok(position) = state.position(at) else { return };
+        self.forget(&state, at, true);
+        let Some(position) = state.find(at) else { return };
         if let Some(entry) = state.loans.get_mut(position) {
             entry.orphaned = true;
         }
@@ -141,7 +199,7 @@ pub struct Loan {
     lender: Arc<dyn Lender>,
     at: u32,
     len: u32,
-    pins: Arc<Pins>,
+    blocks: Arc<AtomicU32>,
 }
 
 impl fmt::Debug for Loan {
@@ -166,13 +224,13 @@ impl Loan {
         }
         let extent = arena.take(segment, padded as u32, padded as u32)?;
         let at = extent.offset().next_multiple_of(align);
-        let pins = Arc::<Pins>::default();
-        let entry = Entry { at, len, extent, pins: pins.clone(), orphaned: false };
+        let blocks = Arc::<AtomicU32>::default();
+        let entry = Entry { at, len, extent, blocks: blocks.clone(), orphaned: false };
         let mut state = lock(&lender.loans().state);
         let place = state.loans.partition_point(|other| other.at < at);
         state.loans.insert(place, entry);
         drop(state);
-        Ok(Loan { lender, at, len, pins })
+        Ok(Loan { lender, at, len, blocks })
     }
 
     /// Another one of the same arena and length.
@@ -192,7 +250,14 @@ impl Loan {
     /// May somebody else read it? `false` stays so for as long as nobody borrows it.
     #[inline]
     pub fn is_pinned(&self) -> bool {
-        !self.pins.are_none()
+        self.blocks.load(Ordering::Acquire) != 0 && self.look_for_pins()
+    }
+
+    #[cold]
+    fn look_for_pins(&self) -> bool {
+        let loans = self.lender.loans();
+        loans.forget(&lock(&loans.state), self.at, false);
+        self.blocks.load(Ordering::Acquire) != 0
     }
 }
 

@@ -5,6 +5,7 @@
 //! makes one step, the client ends the call. The code is that of two processes; what is not counted is looking in vain.
 //! The client's two halves are one function, as in [`Stub::call`]; what is counted of it is what the server's step is not.
 //! The same for calls of which many are in flight: the client waits for some and starts as many, the server makes as many steps.
+//! And for a call that passes a loan: as many for 64 KiB as for 64 MiB, or the run fails.
 //! With a number as argument the run fails if a null call takes more instructions than that, both sides together.
 
 mod bare;
@@ -26,6 +27,8 @@ pub trait Calc {
     fn null(&self);
     /// The sum.
     fn add(&self, a: u64, b: u64) -> u64;
+    /// The first one.
+    fn first(&self, bytes: &[u8]) -> u8;
 }
 
 struct Adder;
@@ -35,6 +38,10 @@ impl Calc for Adder {
 
     fn add(&self, a: u64, b: u64) -> u64 {
         a.wrapping_add(b)
+    }
+
+    fn first(&self, bytes: &[u8]) -> u8 {
+        bytes.first().copied().unwrap_or(0)
     }
 }
 
@@ -48,10 +55,18 @@ enum Way {
     Single,
     Started,
     Batched,
+    /// With a loan of so many bytes.
+    Loaned(usize),
 }
 
-const WAYS: [(Way, &str); 4] =
-    [(Way::Null, "null"), (Way::Single, "single"), (Way::Started, "started"), (Way::Batched, "batched")];
+const WAYS: [(Way, &str); 6] = [
+    (Way::Null, "null"),
+    (Way::Single, "single"),
+    (Way::Started, "started"),
+    (Way::Batched, "batched"),
+    (Way::Loaned(64 << 10), "64-KiB"),
+    (Way::Loaned(64 << 20), "64-MiB"),
+];
 /// Calls in flight, if more than one, and how many of them each side turns to at once.
 const DEPTH: u64 = 64;
 const PART: u64 = 16;
@@ -64,6 +79,11 @@ fn client_calls_null(stub: &Stub, step: &mut dyn FnMut() -> bool) {
 #[inline(never)]
 fn client_calls_add(stub: &Stub, a: u64, b: u64, step: &mut dyn FnMut() -> bool) -> u64 {
     call::<(u64, u64), u64>(stub, 1, &(&a, &b), step)
+}
+
+#[inline(never)]
+fn client_calls_first(stub: &Stub, bytes: &[u8], step: &mut dyn FnMut() -> bool) -> u8 {
+    call::<(Vec<u8>,), u8>(stub, 2, &(bytes,), step)
 }
 
 /// As [`Stub::call`], but that the server makes its step in the middle.
@@ -139,6 +159,14 @@ fn single(stub: &Stub, calls: u64, step: &mut dyn FnMut() -> bool) {
     }
 }
 
+fn loaned(stub: &Stub, len: usize, calls: u64, step: &mut dyn FnMut() -> bool) {
+    let mut loan = stub.loan::<u8>(len).expect("memory");
+    loan[0] = 7;
+    for _ in 0..calls {
+        assert_eq!(client_calls_first(stub, &loan, step), 7);
+    }
+}
+
 /// Gives how long client and server took.
 fn in_flight(stub: Stub, turn: fn(&mut Flying), calls: u64, step: &mut dyn FnMut() -> bool) -> [Duration; 2] {
     let mut client = Flying { stub, calls: VecDeque::new(), next: 0 };
@@ -172,6 +200,10 @@ fn run(way: Way, calls: u64) {
             single(&stub, calls, step);
             None
         }
+        Way::Loaned(len) => {
+            loaned(&stub, len, calls, step);
+            None
+        }
         Way::Started => Some(in_flight(stub, client_goes_on, calls, step)),
         Way::Batched => Some(in_flight(stub, client_batches, calls, step)),
     });
@@ -195,12 +227,12 @@ fn counted(way: (Way, &str), calls: u64) -> Option<[u64; 2]> {
     let _ = std::fs::remove_file(&out);
     let text = text.filter(|_| status.success())?;
     let names = match way.0 {
-        Way::Null | Way::Single => ["client_calls", "server_steps"],
+        Way::Null | Way::Single | Way::Loaned(_) => ["client_calls", "server_steps"],
         Way::Started => ["client_goes_on", "server_goes_on"],
         Way::Batched => ["client_batches", "server_goes_on"],
     };
     let [client, server] = names.map(|name| inclusive(&text, name));
-    let nested = matches!(way.0, Way::Null | Way::Single);
+    let nested = matches!(way.0, Way::Null | Way::Single | Way::Loaned(_));
     Some([if nested { client.saturating_sub(server) } else { client }, server])
 }
 
@@ -232,6 +264,7 @@ fn main() {
     println!(
         "instructions of a call, without looking in vain (callgrind, {CALLS} calls): null(), else add(u64, u64) -> u64"
     );
+    let mut of_loans = Vec::new();
     for way in WAYS {
         let (Some(all), Some(warm_up)) = (counted(way, CALLS + WARM_UP), counted(way, WARM_UP)) else {
             eprintln!("valgrind did not run; install it to count instructions");
@@ -241,9 +274,16 @@ fn main() {
         let (client, server) = (per_call(0), per_call(1));
         println!("{:8} client {client:6.1}   server {server:6.1}", way.1);
         let too_many = limit.is_some_and(|limit| way.0 == Way::Null && client + server > limit as f64);
+        if let Way::Loaned(_) = way.0 {
+            of_loans.push(client + server);
+        }
         if client == 0.0 || server == 0.0 || too_many {
             eprintln!("more than the limit of {limit:?}, or nothing was counted");
             std::process::exit(1);
         }
+    }
+    if of_loans.iter().any(|count| (count - of_loans[0]).abs() > 1.0) {
+        eprintln!("what a call with a loan takes depends on the loan's size");
+        std::process::exit(1);
     }
 }

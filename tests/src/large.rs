@@ -59,6 +59,8 @@ pub struct Frame {
 pub trait Large {
     /// Where the bytes lie, and their sum.
     fn place(&self, bytes: &[u8]) -> (Spot, u64);
+    /// The first of them.
+    fn first(&self, bytes: &[u8]) -> u8;
     /// The same of several.
     fn places(&self, a: &[u64], b: &[u8], c: &[u64]) -> Vec<Spot>;
     /// The same, when the future that reads them has waited.
@@ -111,6 +113,10 @@ fn text(error: LoanError) -> String {
 impl Large for Hall {
     fn place(&self, bytes: &[u8]) -> (Spot, u64) {
         (Spot::of(bytes), sum(bytes))
+    }
+
+    fn first(&self, bytes: &[u8]) -> u8 {
+        bytes.first().copied().unwrap_or(0)
     }
 
     fn places(&self, a: &[u64], b: &[u8], c: &[u64]) -> Vec<Spot> {

@@ -8,6 +8,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use ipc_rpc_tests::helper::Place;
+use ipc_rpc_tests::large::LargeClient;
 use ipc_rpc_tests::services::{CalcClient, WorkClient, bytes};
 use ipc_rpc_tests::zoo::{BorrowedClient, Label, Point};
 
@@ -74,5 +75,10 @@ fn warmed_up_calls_allocate_nothing() {
     assert_eq!(allocations(|| drop(view.points(&points).unwrap())), 0, "slice of a plain struct");
     let labels: Vec<Label> = (0..50).map(|n| Label(n, "label ".repeat(n.into()))).collect();
     assert_eq!(allocations(|| drop(view.labels(&labels).unwrap())), 0, "slice of a struct with text");
+    let large = LargeClient::connect(place.socket()).unwrap();
+    let (viewed, mut loan) = (large.view(), large.loan::<u8>(64 << 20).unwrap());
+    loan[5000] = 1;
+    assert_eq!(allocations(|| assert_eq!(viewed.place(&loan[..10_000]).unwrap().get().1, 1)), 0, "a loan");
+    assert_eq!(allocations(|| assert_eq!(viewed.first(&loan).unwrap().get(), 0)), 0, "a loan");
     assert_eq!(allocations(|| drop(view.options(Some("x"), Some(&[1, 2]), None, None).unwrap())), 0, "options");
 }
