@@ -76,7 +76,7 @@ fn warmed_up_calls_allocate_nothing() {
     let labels: Vec<Label> = (0..50).map(|n| Label(n, "label ".repeat(n.into()))).collect();
     assert_eq!(allocations(|| drop(view.labels(&labels).unwrap())), 0, "slice of a struct with text");
     let large = LargeClient::connect(place.socket()).unwrap();
-    let (viewed, mut loan) = (large.view(), large.loan::<u8>(64 << 20).unwrap());
+    let (viewed, mut loan) = (large.view(), large.loan::<u8>(256 << 10).unwrap());
     loan[5000] = 1;
     assert_eq!(allocations(|| assert_eq!(viewed.place(&loan[..10_000]).unwrap().get().1, 1)), 0, "a loan");
     assert_eq!(allocations(|| assert_eq!(viewed.first(&loan).unwrap().get(), 0)), 0, "a loan");
