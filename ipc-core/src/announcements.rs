@@ -1,4 +1,4 @@
-//! Who is told when a block is answered: the caller's side of `ANNOUNCE`.
+//! Who is told when a block is answered, or comes back later: the caller's side of `ANNOUNCE`, and of blocks that are kept.
 //!
 //! A block whose lending has the wish `ANNOUNCE` comes back through the caller's own queue. Here is remembered for whom:
 //! a future, of which the waker is kept, or nobody any more, and then the block goes home. All of it is private memory.
@@ -13,13 +13,17 @@
 //! looks at the queue once more ([`Announcements::listen`]); and the thread that was rung, when it has popped everything,
 //! does the same again as long as the number is not zero ([`Announcements::rung`]).
 //!
+//! A block that the callee keeps beyond the answer is announced in the same way when it is released: due from the moment that
+//! its caller has let go of the answer. It may be released sooner, which is noted.
+//!
 //! # Ordering
 //! P4, and P14: the number goes up before the flag is raised, and whoever is rung because that flag was up sees it so; it
 //! goes down only under the lock of the queue. So who was rung, and has found the queue empty, cannot take the number for
 //! zero while somebody relies on the flag that the ring has cleared.
 //!
 //! # Trust
-//! Offsets are judged by the caller of this module; an entry for a block without a due announcement is [`Corrupt`].
+//! Offsets, and whether a block can be released at all, are judged by the caller of this module; an entry for a block without a
+//! due announcement is [`Corrupt`], and so is a second release.
 
 use core::task::Waker;
 
@@ -43,6 +47,18 @@ struct Slot<L> {
     /// When the future gives up, in nanoseconds of `CLOCK_MONOTONIC`.
     deadline: u64,
     left: Option<L>,
+    release: Release<L>,
+}
+
+/// What is known of the release of a block that the callee keeps.
+#[derive(Debug)]
+enum Release<L> {
+    /// The callee does not keep it, as far as anybody has looked.
+    None,
+    /// It has come before the answer was let go of.
+    Come,
+    /// It is due; what becomes of the block then.
+    Due(L),
 }
 
 /// Whether an announcement will come.
@@ -64,6 +80,8 @@ pub enum News<L> {
     Wake(Waker),
     /// A block that nobody waits for is answered.
     Home(L),
+    /// A block that nobody uses is kept by the callee no longer.
+    Released(L),
 }
 
 /// The announcements of one channel.
@@ -78,7 +96,8 @@ pub struct Announcements<L> {
 impl<L> Announcements<L> {
     /// For a channel of so many blocks, none of which has been lent.
     pub fn new(blocks: u32) -> Self {
-        let slot = |_| Mutex::new(Slot { due: false, waker: None, deadline: NEVER, left: None });
+        let slot =
+            |_| Mutex::new(Slot { due: false, waker: None, deadline: NEVER, left: None, release: Release::None });
         Announcements {
             queue: Mutex::new(Consumer::new()),
             outstanding: AtomicU32::new(0),
@@ -154,6 +173,21 @@ impl<L> Announcements<L> {
         (back, waker)
     }
 
+    /// Nobody uses `block` any longer, but the callee keeps it. Gives `left` back if the callee has released it meanwhile; else it
+    /// is news when that comes. `true`: nothing else is due, so [`Announcements::listen`] has to follow.
+    pub fn keep(&self, block: u32, left: L) -> (Option<L>, bool) {
+        let Ok(mut slot) = self.slot(block) else { return (Some(left), false) };
+        match core::mem::replace(&mut slot.release, Release::None) {
+            Release::Come => (Some(left), false),
+            // Of a block that is kept already there is nobody to let go.
+            Release::None | Release::Due(_) => {
+                slot.release = Release::Due(left);
+                crate::fail_point!(BlockKept);
+                (None, self.outstanding.fetch_add(1, Ordering::AcqRel) == 0) // [P14] as in `ask`.
+            }
+        }
+    }
+
     /// Asks for an announcement of a block that nobody waits for. `left` comes back if the block is answered already.
     ///
     /// # Errors
@@ -177,14 +211,15 @@ impl<L> Announcements<L> {
         lock(&self.queue).is_ready(cells)
     }
 
-    /// Pops everything, and hands on what it means when no lock is held. `block_of` finds a block by the offset in a cell.
+    /// Pops everything, and hands on what it means when no lock is held. `block_of` finds a block by the offset in a cell, if an
+    /// entry of this kind can be about it.
     ///
     /// # Errors
     /// [`Corrupt`] for a cell or an announcement that no honest peer sends; what came before it was handed on.
     pub fn hear(
         &self,
         cells: &[AtomicU64],
-        block_of: impl Fn(u32) -> Option<u32>,
+        block_of: impl Fn(Kind, u32) -> Option<u32>,
         mut each: impl FnMut(News<L>),
     ) -> Result<(), Corrupt> {
         loop {
@@ -200,7 +235,7 @@ impl<L> Announcements<L> {
     fn pop(
         &self,
         cells: &[AtomicU64],
-        block_of: &impl Fn(u32) -> Option<u32>,
+        block_of: &impl Fn(Kind, u32) -> Option<u32>,
         news: &mut [Option<News<L>>; BATCH],
     ) -> Result<usize, Corrupt> {
         let mut queue = lock(&self.queue);
@@ -208,18 +243,26 @@ impl<L> Announcements<L> {
         for place in news {
             let Some(entry) = queue.pop(cells)? else { break };
             let nonsense = Corrupt(u64::from(entry.offset));
-            if entry.kind != Kind::Announcement {
-                return Err(nonsense);
-            }
-            let mut slot = self.slot(block_of(entry.offset).ok_or(nonsense)?)?;
-            if !slot.due {
-                return Err(nonsense);
-            }
-            slot.due = false;
-            self.outstanding.fetch_sub(1, Ordering::AcqRel); // [P14] under the lock of the queue.
-            *place = match slot.left.take() {
-                Some(left) => Some(News::Home(left)),
-                None => slot.waker.take().map(News::Wake),
+            let mut slot = self.slot(block_of(entry.kind, entry.offset).ok_or(nonsense)?)?;
+            *place = match entry.kind {
+                Kind::Announcement if slot.due => {
+                    slot.due = false;
+                    self.outstanding.fetch_sub(1, Ordering::AcqRel); // [P14] under the lock of the queue.
+                    match slot.left.take() {
+                        Some(left) => Some(News::Home(left)),
+                        None => slot.waker.take().map(News::Wake),
+                    }
+                }
+                Kind::Release => match core::mem::replace(&mut slot.release, Release::Come) {
+                    Release::None => None,
+                    Release::Due(left) => {
+                        slot.release = Release::None;
+                        self.outstanding.fetch_sub(1, Ordering::AcqRel); // [P14] as above.
+                        Some(News::Released(left))
+                    }
+                    Release::Come => return Err(nonsense),
+                },
+                _ => return Err(nonsense),
             };
             crate::fail_point!(AnnouncementPopped);
             popped += 1;
@@ -235,7 +278,7 @@ impl<L> Announcements<L> {
         &self,
         cells: &[AtomicU64],
         asleep: &AtomicU32,
-        block_of: impl Fn(u32) -> Option<u32>,
+        block_of: impl Fn(Kind, u32) -> Option<u32>,
         mut each: impl FnMut(News<L>),
     ) -> Result<(), Corrupt> {
         loop {
@@ -272,11 +315,16 @@ impl<L> Announcements<L> {
         earliest
     }
 
-    /// How many futures are registered, and how many blocks wait for nothing but their announcement or answer.
-    pub fn count(&self) -> (u32, u32) {
-        self.slots.iter().fold((0, 0), |(waiting, left), slot| {
+    /// How many futures are registered, how many blocks wait for nothing but their announcement or answer, and how many for
+    /// nothing but their release.
+    pub fn count(&self) -> (u32, u32, u32) {
+        self.slots.iter().fold((0, 0, 0), |(waiting, left, kept), slot| {
             let slot = lock(slot);
-            (waiting + u32::from(slot.waker.is_some()), left + u32::from(slot.left.is_some()))
+            (
+                waiting + u32::from(slot.waker.is_some()),
+                left + u32::from(slot.left.is_some()),
+                kept + u32::from(matches!(slot.release, Release::Due(_))),
+            )
         })
     }
 }

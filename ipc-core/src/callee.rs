@@ -8,6 +8,7 @@
 //! One copy of a reply that outgrows its memory.
 #![allow(unsafe_code)]
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -20,10 +21,12 @@ use crate::doorbell;
 use crate::extent::Extent;
 use crate::futex;
 use crate::handover;
+use crate::keeping::Keeping;
+pub use crate::kept::Kept;
 use crate::lane::{self, Lane, Parcel, Undeliverable};
 use crate::layout::{
-    ABANDONED, BRINGS_PARCEL, BlockHead, EXTENT_START, INLINE, INLINE_ROOM, LOANED, MAX_MESSAGE, RELEASE, REPLIED,
-    SENDS_PARCEL, was_begun,
+    ABANDONED, BRINGS_PARCEL, BlockHead, EXTENT_START, INLINE, INLINE_ROOM, KEPT, LOANED, MAX_MESSAGE, RELEASE,
+    REPLIED, SENDS_PARCEL, was_begun,
 };
 use crate::loan::{Lender, Loan, Loans};
 use crate::memory::{Memory, MemoryUsage, NoMemory};
@@ -105,24 +108,28 @@ const PATIENCE: u64 = 100_000_000;
 pub(crate) const BUSY: u8 = 1;
 /// An extent of the callee's arena holds the block's last reply.
 pub(crate) const HOLDS_REPLY: u8 = 2;
+/// Its last answer said that the request is kept; [`Served::keeping`] knows whether it still is.
+pub(crate) const KEEPS: u8 = 4;
 
 /// What the callee remembers of a block. Private, so that a hostile second hint meets it. Plain stores, under the role or
 /// by the worker that serves the block, ordered by P5 and by P2 + P1.
 #[derive(Debug)]
 pub(crate) struct Served {
-    /// [`BUSY`], [`HOLDS_REPLY`].
+    /// [`BUSY`], [`HOLDS_REPLY`], [`KEEPS`].
     pub(crate) state: AtomicU8,
     /// How many of its requests were begun.
     pub(crate) begun: AtomicU32,
     /// How many were begun and turned out not to have run: they are not in `begun`, so that one count does not tell two
     /// calls apart.
     unrun: AtomicU32,
+    /// Who keeps its request beyond the call. Changed by anybody at any time.
+    pub(crate) keeping: Keeping,
 }
 
 impl Default for Served {
     fn default() -> Self {
         let (begun, unrun) = (AtomicU32::new(word::FIRST), AtomicU32::new(0));
-        Served { state: AtomicU8::new(0), begun, unrun }
+        Served { state: AtomicU8::new(0), begun, unrun, keeping: Keeping::new() }
     }
 }
 
@@ -351,14 +358,42 @@ impl<P> Channel<P> {
             self.wake(head, clock::now());
         }
         if tell.announce {
-            let flags = self.segment.caller_flags();
-            let at = self.segment.geometry().block_at(block);
-            self.announcements.push(self.segment.announcement_cells(), Kind::Announcement, at);
-            if doorbell::must_ring(&flags.asleep) {
-                socket::ring(self.socket()); // [P4]
-                crate::fail_point!(Rung);
-            }
+            self.announce(Kind::Announcement, block);
         }
+    }
+
+    fn announce(&self, kind: Kind, block: u32) {
+        let at = self.segment.geometry().block_at(block);
+        self.announcements.push(self.segment.announcement_cells(), kind, at);
+        if doorbell::must_ring(&self.segment.caller_flags().asleep) {
+            socket::ring(self.socket()); // [P4]
+            crate::fail_point!(Rung);
+        }
+    }
+
+    /// S2 without a promise to watch, by who need not have the role; `state` is what is to be remembered of the block.
+    #[cold]
+    pub(crate) fn answer(&self, head: &BlockHead, block: u32, state: u8) {
+        let Some(served) = self.blocks.get(block as usize) else { return };
+        // Before S2, behind which the caller may lend the block again.
+        served.state.store(state, Ordering::Relaxed);
+        crate::fail_point!(ReplyWritten);
+        let finished = handover::finish(&head.word, false);
+        crate::fail_point!(AnsweredLate);
+        match finished {
+            Ok(tell) => self.tell(head, block, tell),
+            Err(corrupt) => self.condemn(corrupt),
+        }
+        if state & KEEPS != 0 && served.keeping.answered() {
+            self.give_back(block);
+        }
+    }
+
+    /// Nobody keeps the request of an answered block any more: tells its caller.
+    #[cold]
+    pub(crate) fn give_back(&self, block: u32) {
+        crate::fail_point!(KeptDropped);
+        self.announce(Kind::Release, block);
     }
 }
 
@@ -383,6 +418,8 @@ enum End {
     Plain,
     /// That, and keep the extent that the reply lies in, if it does, and say that a parcel came along, if one did.
     Extent,
+    /// The same if there is one, and say so if the request is kept.
+    Kept,
     /// Nothing: the call goes on elsewhere.
     Deferred,
 }
@@ -392,7 +429,7 @@ enum End {
 struct Place {
     block: u32,
     method: u16,
-    end: End,
+    end: Cell<End>,
     request_at: u32,
     request_len: u32,
     reply_at: u32,
@@ -426,7 +463,7 @@ impl Place {
         Ok(Place {
             block,
             method: head.method.load(Ordering::Relaxed),
-            end: End::Plain,
+            end: Cell::new(End::Plain),
             request_at: at,
             request_len: len,
             // `len <= room` and `at + room` is inside the segment, so none of these can overflow.
@@ -455,7 +492,7 @@ impl Place {
         used: usize,
         needed: usize,
     ) -> Result<(NonNull<u8>, usize), NoMemory> {
-        if self.end == End::Deferred {
+        if self.end.get() == End::Deferred {
             return Err(NoMemory::fixed(needed));
         }
         let (from, room) = self.reply_buffer(channel);
@@ -471,7 +508,9 @@ impl Place {
         }
         crate::fail_point!(ReplyExtent);
         if let Some(extent) = &self.extent {
-            self.end = End::Extent;
+            if self.end.get() == End::Plain {
+                self.end.set(End::Extent);
+            }
             self.reply_at = extent.offset() + EXTENT_START;
             self.reply_room = extent.len() - EXTENT_START;
         }
@@ -480,7 +519,7 @@ impl Place {
 
     fn attach<P>(&mut self, channel: &Channel<P>, data: NonNull<u8>, len: usize) -> Attached {
         let (Some(at), Ok(len)) = (channel.segment.offset_of(data), u32::try_from(len)) else { return Attached::No };
-        if !channel.loans.are_allowed() || self.end == End::Deferred {
+        if !channel.loans.are_allowed() || self.end.get() == End::Deferred {
             return Attached::No;
         }
         if self.extent.is_none() {
@@ -493,11 +532,13 @@ impl Place {
 
     #[cold]
     fn send<P>(&mut self, channel: &Channel<P>, index: u32, descriptor: BorrowedFd<'_>) -> Result<(), Undeliverable> {
-        if self.end == End::Deferred {
+        if self.end.get() == End::Deferred {
             return Err(Undeliverable::Closed);
         }
         channel.send(self.block, index, descriptor)?;
-        self.end = End::Extent;
+        if self.end.get() == End::Plain {
+            self.end.set(End::Extent);
+        }
         self.parcel = true;
         Ok(())
     }
@@ -514,12 +555,12 @@ impl Place {
 
     /// The same for a reply in an extent, which is kept; gives what is to be remembered of the block.
     #[cold]
-    fn hold_reply<P>(&mut self, channel: &Channel<P>, head: &BlockHead, status: u16, len: usize) -> u8 {
+    fn hold_reply<P>(&mut self, channel: &Channel<P>, head: &BlockHead, status: u16, len: usize, flags: u16) -> u8 {
         let refers = std::mem::take(&mut self.refers);
         if refers && status != REPLIED {
             channel.loans.unpin(self.block, &channel.arena);
         }
-        let mut flags = if refers && status == REPLIED { LOANED } else { 0 };
+        let mut flags = if refers && status == REPLIED { flags | LOANED } else { flags };
         if self.parcel {
             flags |= SENDS_PARCEL;
         }
@@ -535,6 +576,23 @@ impl Place {
             channel.arena.free(other);
         }
         HOLDS_REPLY
+    }
+
+    /// The same for a call whose request may be kept, besides.
+    #[cold]
+    fn hold_request<P>(&mut self, channel: &Channel<P>, head: &BlockHead, status: u16, len: usize) -> u8 {
+        let keeps = channel.blocks.get(self.block as usize).is_some_and(|served| served.keeping.answer());
+        let state = self.hold_reply(channel, head, status, len, if keeps { KEPT } else { 0 });
+        crate::fail_point!(RequestKept);
+        if keeps { state | KEEPS } else { state }
+    }
+
+    fn keep<P>(&self, channel: &Channel<P>) -> Option<Kept<P>> {
+        if self.end.get() == End::Deferred {
+            return None;
+        }
+        self.end.set(End::Kept);
+        Kept::new(channel.this.upgrade()?, self.block, self.request_at, self.request_len)
     }
 }
 
@@ -658,6 +716,11 @@ impl<'a, P> Call<'a, P> {
         CallHandle { channel: self.channel, block: self.place.block }
     }
 
+    /// Keeps the request, whatever becomes of the call, until what this gives is dropped. `None`: the call was deferred.
+    pub fn keep(&self) -> Option<Kept<P>> {
+        self.place.keep(self.channel)
+    }
+
     /// Takes the call away from its worker: it goes on elsewhere and is answered by [`Deferred::finish`], from any thread.
     /// What [`Handler::call`] returns is ignored then, and this value is spent: it has no request and no room for a reply.
     ///
@@ -666,12 +729,12 @@ impl<'a, P> Call<'a, P> {
     pub fn defer(&mut self) -> Deferred<P> {
         // Held by the worker or by the role for as long as the handler runs.
         let channel = match self.channel.this.upgrade() {
-            Some(channel) if self.place.end != End::Deferred => channel,
+            Some(channel) if self.place.end.get() != End::Deferred => channel,
             _ => panic!("a call can be deferred once"),
         };
         let tag = self.head.tag.load(Ordering::Relaxed);
         let spent = Place {
-            end: End::Deferred,
+            end: Cell::new(End::Deferred),
             request_len: 0,
             reply_room: 0,
             extent: None,
@@ -688,12 +751,13 @@ impl<'a, P> Call<'a, P> {
     /// call was deferred, and the block is not this thread's any more.
     #[inline]
     pub(crate) fn finish(&mut self, status: u16, len: usize) -> u8 {
-        match self.place.end {
+        match self.place.end.get() {
             End::Plain => {
                 self.place.describe(self.head, status, len);
                 0
             }
-            End::Extent => self.place.hold_reply(self.channel, self.head, status, len),
+            End::Extent => self.place.hold_reply(self.channel, self.head, status, len, 0),
+            End::Kept => self.place.hold_request(self.channel, self.head, status, len),
             End::Deferred => BUSY,
         }
     }
@@ -793,6 +857,11 @@ impl<P> Deferred<P> {
         self.place.send(&self.channel, index, descriptor)
     }
 
+    /// As [`Call::keep`]. `None`: there is no such block.
+    pub fn keep(&self) -> Option<Kept<P>> {
+        self.place.keep(&self.channel)
+    }
+
     /// Answers the call with a status and the first `len` bytes of the reply buffer. [`NOT_RUN`](crate::layout::NOT_RUN) is the
     /// answer to a call of which nothing has run.
     pub fn finish(mut self, status: u16, len: usize) {
@@ -806,8 +875,9 @@ impl<P> Deferred<P> {
         let (Some(head), Some(served)) = (channel.segment.block(block), channel.blocks.get(block as usize)) else {
             return;
         };
-        let state = match place.end {
-            End::Extent => place.hold_reply(channel, head, status, len),
+        let state = match place.end.get() {
+            End::Kept => place.hold_request(channel, head, status, len),
+            End::Extent => place.hold_reply(channel, head, status, len, 0),
             End::Plain | End::Deferred => {
                 place.describe(head, status, len);
                 0
@@ -822,15 +892,8 @@ impl<P> Deferred<P> {
                 handover::take(taken, count);
             }
         }
-        // Before S2, behind which the caller may lend the block again.
-        served.state.store(state, Ordering::Relaxed);
         // Not watched: a promise to look at the word again is the role's, which this thread has nothing to do with.
-        let finished = handover::finish(&head.word, false);
-        crate::fail_point!(AnsweredLate);
-        match finished {
-            Ok(tell) => channel.tell(head, block, tell),
-            Err(corrupt) => channel.condemn(corrupt),
-        }
+        channel.answer(head, block, state);
     }
 }
 

@@ -9,6 +9,8 @@
 //! only who is about to sleep for one asks to be told (`ANNOUNCE`), and a block that was announced is reused only after its
 //! announcement was read (R3): until then it lies in its slot of `announcements.rs`.
 //!
+//! One whose request the callee keeps beyond the call comes home when that is released; until then it lies in its slot, too.
+//!
 //! # Waiting
 //! A thread waits for a reply on the block's word. Futures, and who waits for a block or for detached calls, are told by
 //! announcements, which the thread of `bells.rs` hears. Wakers are called when no lock is held.
@@ -24,7 +26,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError, Weak};
-use std::task::Waker;
+use std::task::{Wake, Waker};
 use std::time::Duration;
 
 use crate::alarm::Alarm;
@@ -40,7 +42,7 @@ use crate::given::{self, Given, Of, Zombie};
 use crate::handover;
 use crate::hot::{self, Kept};
 use crate::lane::{self, Lane, Parcel, Undeliverable};
-use crate::layout::{BlockHead, MAX_MESSAGE, RELEASE, SENDS_PARCEL, STOPPING, was_begun};
+use crate::layout::{self, BlockHead, MAX_MESSAGE, RELEASE, SENDS_PARCEL, STOPPING, was_begun};
 use crate::loan::{Lender, Loan, Loans};
 use crate::memory::{Memory, MemoryUsage, NoMemory};
 use crate::pool::Pool;
@@ -116,6 +118,8 @@ pub struct CallerUsage {
     pub loans: u32,
     /// Futures that are registered to be woken: for a reply, a block, or a flush.
     pub waiting: u32,
+    /// Blocks whose request the callee keeps beyond the call, and nobody else uses.
+    pub kept: u32,
 }
 
 impl CallerUsage {
@@ -131,7 +135,7 @@ impl CallerUsage {
 
 static NUMBERS: AtomicU64 = AtomicU64::new(1);
 /// One in so many blocks may be kept by a thread.
-const KEPT: u32 = 8;
+const PER_THREADS: u32 = 8;
 
 const OPEN: u8 = 0;
 const HUNG_UP: u8 = 1;
@@ -148,17 +152,21 @@ pub(crate) const LARGE: u32 = 1;
 pub(crate) const POLLED: u32 = 2;
 /// The callee slept when the block was lent, and had to be woken.
 pub(crate) const RANG: u32 = 4;
-
 /// The block pins loans.
 pub(crate) const PINS: u32 = 8;
 /// Descriptors go along with the request, or have come with the answer.
 pub(crate) const PARCEL: u32 = 16;
+/// The callee keeps the request.
+pub(crate) const KEPT: u32 = 32;
+/// The memory of the reply is to be given back before the block is used again.
+const GIVES_BACK: u32 = 64;
 
 /// What a block that is not in the pool is called by: its number, and what has to be undone when it goes home.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Block {
     pub(crate) number: u32,
-    /// [`LARGE`], [`POLLED`], [`RANG`], [`PINS`], [`PARCEL`]. As wide as the number: padding would be copied along.
+    /// [`LARGE`], [`POLLED`], [`RANG`], [`PINS`], [`PARCEL`], [`KEPT`], [`GIVES_BACK`]. As wide as the number: padding would be
+    /// copied along.
     pub(crate) flags: u32,
 }
 
@@ -221,7 +229,7 @@ impl Caller {
         let caller = Arc::new_cyclic(|this| Caller {
             number: NUMBERS.fetch_add(1, Ordering::Relaxed),
             this: this.clone(),
-            kept: Kept::new(geometry.blocks() / KEPT),
+            kept: Kept::new(geometry.blocks() / PER_THREADS),
             socket,
             lane: Lane::new(geometry.blocks()),
             pool: Pool::new(geometry.blocks()),
@@ -356,7 +364,7 @@ impl Caller {
         let mut wakers = Vec::new();
         let mut given = self.lock();
         self.take_home(&mut given, u32::MAX, &mut wakers);
-        let (waiting, left) = self.announcements.count();
+        let (waiting, left, kept) = self.announcements.count();
         let home = self.pool.len() + self.kept.count();
         let usage = CallerUsage {
             blocks_out: self.segment.geometry().blocks().saturating_sub(home),
@@ -365,6 +373,7 @@ impl Caller {
             memory: self.arena.usage(),
             loans: self.loans.count(),
             waiting: waiting + (given.for_block.len() + given.for_flush.len()) as u32,
+            kept,
         };
         drop(given);
         wake(wakers);
@@ -713,19 +722,22 @@ impl Caller {
 
     /// A block that nobody waits for is answered, and its announcement popped if one was due.
     fn come_home(&self, given: &mut Given, zombie: Zombie, wakers: &mut Vec<Waker>) {
-        let Zombie { block, of } = zombie;
-        if of != Of::Finished {
-            if let Some(head) = self.head(block.number) {
-                let status = head.status.load(Ordering::Relaxed);
-                self.count(block.number, status);
-                if status & SENDS_PARCEL != 0 {
-                    self.lane.discard(block.number);
-                }
-                if status == STOPPING && matches!(of, Of::Detached(_)) {
-                    self.lost.store(true, Ordering::Relaxed);
-                }
+        let Zombie { mut block, of } = zombie;
+        if of != Of::Finished
+            && let Some(head) = self.head(block.number)
+        {
+            let mut status = head.status.load(Ordering::Relaxed);
+            if status & layout::KEPT != 0 {
+                status &= !layout::KEPT;
+                block.flags |= KEPT;
             }
-            self.free_memory(block);
+            self.count(block.number, status);
+            if status & SENDS_PARCEL != 0 {
+                self.lane.discard(block.number);
+            }
+            if status == STOPPING && matches!(of, Of::Detached(_)) {
+                self.lost.store(true, Ordering::Relaxed);
+            }
         }
         if let Of::Detached(generation) = of
             && given.detached.remove(generation)
@@ -733,6 +745,17 @@ impl Caller {
             self.flushed.notify_all();
             wakers.extend(std::mem::take(&mut given.for_flush).into_values().map(|turn| turn.waker));
         }
+        if block.flags & KEPT != 0 {
+            let (released, first) = self.announcements.keep(block.number, Zombie { block, of: Of::Finished });
+            if first {
+                // Listening takes the lock that is held here.
+                wakers.push(Waker::from(Arc::new(Listening(self.this.clone()))));
+            }
+            if released.is_none() {
+                return;
+            }
+        }
+        self.free_memory(block);
         if self.pool.push(block.number) {
             wakers.extend(self.next_waiter(given));
         }
@@ -776,9 +799,20 @@ impl Caller {
         }
     }
 
-    fn block_of(&self) -> impl Fn(u32) -> Option<u32> {
-        let geometry = *self.segment.geometry();
-        move |offset| geometry.block_index(offset)
+    fn block_of(&self) -> impl Fn(Kind, u32) -> Option<u32> {
+        |kind, offset| {
+            let block = self.segment.geometry().block_index(offset)?;
+            match kind {
+                Kind::Announcement => Some(block),
+                // Until it is released the block is not lent, and its answer is there.
+                Kind::Release => {
+                    let head = self.head(block)?;
+                    let done = handover::look(&head.word) == Ok(Lent::Done);
+                    (done && head.status.load(Ordering::Relaxed) & layout::KEPT != 0).then_some(block)
+                }
+                Kind::Request => None,
+            }
+        }
     }
 
     fn news(&self) -> impl FnMut(News<Zombie>) + '_ {
@@ -797,6 +831,19 @@ impl Caller {
                     None => {}
                 }
             }
+            News::Released(Zombie { block, .. }) => self.released(block),
+        }
+    }
+
+    /// The callee does not keep the request in `block` any more, which nobody uses.
+    fn released(&self, block: Block) {
+        crate::fail_point!(BlockReleased);
+        let gives_back = block.flags & GIVES_BACK != 0;
+        let block = Block { flags: block.flags & !(KEPT | GIVES_BACK), ..block };
+        if gives_back {
+            self.release_reply(block);
+        } else if self.is_finished(block) {
+            self.to_pool(&[block.number]);
         }
     }
 
@@ -987,15 +1034,24 @@ impl Caller {
         }
     }
 
-    /// What has to be undone before a block can be used again. `false`: its announcement has not come yet, it goes home then.
+    /// What has to be undone before a block can be used again. `false`: its announcement has not come yet, or the callee keeps
+    /// it; it goes home then.
     #[cold]
-    pub(crate) fn is_finished(&self, block: Block) -> bool {
-        self.free_memory(block);
+    pub(crate) fn is_finished(&self, mut block: Block) -> bool {
         if block.flags & PARCEL != 0 {
             // Whoever wanted them has taken them.
             drop(lane::unpack(Parcel::default()));
+            block.flags &= !PARCEL;
         }
-        let block = Block { flags: block.flags & !(LARGE | PINS | PARCEL), ..block };
+        if block.flags & KEPT != 0 {
+            let (released, first) = self.announcements.keep(block.number, Zombie { block, of: Of::Finished });
+            self.listen(first);
+            if released.is_none() {
+                return false;
+            }
+        }
+        self.free_memory(block);
+        block.flags &= !(LARGE | PINS | KEPT | GIVES_BACK);
         block.flags & POLLED == 0
             || self.announcements.leave(block.number, Zombie { block, of: Of::Finished }).0.is_some() // R3
     }
@@ -1019,8 +1075,8 @@ impl Caller {
     /// Lends a block once more, only to give the memory of its reply back. Nobody waits for the answer.
     #[cold]
     pub(crate) fn release_reply(&self, block: Block) {
-        if !self.is_finished(block) {
-            return; // The block goes home later, the memory with its next call.
+        if !self.is_finished(Block { flags: block.flags | GIVES_BACK, ..block }) {
+            return; // The block goes home later; the memory with its next call, or then if the callee keeps the request.
         }
         let Some(head) = self.head(block.number) else { return };
         head.method.store(RELEASE, Ordering::Relaxed);
@@ -1144,6 +1200,17 @@ impl Lender for Caller {
 impl Drop for Caller {
     fn drop(&mut self) {
         self.bells.forget(self);
+    }
+}
+
+/// Does what [`Caller::listen`] does when no lock is held.
+struct Listening(Weak<Caller>);
+
+impl Wake for Listening {
+    fn wake(self: Arc<Self>) {
+        if let Some(caller) = self.0.upgrade() {
+            caller.listen(true);
+        }
     }
 }
 

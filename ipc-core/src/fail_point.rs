@@ -120,6 +120,10 @@ mod here {
         CallDetached: Both,
         /// A block was lent once more to give the memory of its reply back.
         ReplyReleased: Both,
+        /// A block that its callee keeps is noted as such.
+        BlockKept: Both,
+        /// The callee does not keep it any more, and it is not home.
+        BlockReleased: Both,
         /// The end of the other side is noted, and nobody was told.
         EndNoted: Both,
         /// Everybody was told.
@@ -154,6 +158,10 @@ mod here {
         AnsweredLate: Both,
         /// A call is refused.
         CallRefused: Both,
+        /// The answer is going to say that the request is kept.
+        RequestKept: Both,
+        /// A kept request is let go of, and its caller not told.
+        KeptDropped: Both,
         /// The memory of a reply is free.
         ReplyFreed: Both,
         /// All sleep flags are raised, and nobody has looked again.

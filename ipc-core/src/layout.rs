@@ -40,6 +40,10 @@ pub const ABANDONED: u16 = 2;
 /// L18: status of a request that was not run because the callee is stopping.
 pub const STOPPING: u16 = 3;
 
+/// L20: bit of a status: the callee keeps the request beyond the call, and the block with it until it says otherwise. The other
+/// bits are the status.
+pub const KEPT: u16 = 1 << 15;
+
 /// Had the callee begun a request that it answers with this status?
 ///
 /// ```
@@ -168,7 +172,7 @@ impl Geometry {
             return None;
         }
         let request_cells = blocks.next_power_of_two();
-        let announcement_cells = blocks.next_power_of_two();
+        let announcement_cells = (2 * blocks).next_power_of_two();
         let announcement_cells_at = PAGE + request_cells * 8;
         let blocks_at = (announcement_cells_at + announcement_cells * 8).next_multiple_of(BLOCK);
         let caller_arena_at = (blocks_at + blocks * BLOCK).next_multiple_of(PAGE);
@@ -194,7 +198,7 @@ impl Geometry {
         self.request_cells
     }
 
-    /// Cells of the caller's queue: an announcement for each block, rounded up to a power of two.
+    /// Cells of the caller's queue: for each block an announcement and a release, rounded up to a power of two.
     pub const fn announcement_cells(&self) -> u32 {
         self.announcement_cells
     }
@@ -264,7 +268,7 @@ mod tests {
     fn parts_do_not_overlap_and_blocks_are_found_by_offset() {
         for blocks in [1, 3, 64, 300, MAX_BLOCKS] {
             let g = Geometry::new(blocks, CHUNK, CHUNK * 2).unwrap();
-            assert!(g.request_cells() >= blocks && g.announcement_cells() >= blocks);
+            assert!(g.request_cells() >= blocks && g.announcement_cells() >= 2 * blocks);
             assert!(g.announcement_cells_at() >= g.request_cells_at() + 8 * g.request_cells());
             assert!(g.block_at(0) >= g.announcement_cells_at() + 8 * g.announcement_cells());
             assert_eq!(g.block_at(0) % BLOCK, 0);

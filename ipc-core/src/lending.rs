@@ -19,12 +19,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use crate::announcements::Asked;
-use crate::caller::{Block, Caller, LARGE, Limit, PARCEL, PINS, POLLED, RANG, deadline_of};
+use crate::caller::{self, Block, Caller, LARGE, Limit, PARCEL, PINS, POLLED, RANG, deadline_of};
 use crate::clock;
 use crate::futex;
 use crate::handover;
 use crate::lane::{self, Undeliverable};
-use crate::layout::{BRINGS_PARCEL, BlockHead, EXTENT_START, INLINE, INLINE_ROOM, LOANED, REPLIED};
+use crate::layout::{BRINGS_PARCEL, BlockHead, EXTENT_START, INLINE, INLINE_ROOM, KEPT, LOANED, REPLIED};
 use crate::memory::NoMemory;
 use crate::prefetch;
 use crate::sync::{Ordering, fence, looks, spin_hint};
@@ -481,6 +481,10 @@ impl<C: Holder> Pending<C> {
             }
         }
         if status != REPLIED {
+            if status & KEPT != 0 {
+                slot.block.flags |= caller::KEPT;
+                status &= !KEPT;
+            }
             let unpacked = slot.caller.unpack(slot.block.number, status);
             if unpacked != status {
                 slot.block.flags |= PARCEL;

@@ -24,6 +24,7 @@ pub mod fail_point;
 pub mod gap;
 pub mod handover;
 pub mod idle;
+pub mod keeping;
 pub mod layout;
 pub mod memory;
 pub mod pins;
@@ -59,6 +60,8 @@ mod given;
 mod hold;
 #[cfg(not(loom))]
 mod hot;
+#[cfg(not(loom))]
+mod kept;
 #[cfg(not(loom))]
 pub mod lane;
 #[cfg(not(loom))]

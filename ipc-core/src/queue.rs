@@ -32,6 +32,8 @@ pub enum Kind {
     Request = 1,
     /// A block of the consumer that now holds a reply.
     Announcement = 2,
+    /// A block of the consumer whose request the producer has kept beyond the call, and keeps no longer.
+    Release = 3,
 }
 
 /// One entry of a queue, its kind judged, its offset not.
@@ -129,6 +131,7 @@ impl Consumer {
         let kind = match kind {
             1 => Kind::Request,
             2 => Kind::Announcement,
+            3 => Kind::Release,
             _ => return Err(Corrupt(value)),
         };
         self.move_to(self.head.wrapping_add(1), capacity);

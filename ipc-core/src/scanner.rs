@@ -26,7 +26,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, PoisonError, Weak};
 
-use crate::callee::{BUSY, Call, Channel, ENDED, HOLDS_REPLY, Handler, Served};
+use crate::callee::{BUSY, Call, Channel, ENDED, HOLDS_REPLY, Handler, KEEPS, Served};
 use crate::clock;
 use crate::doorbell;
 use crate::gap::{Gap, Waiting};
@@ -661,7 +661,11 @@ impl<H: Handler> Shared<H> {
             };
             crate::fail_point!(HandlerEnded);
             let state = call.finish(status, len);
-            if state == BUSY {
+            if state & (BUSY | KEEPS) != 0 {
+                if state & KEEPS != 0 {
+                    // Not watched: the block does not come again soon.
+                    here.answer(head, block, state);
+                }
                 return self.deferred(serving, call.method());
             }
             served.state.store(state, Ordering::Relaxed);
@@ -777,7 +781,7 @@ impl<H: Handler> Shared<H> {
         self.deferred(serving, RELEASE)
     }
 
-    /// The call goes on elsewhere, and the block is not ours any more.
+    /// The call goes on elsewhere, or its request is kept: the block is not ours any more.
     #[cold]
     fn deferred(&self, serving: &Serving<Channel<H::Peer>>, method: u16) -> After {
         let held = self.role.try_take();
@@ -845,7 +849,7 @@ impl<H: Handler> Shared<H> {
             Seen::Run => deadline != 0 && clock::now() >= deadline,
         };
         let before = served.state.load(Ordering::Relaxed);
-        if before & BUSY != 0 {
+        if before & BUSY != 0 || before & KEEPS != 0 && served.keeping.is_kept() {
             return Err(Corrupt(u64::from(block)));
         }
         if before & HOLDS_REPLY != 0 {

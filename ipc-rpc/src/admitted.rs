@@ -31,6 +31,7 @@ use ipc_core::memory::NoMemory;
 use crate::callback::Later;
 use crate::context::{Context, Entered};
 use crate::executor::{BoxFuture, drop_quietly, lock, wake_quietly};
+use crate::kept::Holding;
 use crate::message::Message;
 use crate::message::private_exports::{Buffer, access_unchecked, access_with, decode};
 use crate::router::{self, Client};
@@ -59,7 +60,7 @@ pub(crate) struct Job {
     /// What the ends of its callbacks' handles have left to be done before the answer.
     later: Arc<Later>,
     /// A private copy of the request, if its bytes are not trusted to stay as they are.
-    copy: Option<Snapshot>,
+    copy: Option<Arc<Snapshot>>,
     /// The descriptors that came with the request, if any did.
     parcel: Option<Mutex<Parcel>>,
     context: Context,
@@ -257,6 +258,12 @@ impl Admitted {
         self.job.target
     }
 
+    /// Keeps the memory of the request beyond the call.
+    pub(crate) fn keep(&self) -> Option<Holding> {
+        let block = || lock(&self.job.state).call.as_ref().and_then(Deferred::keep).map(Holding::Block);
+        self.job.copy.clone().map(Holding::Copy).or_else(block)
+    }
+
     /// Where the ends of its callbacks' handles leave what is to be done before the answer.
     pub(crate) fn later(&self) -> &Arc<Later> {
         &self.job.later
@@ -321,7 +328,7 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     let context = call.context(client);
-    let (copy, target, method) = (call.take_copy(), call.target(), call.method());
+    let (copy, target, method) = (call.copy(), call.target(), call.method());
     let parcel = Some(call.rest_of_parcel()).filter(|parcel| !parcel.is_empty()).map(Mutex::new);
     let (place, tie) = client.tasks.admit(&client.runtime)?;
     let ending = (ABANDONED, String::new());

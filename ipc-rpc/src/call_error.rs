@@ -89,9 +89,12 @@ pub enum CallError<E = Infallible> {
     Busy {
         /// The method.
         method: MethodName,
-        /// `true`: the server has as many calls or streams of this client, or calls of all, as its `Limits` allow. `false`: every block of
-        /// the connection was in use, by calls or by replies that are held; calls that wait, waited until their time was over.
+        /// `true`: the server has as many calls, streams or kept arguments of this client, or calls of all, as its `Limits` allow.
+        /// `false`: every block of the connection was in use, by calls, by replies that are held, or by arguments that the server
+        /// keeps; calls that wait, waited until their time was over.
         server: bool,
+        /// What the server said about it: which limit. Else how many arguments the server keeps, if it does.
+        reason: Box<str>,
     },
     /// The call was made in a handler whose own call has been cancelled, and was not sent.
     Cancelled {
@@ -259,7 +262,7 @@ impl CallError {
             CallError::TimedOut { method, after, may_have_run } => CallError::TimedOut { method, after, may_have_run },
             CallError::NotStarted { method, why } => CallError::NotStarted { method, why },
             CallError::MayHaveRun { method } => CallError::MayHaveRun { method },
-            CallError::Busy { method, server } => CallError::Busy { method, server },
+            CallError::Busy { method, server, reason } => CallError::Busy { method, server, reason },
             CallError::Cancelled { method } => CallError::Cancelled { method },
             CallError::Abandoned { method } => CallError::Abandoned { method },
             CallError::Incompatible(mismatch) => CallError::Incompatible(mismatch),
@@ -309,15 +312,18 @@ impl<E: fmt::Display> fmt::Display for CallError<E> {
                     method.service
                 )
             }
-            CallError::Busy { method, server: false } => write!(
+            CallError::Busy { method, server: false, reason } => {
+                let because = if reason.is_empty() { "" } else { "; " };
+                write!(
+                    f,
+                    "{method} was not sent: every call block of the connection is in use{because}{reason}; drop held replies, \
+                     make fewer calls at once, or raise `ClientConfig::blocks`"
+                )
+            }
+            CallError::Busy { method, server: true, reason } => write!(
                 f,
-                "{method} was not sent: every call block of the connection is in use; drop held replies, make fewer calls \
-                 at once, or raise `ClientConfig::blocks`"
-            ),
-            CallError::Busy { method, server: true } => write!(
-                f,
-                "{method} was not run: the server works on as many calls, or has as many streams open, as its `Limits` allow; \
-                 repeat it later, end streams that are not needed, or make fewer calls at once"
+                "{method} was not run: the server says that {reason}; repeat it later, end streams that are not needed, or make \
+                 fewer calls at once"
             ),
             CallError::Cancelled { method } => write!(
                 f,
@@ -380,8 +386,8 @@ mod tests {
         let texts: [(CallError, &str); 7] = [
             (CallError::NotStarted { method, why: None }, "repeat the call later"),
             (CallError::MayHaveRun { method }, "unknown"),
-            (CallError::Busy { method, server: false }, "ClientConfig::blocks"),
-            (CallError::Busy { method, server: true }, "repeat it later"),
+            (CallError::Busy { method, server: false, reason: "".into() }, "in use; drop held replies"),
+            (CallError::Busy { method, server: true, reason: "it has 3".into() }, "that it has 3; repeat it later"),
             (CallError::Cancelled { method }, "return from the handler"),
             (CallError::Abandoned { method }, "may have done part"),
             (

@@ -421,6 +421,7 @@
 //! | `&str` | the text, in shared memory |
 //! | `&[T]` | the elements in shared memory if they are numbers, `bool`, `char` or structs of those without padding; else decoded |
 //! | [`&Archived<T>`](Archived) | the value in shared memory, with a method for each field |
+//! | [`Kept<T>`](Kept) | the same, for as long as it likes |
 //! | `Option<&T>`, `Option<&str>`, .. | likewise |
 //!
 //! ## Descriptors
@@ -510,6 +511,7 @@ mod endpoint;
 mod executor;
 mod expected;
 mod handshake;
+mod kept;
 mod loan;
 mod message;
 mod outcome;
@@ -749,6 +751,7 @@ pub use ipc_derive::Message;
 /// - `#[rpc(name = "other")]` on a method: its name on the wire, so that it can be renamed in the source alone.
 /// - `#[rpc(oneway)]`, `#[rpc(idempotent)]`, `#[rpc(blocking)]` on a method: see [above](#methods).
 pub use ipc_derive::service;
+pub use kept::Kept;
 pub use loan::{Loan, LoanError};
 pub use message::{
     Archived, Argument, Descriptor, DescriptorError, Elements, ElementsIter, EncodeError, Message, MessageError,

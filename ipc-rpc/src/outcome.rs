@@ -119,7 +119,7 @@ impl Connection {
             status::PANICKED => CallError::Panicked { method, message: text },
             status::RESULT => CallError::Result { method, reason: text },
             status::NO_MEMORY => CallError::NoMemory { method, server: true, memory: status::no_memory(&text).into() },
-            status::BUSY => CallError::Busy { method, server: true },
+            status::BUSY => CallError::Busy { method, server: true, reason: text },
             _ => CallError::Rejected { method, reason: text },
         }
     }

@@ -26,6 +26,7 @@ use crate::callback;
 use crate::context::{Context, Entered, Extra, Handling, WITH_CONTEXT};
 use crate::endpoint;
 use crate::handshake::{self, Asked, Hello};
+use crate::kept::{Holding, Keeps};
 use crate::rejected::Rejections;
 use crate::runtime::{Runs, Runtime, Work};
 use crate::server::{Control, Limits, ServeError};
@@ -196,6 +197,8 @@ pub(crate) struct Client {
     pub(crate) tasks: Arc<Tasks>,
     pub(crate) runtime: Arc<Runtime>,
     pub(crate) streams: stream::Table,
+    /// The arguments that handlers keep.
+    pub(crate) keeps: Arc<Keeps>,
     pub(crate) rejections: Arc<Rejections>,
 }
 
@@ -282,7 +285,8 @@ impl Handler for Router {
         let rejections = self.rejections.clone();
         let in_place = hello.in_place;
         let loans = if reading == Reading::Snapshot { 0..0 } else { segment.addresses(Area::CallerArena) };
-        let client = Client { reading, in_place, loans, who, callbacks, tasks, runtime, streams, rejections };
+        let keeps = Keeps::new(self.admission.limits.kept, self.runtime.kept.clone());
+        let client = Client { reading, in_place, loans, who, callbacks, tasks, runtime, streams, keeps, rejections };
         Greeting {
             answer: handshake::welcome(&methods, reading != Reading::Snapshot),
             accepted: Some((segment, client)),
@@ -360,7 +364,7 @@ impl Router {
             // SAFETY: the request's bytes are readable until the call is finished.
             let copied = unsafe { Snapshot::copy(request, len) };
             request = copied.bytes().0;
-            copy = Some(copied);
+            copy = Some(Arc::new(copied));
         }
         let (mut args_len, mut context) = (len, None);
         if let Some(extra) = extra {
@@ -411,7 +415,7 @@ impl Drop for Unpacked {
 /// A call with a private copy of its request, with a context, or with descriptors.
 struct Dressed<'c, 'a> {
     call: &'c mut Call<'a, Client>,
-    copy: Option<Snapshot>,
+    copy: Option<Arc<Snapshot>>,
     context: Option<Context>,
 }
 
@@ -446,8 +450,12 @@ impl Lent for Dressed<'_, '_> {
         self.context.clone().unwrap_or_else(|| Lent::context(self.call, client))
     }
 
-    fn take_copy(&mut self) -> Option<Snapshot> {
-        self.copy.take()
+    fn copy(&self) -> Option<Arc<Snapshot>> {
+        self.copy.clone()
+    }
+
+    fn keep(&self) -> Option<Holding> {
+        self.copy.clone().map(Holding::Copy).or_else(|| self.call.keep().map(Holding::Block))
     }
 
     fn rest_of_parcel(&mut self) -> Parcel {

@@ -66,6 +66,8 @@ pub(crate) struct Runtime {
     methods: Box<[(MethodName, bool)]>,
     /// Calls that were admitted and are not answered.
     admitted: AtomicUsize,
+    /// Arguments that handlers keep.
+    pub(crate) kept: Arc<AtomicUsize>,
     stopping: AtomicBool,
     /// No request is begun any more.
     closing: AtomicBool,
@@ -89,6 +91,7 @@ impl Runtime {
             limits,
             methods,
             admitted: AtomicUsize::new(0),
+            kept: Arc::default(),
             stopping: AtomicBool::new(false),
             closing: AtomicBool::new(false),
             draining: AtomicBool::new(false),

@@ -184,12 +184,16 @@ pub struct Limits {
     /// one, and fails with [`CallError::Busy`](crate::CallError::Busy) without; other iterators hold up a worker then, as long
     /// as they are slow. Writing to a [`Sink`](crate::Sink) needs none. Default: 64.
     pub streams: usize,
+    /// Arguments of one client that handlers have as [`Kept`](crate::Kept) at once, those of running calls included; further calls
+    /// of such methods fail with [`CallError::Busy`](crate::CallError::Busy). Default: 4096.
+    pub kept: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         use ipc_core::layout::{MAX_ARENA, MAX_BLOCKS};
-        Limits { clients: 4096, blocks: MAX_BLOCKS, memory: MAX_ARENA, calls: 4096, all_calls: 16_384, streams: 64 }
+        let (blocks, memory) = (MAX_BLOCKS, MAX_ARENA);
+        Limits { clients: 4096, blocks, memory, calls: 4096, all_calls: 16_384, streams: 64, kept: 4096 }
     }
 }
 

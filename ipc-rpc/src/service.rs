@@ -6,6 +6,7 @@
 
 use std::os::fd::BorrowedFd;
 use std::ptr::NonNull;
+use std::sync::Arc;
 
 use ipc_core::callee::{Attached, Call, Deferred};
 use ipc_core::lane::{Parcel, Undeliverable};
@@ -13,6 +14,7 @@ use ipc_core::memory::NoMemory;
 
 use crate::admitted::{self, Admitted};
 use crate::context::{Context, Extra};
+use crate::kept::Holding;
 use crate::message::private_exports::{Buffer, Desc, Grow, access_unchecked, access_with, encode, encode_flat};
 use crate::message::{EncodeError, Message, MessageError};
 use crate::router::Client;
@@ -137,8 +139,10 @@ pub(crate) trait Lent: ReplyMemory {
     fn target(&self) -> u16;
     /// What the handler may know of the call.
     fn context(&self, client: &Client) -> Context;
-    /// The private copy of the request, if there is one, whose bytes stay where they are.
-    fn take_copy(&mut self) -> Option<Snapshot>;
+    /// The private copy of the request, if there is one.
+    fn copy(&self) -> Option<Arc<Snapshot>>;
+    /// Keeps the memory of the request beyond the call.
+    fn keep(&self) -> Option<Holding>;
     /// The descriptors that came with the request and were not taken.
     fn rest_of_parcel(&mut self) -> Parcel;
     /// Takes the call away from its worker.
@@ -177,8 +181,12 @@ impl Lent for Call<'_, Client> {
         Context::of(self.watch(), client, Extra::default())
     }
 
-    fn take_copy(&mut self) -> Option<Snapshot> {
+    fn copy(&self) -> Option<Arc<Snapshot>> {
         None
+    }
+
+    fn keep(&self) -> Option<Holding> {
+        Call::keep(self).map(Holding::Block)
     }
 
     fn rest_of_parcel(&mut self) -> Parcel {
@@ -211,6 +219,11 @@ impl<'a> Incoming<'a> {
         client: &'a Client,
     ) -> Self {
         Incoming { request, request_len: len, reply: Buffer { data: reply.0, len: reply.1 }, call, client }
+    }
+
+    /// Keeps the memory of the request beyond the call.
+    pub(crate) fn keep(&self) -> Option<Holding> {
+        self.call.keep()
     }
 
     /// The client that calls.

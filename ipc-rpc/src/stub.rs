@@ -340,9 +340,20 @@ impl Connection {
     #[cold]
     pub(crate) fn not_sent(&self, method: u16, why: NoBlock) -> CallError {
         match why {
-            NoBlock::Busy => CallError::Busy { method: self.name(method), server: false },
+            NoBlock::Busy => self.busy(method),
             _ => self.failed(method, Failure::NotStarted, Duration::ZERO),
         }
+    }
+
+    /// All blocks are in use.
+    #[cold]
+    pub(crate) fn busy(&self, method: u16) -> CallError {
+        let reason = match self.caller.usage().kept {
+            0 => String::new(),
+            1 => "the server keeps the arguments of 1 call".into(),
+            kept => format!("the server keeps the arguments of {kept} calls"),
+        };
+        CallError::Busy { method: self.name(method), server: false, reason: reason.into() }
     }
 
     #[cold]

@@ -1,5 +1,7 @@
 //! What a server and a client have in use, for tests that look for what is left over.
 
+use std::sync::atomic::Ordering;
+
 use ipc_core::memory::MemoryUsage;
 
 use crate::server::Callees;
@@ -28,7 +30,7 @@ use crate::stub::Stub;
 pub struct ServerUsage {
     /// Connections.
     pub clients: usize,
-    /// Connections that are over but still used by a running call.
+    /// Connections that are over but still used by a running call, or by an argument that is kept.
     pub retired: usize,
     /// Calls that have begun and are not answered, in whatever form.
     pub busy: usize,
@@ -38,6 +40,8 @@ pub struct ServerUsage {
     pub streams: usize,
     /// Handles of objects of clients.
     pub callbacks: usize,
+    /// Arguments that handlers have as [`Kept`](crate::Kept), also of clients that are gone.
+    pub kept: usize,
     /// Extents of memory that hold replies. The last reply of a block keeps its extent until the block is used again.
     pub reply_extents: usize,
     /// The memory of replies in extents, of all clients.
@@ -55,7 +59,7 @@ impl ServerUsage {
     /// assert!(ipc_rpc::ServerUsage::default().is_idle());
     /// ```
     pub fn is_idle(&self) -> bool {
-        (self.retired, self.busy, self.tasks, self.streams, self.callbacks) == (0, 0, 0, 0, 0)
+        (self.retired, self.busy, self.tasks, self.streams, self.callbacks, self.kept) == (0, 0, 0, 0, 0, 0)
     }
 
     pub(crate) fn of(callee: &Callees) -> Self {
@@ -69,6 +73,7 @@ impl ServerUsage {
             tasks: runtime.admitted(),
             streams,
             callbacks,
+            kept: runtime.kept.load(Ordering::Relaxed),
             reply_extents: core.reply_extents,
             memory: core.memory,
             workers: core.workers,
@@ -113,6 +118,8 @@ pub struct ClientUsage {
     pub streams: usize,
     /// Objects that are lent to the server.
     pub callbacks: usize,
+    /// Calls that are over and whose arguments the server keeps ([`Kept`](crate::Kept)).
+    pub kept: usize,
 }
 
 impl ClientUsage {
@@ -136,6 +143,7 @@ impl ClientUsage {
             waiting: core.waiting as usize,
             streams: connection.streams.open(),
             callbacks: connection.lending.as_ref().map_or(0, |lending| lending.objects()),
+            kept: core.kept as usize,
         }
     }
 }

@@ -23,6 +23,14 @@ pub trait Jobs {
     ) -> impl ::ipc_rpc::__private::core::future::Future<
         Output = Streaming<String>,
     > + ::ipc_rpc::__private::core::marker::Send;
+    fn store(
+        &self,
+        frame: Kept<Frame>,
+        rows: Kept<Vec<u32>>,
+        name: Kept<String>,
+    ) -> impl ::ipc_rpc::__private::core::future::Future<
+        Output = u64,
+    > + ::ipc_rpc::__private::core::marker::Send;
     fn hash(&self, path: &str, progress: &ProgressClient) -> Result<[u8; 32], Failed>;
 }
 /// Client of the service [`Jobs`]. Clones share one connection, and any thread may call.
@@ -258,6 +266,15 @@ pub struct JobsMock {
                 > + ::ipc_rpc::__private::core::marker::Send + ::ipc_rpc::__private::core::marker::Sync + 'static,
         >,
     >,
+    store: ::ipc_rpc::__private::core::option::Option<
+        ::ipc_rpc::__private::Box<
+            dyn ::ipc_rpc::__private::core::ops::Fn(
+                Kept<Frame>,
+                Kept<Vec<u32>>,
+                Kept<String>,
+            ) -> u64 + ::ipc_rpc::__private::core::marker::Send + ::ipc_rpc::__private::core::marker::Sync + 'static,
+        >,
+    >,
     hash: ::ipc_rpc::__private::core::option::Option<
         ::ipc_rpc::__private::Box<
             dyn ::ipc_rpc::__private::core::ops::Fn(
@@ -290,6 +307,7 @@ const _: () = {
         tail,
         sum,
         upper,
+        store,
         hash,
     }
     struct __Method;
@@ -300,6 +318,7 @@ const _: () = {
         const tail: u16 = __Position::tail as u16;
         const sum: u16 = __Position::sum as u16;
         const upper: u16 = __Position::upper as u16;
+        const store: u16 = __Position::store as u16;
         const hash: u16 = __Position::hash as u16;
     }
     static __SERVICE: ::ipc_rpc::__private::ServiceDesc = ::ipc_rpc::__private::ServiceDesc {
@@ -386,6 +405,27 @@ const _: () = {
                 oneway: false,
                 idempotent: false,
                 long: true,
+            },
+            ::ipc_rpc::__private::MethodDesc {
+                name: "store",
+                params: &[
+                    ::ipc_rpc::__private::ParamDesc {
+                        name: "frame",
+                        desc: <Frame as ::ipc_rpc::__private::Message>::desc,
+                    },
+                    ::ipc_rpc::__private::ParamDesc {
+                        name: "rows",
+                        desc: <Vec<u32> as ::ipc_rpc::__private::Message>::desc,
+                    },
+                    ::ipc_rpc::__private::ParamDesc {
+                        name: "name",
+                        desc: <String as ::ipc_rpc::__private::Message>::desc,
+                    },
+                ],
+                result: <u64 as ::ipc_rpc::__private::Message>::desc,
+                oneway: false,
+                idempotent: false,
+                long: false,
             },
             ::ipc_rpc::__private::MethodDesc {
                 name: "hash",
@@ -551,6 +591,22 @@ const _: () = {
             >(&self.stub, __Method::upper, &(&from,), lines)
                 .await
         }
+        /// Calls `Jobs::store` on the server.
+        pub async fn store(
+            &self,
+            frame: &Frame,
+            rows: &[u32],
+            name: &::ipc_rpc::__private::core::primitive::str,
+        ) -> ::ipc_rpc::__private::core::result::Result<
+            u64,
+            ::ipc_rpc::__private::CallError,
+        > {
+            ::ipc_rpc::__private::Stub::call_async::<
+                (Frame, Vec<u32>, String),
+                u64,
+            >(&self.stub, __Method::store, &(frame, rows, name))
+                .await
+        }
         /// Calls `Jobs::hash` on the server.
         #[inline]
         pub fn hash(
@@ -626,6 +682,22 @@ const _: () = {
                 (u64,),
                 (),
             >(&self.stub, __Method::wait, &(id,))
+        }
+        /// Calls `Jobs::store` on the server.
+        pub async fn store(
+            &self,
+            frame: &Frame,
+            rows: &[u32],
+            name: &::ipc_rpc::__private::core::primitive::str,
+        ) -> ::ipc_rpc::__private::core::result::Result<
+            ::ipc_rpc::__private::Reply<u64>,
+            ::ipc_rpc::__private::CallError,
+        > {
+            ::ipc_rpc::__private::Stub::view_async::<
+                (Frame, Vec<u32>, String),
+                u64,
+            >(&self.stub, __Method::store, &(frame, rows, name))
+                .await
         }
         /// Calls `Jobs::hash` on the server.
         #[inline]
@@ -715,6 +787,22 @@ const _: () = {
             ::ipc_rpc::__private::Stub::oneway::<
                 (::ipc_rpc::__private::String,),
             >(&self.stub, __Method::note, &(text,))
+        }
+        /// Calls `Jobs::store` on the server.
+        #[inline]
+        pub fn store(
+            &self,
+            frame: &Frame,
+            rows: &[u32],
+            name: &::ipc_rpc::__private::core::primitive::str,
+        ) -> ::ipc_rpc::__private::core::result::Result<
+            ::ipc_rpc::__private::Pending<u64>,
+            ::ipc_rpc::__private::CallError,
+        > {
+            ::ipc_rpc::__private::Stub::start::<
+                (Frame, Vec<u32>, String),
+                u64,
+            >(&self.stub, __Method::store, &(frame, rows, name))
         }
     }
     const _: ::ipc_rpc::__private::core::marker::PhantomData<JobsDispatcher<()>> = ::ipc_rpc::__private::core::marker::PhantomData;
@@ -842,6 +930,45 @@ const _: () = {
                                     ::ipc_rpc::__private::Admitted::reply_stream::<
                                         String,
                                     >(&__call, __value, __room)
+                                }
+                                    .await;
+                                ::ipc_rpc::__private::core::mem::drop(__service);
+                                ::ipc_rpc::__private::Admitted::finish(__call, __outcome)
+                            }
+                        },
+                    )
+                }
+                __Method::store => {
+                    ::ipc_rpc::__private::Incoming::run(
+                        __call,
+                        {
+                            let __service = ::ipc_rpc::__private::core::clone::Clone::clone(
+                                &self.service,
+                            );
+                            move |__call: ::ipc_rpc::__private::Admitted| async move {
+                                let __outcome = async {
+                                    let __args = ::ipc_rpc::__private::Admitted::args::<
+                                        (Frame, Vec<u32>, String),
+                                    >(&__call)?;
+                                    let __0 = ::ipc_rpc::__private::Admitted::kept::<
+                                        Frame,
+                                    >(&__call, &__args.0)?;
+                                    let __1 = ::ipc_rpc::__private::Admitted::kept::<
+                                        Vec<u32>,
+                                    >(&__call, &__args.1)?;
+                                    let __2 = ::ipc_rpc::__private::Admitted::kept::<
+                                        String,
+                                    >(&__call, &__args.2)?;
+                                    let __value = <__S as Jobs>::store(
+                                            &*__service,
+                                            __0,
+                                            __1,
+                                            __2,
+                                        )
+                                        .await;
+                                    ::ipc_rpc::__private::Admitted::reply::<
+                                        u64,
+                                    >(&__call, &__value)
                                 }
                                     .await;
                                 ::ipc_rpc::__private::core::mem::drop(__service);
@@ -994,6 +1121,21 @@ const _: () = {
             );
             self
         }
+        /// Has `handler` answer calls of [`store`](Jobs::store).
+        #[must_use]
+        pub fn on_store(
+            mut self,
+            handler: impl ::ipc_rpc::__private::core::ops::Fn(
+                Kept<Frame>,
+                Kept<Vec<u32>>,
+                Kept<String>,
+            ) -> u64 + ::ipc_rpc::__private::core::marker::Send + ::ipc_rpc::__private::core::marker::Sync + 'static,
+        ) -> Self {
+            self.store = ::ipc_rpc::__private::core::option::Option::Some(
+                ::ipc_rpc::__private::Box::new(handler),
+            );
+            self
+        }
         /// Has `handler` answer calls of [`hash`](Jobs::hash).
         #[must_use]
         pub fn on_hash(
@@ -1081,6 +1223,23 @@ const _: () = {
                 ::ipc_rpc::__private::core::option::Option::None => {
                     ::ipc_rpc::__private::core::panic!(
                         "`upper` was called, but `JobsMock` was given nothing to do for it: use `on_upper`"
+                    )
+                }
+            }
+        }
+        async fn store(
+            &self,
+            frame: Kept<Frame>,
+            rows: Kept<Vec<u32>>,
+            name: Kept<String>,
+        ) -> u64 {
+            match &self.store {
+                ::ipc_rpc::__private::core::option::Option::Some(__handler) => {
+                    __handler(frame, rows, name)
+                }
+                ::ipc_rpc::__private::core::option::Option::None => {
+                    ::ipc_rpc::__private::core::panic!(
+                        "`store` was called, but `JobsMock` was given nothing to do for it: use `on_store`"
                     )
                 }
             }

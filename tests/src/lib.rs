@@ -13,6 +13,7 @@ pub mod proc;
 pub mod random;
 pub mod raw;
 pub mod services;
+pub mod shelf;
 pub mod system;
 pub mod watchdog;
 pub mod ways;

@@ -325,7 +325,7 @@ fn threads_of_streams_are_limited() {
     let (mut first, second) = (open().unwrap(), open().unwrap());
     let error = open().unwrap_err();
     assert!(matches!(error, CallError::Busy { server: true, .. }) && !error.may_have_run(), "{error}");
-    assert!(error.to_string().contains("as many streams open"), "{error}");
+    assert!(error.to_string().contains("as many as `Limits::streams` allows"), "{error}");
     // Others do not need a thread, or can do without.
     assert_eq!(all(client.count(100).unwrap()), (0..100).collect::<Vec<_>>());
     assert_eq!(all(client.ticks(100).unwrap()), (0..100).collect::<Vec<_>>());

@@ -33,7 +33,7 @@ impl Shared {
     fn new(blocks: usize) -> Arc<Self> {
         Arc::new(Shared {
             blocks: (0..blocks).map(|_| Block::new(word::FREE)).collect(),
-            cells: cells(blocks.next_power_of_two()),
+            cells: cells((2 * blocks).next_power_of_two()),
             asleep: AtomicU32::new(0),
             bell: Bell::new(),
             announcements: Announcements::new(blocks as u32),
@@ -61,12 +61,12 @@ impl Shared {
     fn news(&self) -> impl FnMut(News<()>) + '_ {
         |news| match news {
             News::Wake(waker) => waker.wake(),
-            News::Home(()) => self.home.tell(),
+            News::Home(()) | News::Released(()) => self.home.tell(),
         }
     }
 
     fn hear(&self) {
-        self.announcements.hear(&self.cells, Some, self.news()).unwrap();
+        self.announcements.hear(&self.cells, any, self.news()).unwrap();
     }
 
     fn listen(&self, first: bool) {
@@ -89,6 +89,11 @@ impl Shared {
     }
 }
 
+/// An entry may be about any block.
+fn any(_: Kind, block: u32) -> Option<u32> {
+    Some(block)
+}
+
 /// The thread of the bells.
 fn bells(shared: &Arc<Shared>, wrong: &'static str) -> thread::JoinHandle<()> {
     let shared = shared.clone();
@@ -106,7 +111,7 @@ fn bells(shared: &Arc<Shared>, wrong: &'static str) -> thread::JoinHandle<()> {
                         raise(&shared.asleep);
                     }
                 }
-                _ => shared.announcements.rung(&shared.cells, &shared.asleep, Some, shared.news()).unwrap(),
+                _ => shared.announcements.rung(&shared.cells, &shared.asleep, any, shared.news()).unwrap(),
             }
         }
     })
@@ -325,6 +330,58 @@ fn zombie(wrong: &'static str) {
         other => panic!("{other:?}"),
     }
     shared.blocks[0].check(1);
+    callee.join().unwrap();
+    shared.end(bells);
+}
+
+#[test]
+fn p14_a_kept_block_comes_home() {
+    explore(
+        "futures::p14_a_kept_block_comes_home",
+        Some(3),
+        &[("the flag is not raised", Loss), ("no look behind the raise", Loss)],
+        kept_block,
+    );
+}
+
+/// The callee keeps a request and releases it behind the answer, while the caller lets go of that, and waits for another one.
+fn kept_block(wrong: &'static str) {
+    let shared = Shared::new(2);
+    shared.lend(0, 1);
+    shared.lend(1, 2);
+    let callee = {
+        let shared = shared.clone();
+        thread::spawn(move || {
+            let producer = Producer::new();
+            shared.answer(0, &producer);
+            shared.answer(1, &producer);
+            producer.push(&shared.cells, Kind::Release, 0);
+            if must_ring(&shared.asleep) {
+                shared.bell.ring();
+            }
+        })
+    };
+    let bells = bells(&shared, wrong);
+    let (waker, told) = Told::waker();
+    let asked = shared.register(1, &waker);
+    if let Asked::Due { first } = asked {
+        shared.listen(first);
+    }
+    shared.blocks[0].spin();
+    shared.blocks[0].check(1);
+    let (home, first) = shared.announcements.keep(0, ());
+    match wrong {
+        "the flag is not raised" => {}
+        "no look behind the raise" if first => raise(&shared.asleep),
+        _ => shared.listen(first),
+    }
+    if home.is_none() {
+        shared.home.wait();
+    }
+    if matches!(asked, Asked::Due { .. }) {
+        told.wait();
+    }
+    shared.lend(0, 3);
     callee.join().unwrap();
     shared.end(bells);
 }

@@ -14,6 +14,7 @@ mod futures;
 mod hand_over;
 mod harness;
 mod idle;
+mod keeping;
 mod late;
 mod parking;
 mod parts;

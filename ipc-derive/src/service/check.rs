@@ -248,7 +248,7 @@ fn check_arguments(sig: &Signature, method: &Method, check: &mut Check<'_>) {
         match &param.kind {
             Kind::Owned(ty) => types::owned(ty, Place::Argument, refuse),
             Kind::Ref(ty) => types::pointee(ty, refuse),
-            Kind::Slice(ty) | Kind::Archived(ty) | Kind::OptSlice(ty) | Kind::OptArchived(ty) => {
+            Kind::Slice(ty) | Kind::Archived(ty) | Kind::Kept(ty) | Kind::OptSlice(ty) | Kind::OptArchived(ty) => {
                 types::owned(ty, Place::Inside, refuse);
             }
             Kind::OptRef(ty) => types::pointee(ty, refuse),

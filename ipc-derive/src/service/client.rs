@@ -4,7 +4,7 @@ use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
 
 use super::attrs;
-use super::model::{Kind, Method, Param, Service};
+use super::model::{Kind, Method, Param, Service, arguments, bare, is_string};
 use super::names::{local, own_tokens};
 
 /// How a client gives results.
@@ -304,7 +304,7 @@ pub(super) fn call(service: &Service, method: &Method, mode: Mode) -> TokenStrea
     let mut stream = None;
     for (number, Param { ident, kind, .. }) in method.params.iter().enumerate() {
         values.push(match kind {
-            Kind::Ref(_) | Kind::Str | Kind::Slice(_) | Kind::Archived(_) => quote!(#ident),
+            Kind::Ref(_) | Kind::Str | Kind::Slice(_) | Kind::Archived(_) | Kind::Kept(_) => quote!(#ident),
             Kind::Callback(client) => {
                 let lent = local(&format!("__lent{number}"));
                 lends.push((lent.clone(), quote!(#p::Stub::lend_callback::<#client>(#rounds.stub(), #ident))));
@@ -389,11 +389,17 @@ pub(super) fn call(service: &Service, method: &Method, mode: Mode) -> TokenStrea
 }
 
 impl Param {
-    /// The argument as a client passes it: as the trait has it, but `&T` for `&Archived<T>`.
+    /// The argument as a client passes it: as the trait has it, but `&T` for `&Archived<T>` and `Kept<T>`, of which sequences and
+    /// text may be borrowed in whatever they lie.
     fn passed(&self, p: &TokenStream) -> Option<TokenStream> {
         let Param { ident, ty, kind } = self;
         Some(match kind {
             Kind::Archived(inner) => quote!(#ident: &#inner),
+            Kind::Kept(inner) => match arguments(bare(inner), "Vec") {
+                Some([element]) => quote!(#ident: &[#element]),
+                None if is_string(inner) => quote!(#ident: &#p::core::primitive::str),
+                None => quote!(#ident: &#inner),
+            },
             Kind::OptArchived(inner) => quote!(#ident: #p::core::option::Option<&#inner>),
             Kind::Callback(client) => quote!(#ident: &impl #p::Callback<#client>),
             Kind::Context(_) => return None,

@@ -193,6 +193,7 @@ fn handle(
             Kind::Str => (quote!(#p::str_arg(#form)), quote!(#name)),
             Kind::Slice(ty) => (quote!(#p::slice_arg::<#ty>(#form)?), quote!(&#name)),
             Kind::Archived(_) => (form, quote!(#name)),
+            Kind::Kept(ty) => (quote!(#carrier::kept::<#ty>(&#call, #form)?), quote!(#name)),
             Kind::OptRef(ty) => (owned(quote!(#option<#ty>), &form), quote!(#option::as_ref(&#name))),
             Kind::OptStr => (quote!(#option::map(#p::option_form::<#p::String>(#form), #p::str_arg)), quote!(#name)),
             Kind::OptSlice(ty) => (

@@ -91,13 +91,13 @@ fn quiet_method(method: &mut TraitItemFn) {
         if is_hole(&argument.ty) {
             *argument.ty = syn::parse_quote!(());
         }
-        types::complete_stream(&mut argument.ty);
+        types::complete(&mut argument.ty);
     }
     if let ReturnType::Type(_, ty) = &mut sig.output {
         if has_infer(ty.to_token_stream()) {
             **ty = syn::parse_quote!(());
         }
-        types::complete_stream(ty);
+        types::complete(ty);
     }
 }
 

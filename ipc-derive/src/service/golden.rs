@@ -27,6 +27,7 @@ const FORMS: &str = r#"
         fn tail(&self, path: String) -> Result<Streaming<Line>, Failed>;
         fn sum(&self, numbers: Streaming<u64>) -> u64;
         async fn upper(&self, lines: Streaming<String>, from: u32) -> Streaming<String>;
+        async fn store(&self, frame: Kept<Frame>, rows: Kept<Vec<u32>>, name: Kept<String>) -> u64;
         fn hash(&self, path: &str, progress: &ProgressClient) -> Result<[u8; 32], Failed>;
     }
 "#;

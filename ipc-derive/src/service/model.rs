@@ -69,6 +69,8 @@ pub(super) enum Kind {
     Slice(Type),
     /// `&Archived<T>`
     Archived(Type),
+    /// `Kept<T>`: the handler may keep it beyond the call.
+    Kept(Type),
     /// `Option<&T>`
     OptRef(Type),
     /// `Option<&str>`
@@ -161,6 +163,9 @@ fn classify(ty: &Type) -> Kind {
     if let Some([item]) = arguments(plain, "Streaming") {
         return Kind::Input(item.clone());
     }
+    if let Some([kept]) = arguments(plain, "Kept") {
+        return Kind::Kept(kept.clone());
+    }
     Kind::Owned(ty.clone())
 }
 
@@ -202,6 +207,11 @@ pub(super) fn is_context(ty: &Type) -> bool {
 pub(super) fn is_client(ty: &Type) -> bool {
     last_word(ty)
         .is_some_and(|word| word.unraw().to_string().strip_suffix("Client").is_some_and(|service| !service.is_empty()))
+}
+
+/// Whether this is a path that ends in `String`.
+pub(super) fn is_string(ty: &Type) -> bool {
+    last_word(ty).is_some_and(|word| word == "String")
 }
 
 /// The last segment of a path, if it has no arguments.
@@ -290,7 +300,7 @@ impl Kind {
     /// The owned type that the request carries, if it carries any.
     pub(super) fn wire(&self, p: &TokenStream) -> Option<TokenStream> {
         Some(match self {
-            Kind::Owned(ty) | Kind::Ref(ty) | Kind::Archived(ty) => quote!(#ty),
+            Kind::Owned(ty) | Kind::Ref(ty) | Kind::Archived(ty) | Kind::Kept(ty) => quote!(#ty),
             Kind::Str => quote!(#p::String),
             Kind::Slice(ty) => quote!(#p::Vec<#ty>),
             Kind::OptRef(ty) | Kind::OptArchived(ty) => quote!(#p::core::option::Option<#ty>),

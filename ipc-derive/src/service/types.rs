@@ -164,6 +164,9 @@ pub(super) fn pointee(ty: &Type, refuse: &mut Refuse<'_>) {
         Type::Path(path) if path.qself.is_none() && path.path.is_ident("str") => {}
         // Only behind a lifetime or `mut`, which has been refused.
         ty if is_context(ty) => {}
+        ty if last_is(ty, "Kept") => {
+            refuse(tokens(ty), format!("the handler owns what it may keep: write `{}` without `&`", spell(ty)));
+        }
         ty if last_is(ty, "Streaming") => {
             refuse(tokens(ty), format!("the handler owns the stream: write `{}` without `&`", spell(ty)));
         }
@@ -174,10 +177,10 @@ pub(super) fn pointee(ty: &Type, refuse: &mut Refuse<'_>) {
     }
 }
 
-/// Gives a `Streaming` without exactly one type one, so that rustc does not complain as well.
-pub(super) fn complete_stream(ty: &mut Type) {
-    if last_is(ty, "Streaming")
-        && arguments::<1>(ty, "Streaming").is_none()
+/// Gives a `Streaming` or `Kept` without exactly one type one, so that rustc does not complain as well.
+pub(super) fn complete(ty: &mut Type) {
+    let incomplete = |name| last_is(ty, name) && arguments::<1>(ty, name).is_none();
+    if (incomplete("Streaming") || incomplete("Kept"))
         && let Type::Path(path) = ty
         && let Some(last) = path.path.segments.last_mut()
     {
@@ -212,6 +215,22 @@ fn named(ty: &Type, path: &Path, place: Place, refuse: &mut Refuse<'_>) {
             Place::Inside => format!("an archived value cannot be part of another type: write `{inner}`"),
         };
         refuse(tokens(path), message);
+    }
+    if last_is(bare(ty), "Kept") {
+        let message = match (place, arguments(bare(ty), "Kept")) {
+            (Place::Inside, Some([inner])) => {
+                let inner = spell(inner);
+                format!(
+                    "what a handler keeps is an argument of its own: write `Kept<{inner}>`, or `{inner}` in another type"
+                )
+            }
+            (Place::Result, Some([inner])) => {
+                format!("an argument can be kept, a result is owned: write `{}`", spell(inner))
+            }
+            _ => "write what the handler may keep: `Kept<T>`".into(),
+        };
+        refuse(tokens(path), message);
+        return;
     }
     if is_context(ty) && place == Place::Argument {
         let message = "a context belongs to its call: write `&Context` (a message of your own needs another name here)";

@@ -53,7 +53,7 @@ impl Opening {
             return Err(CallError::Rejected { method: connection.name(method), reason: reason.into() });
         }
         let Some(ticket) = Ticket::new(connection) else {
-            return Err(CallError::Busy { method: connection.name(method), server: false });
+            return Err(connection.busy(method));
         };
         terms.target = ticket.number;
         // A limit that was configured is one for calls; one that was asked for holds for all that comes of this one.

@@ -7,6 +7,7 @@ use ipc_rpc::ClientConfig;
 use ipc_rpc_tests::callbacks::{Bar, JobsClient, ProgressDispatcher};
 use ipc_rpc_tests::helper;
 use ipc_rpc_tests::services::{CalcClient, WorkClient, bytes, checksum};
+use ipc_rpc_tests::shelf::ShelfClient;
 use ipc_rpc_tests::system;
 use ipc_rpc_tests::zoo::BorrowedClient;
 
@@ -90,6 +91,18 @@ fn run(what: &str, name: &str, number: Option<&str>) -> Outcome {
             let object = ProgressDispatcher::new(Bar::default());
             (0..count()).try_for_each(|_| jobs.keep(&object))?;
             println!("lent");
+            loop {
+                std::thread::park();
+            }
+        }
+        // Arguments that the server keeps, and then nothing.
+        "shelve" => {
+            let shelf = ShelfClient::connect(name)?;
+            for key in 0..count() as u32 {
+                let data = bytes(10 + key as usize * 100_000, key as u8);
+                assert_eq!(shelf.put(key, &data)?, checksum(&data));
+            }
+            println!("shelved");
             loop {
                 std::thread::park();
             }

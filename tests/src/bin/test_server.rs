@@ -5,6 +5,7 @@
 //! asks for.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use ipc_rpc::{Limits, Memory, Server, Trust};
 use ipc_rpc_tests::callbacks::{Desk, DownDispatcher, JobsDispatcher};
@@ -13,6 +14,7 @@ use ipc_rpc_tests::flows::{FlowsDispatcher, Source};
 use ipc_rpc_tests::helper;
 use ipc_rpc_tests::large::{Hall, LargeDispatcher};
 use ipc_rpc_tests::services::{Adder, CalcDispatcher, WorkDispatcher, Worker};
+use ipc_rpc_tests::shelf::{ShelfDispatcher, Store};
 use ipc_rpc_tests::system;
 use ipc_rpc_tests::zoo::{BorrowedDispatcher, Keeper, ZooDispatcher};
 
@@ -57,6 +59,7 @@ fn main() -> ExitCode {
         .service(BorrowedDispatcher::new(Keeper))
         .service(JobsDispatcher::new(Desk::default()))
         .service(DownDispatcher::new(Desk::default()))
+        .service(ShelfDispatcher::new(Arc::<Store>::default()))
         .service(FlowsDispatcher::new(Source::default()))
         .service(LargeDispatcher::new(Hall::default()))
         .service(FilesDispatcher::new(Clerk::default()));

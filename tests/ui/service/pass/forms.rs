@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Poll, Wake, Waker};
 use std::thread::{self, Thread};
 
-use ipc_rpc::{CallError, Context, Message, Pending, Reply, Streaming, mode, service, testing};
+use ipc_rpc::{CallError, Context, Kept, Message, Pending, Reply, Streaming, mode, service, testing};
 
 #[derive(Message, Debug, Clone, PartialEq)]
 struct Line {
@@ -50,6 +50,10 @@ trait Forms {
     fn call_back_fallible(&self, progress: &ProgressClient, path: &str) -> Result<u8, String>;
     async fn call_back_later(&self, progress: &ProgressClient, ctx: &Context, other: &ProgressClient) -> u8;
     async fn call_back_fallible_later(&self, progress: &ProgressClient) -> Result<u8, String>;
+    fn kept(&self, a: ipc_rpc::Kept<Vec<Line>>, ctx: &Context, b: Kept<String>, c: Kept<Line>) -> Streaming<Line>;
+    async fn kept_later(&self, a: Kept<u8>, progress: &ProgressClient, lines: Streaming<Line>) -> Result<u8, String>;
+    #[rpc(oneway)]
+    fn kept_oneway(&self, a: Kept<Vec<u8>>);
     async fn with_body(&self, a: &str) -> Result<usize64, String> {
         if a.is_empty() {
             return Err("empty".to_owned());
@@ -66,6 +70,25 @@ type usize64 = u64;
 struct Server;
 
 impl Forms for Server {
+    fn kept(&self, a: ipc_rpc::Kept<Vec<Line>>, _ctx: &Context, b: Kept<String>, c: Kept<Line>) -> Streaming<Line> {
+        let mut number = 0;
+        Streaming::from_iter(std::iter::from_fn(move || {
+            number += 1;
+            let line = a.get().get(number - 1)?;
+            Some(Line { text: format!("{} {} {}", line.text(), b.get(), c.text()) })
+        }))
+    }
+    async fn kept_later(&self, a: Kept<u8>, progress: &ProgressClient, mut lines: Streaming<Line>) -> Result<u8, String> {
+        progress.done_later(0.5).await.map_err(|error| error.to_string())?;
+        let mut sum = a.get();
+        while lines.next_async().await.is_some() {
+            sum += 1;
+        }
+        Ok(sum)
+    }
+    fn kept_oneway(&self, a: Kept<Vec<u8>>) {
+        assert_eq!(a.get(), [1, 2]);
+    }
     async fn nothing(&self) {}
     async fn value(&self, a: u32, b: String, line: Line) -> Vec<u8> {
         [&a.to_le_bytes()[..], b.as_bytes(), line.text.as_bytes()].concat()
@@ -193,6 +216,10 @@ fn blocking(client: &FormsClient) -> Result<(), CallError> {
     assert_eq!(lengths.collect::<Result<Vec<_>, _>>()?, [4, 4]);
     let refused: Result<Streaming<u8>, CallError<String>> = client.exchange_fallible(lines());
     assert!(matches!(refused, Err(CallError::Handler(error)) if error == "nothing"));
+    let kept: Streaming<Line> = client.kept(&[line(), line()], "b", &line())?;
+    assert_eq!(kept.map(|line| line.unwrap().text).collect::<Vec<_>>(), ["line b line", "line b line"]);
+    client.kept_oneway(&[1, 2])?;
+    client.flush()?;
     let progress = ProgressDispatcher::new(Bar);
     let one: u8 = client.call_back("a", &progress)?;
     assert_eq!(one, 1);
@@ -240,6 +267,8 @@ async fn waiting(client: FormsClient) -> Result<(), CallError> {
     let progress = ProgressDispatcher::from_arc(Arc::new(Bar));
     let two: u8 = client.call_back_later(&progress, &progress).await?;
     assert_eq!(two, 2);
+    let seven: Result<u8, CallError<String>> = client.kept_later(&5, &progress, lines()).await;
+    assert_eq!(seven.unwrap(), 7);
     let three: Result<u8, CallError<String>> = client.call_back_fallible_later(&progress).await;
     assert_eq!(three.unwrap(), 3);
     let number: Result<u64, CallError<String>> = client.with_body("12").await;
@@ -274,9 +303,9 @@ fn block_on<F: Future + Send>(future: F) -> F::Output {
 fn main() {
     let dispatcher = FormsDispatcher::new(Server);
     let methods = ipc_rpc::__private::Dispatch::service(&dispatcher.clone()).methods;
-    assert_eq!(methods.iter().filter(|method| method.oneway).count(), 2);
-    assert_eq!(methods.iter().filter(|method| method.long).count(), 13);
-    assert_eq!(ipc_rpc::__private::Dispatch::service(&dispatcher).callbacks.len(), 5);
+    assert_eq!(methods.iter().filter(|method| method.oneway).count(), 3);
+    assert_eq!(methods.iter().filter(|method| method.long).count(), 14);
+    assert_eq!(ipc_rpc::__private::Dispatch::service(&dispatcher).callbacks.len(), 6);
     let context = methods.iter().find(|method| method.name == "context").unwrap();
     assert_eq!(context.params.iter().map(|param| param.name).collect::<Vec<_>>(), ["a", "b"]);
     assert_eq!(methods.iter().filter(|method| method.name == "posted").count(), 1);
