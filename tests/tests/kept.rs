@@ -169,6 +169,28 @@ fn dropped_at_any_moment() {
 }
 
 #[test]
+fn a_loan_stays_as_it_is_while_it_is_kept() {
+    let _watchdog = Watchdog::start("a_loan_stays_as_it_is_while_it_is_kept");
+    let (store, client, server) = pair(Server::builder(), &ClientConfig::default());
+    let mut loan = client.loan::<u8>(1 << 20).unwrap();
+    loan.copy_from_slice(&bytes(1 << 20, 4));
+    let sum = client.put(1, &loan).unwrap();
+    assert_eq!(smol::block_on(client.put_later(2, &loan)).unwrap(), sum);
+    let used = usage(&client);
+    assert!(used.kept == 2 && used.argument_bytes < 2 << 20, "{used:?}");
+    drop(store.things().remove(&1));
+    assert!(loan.is_lent());
+    let mut other = loan.clone();
+    loan[0] ^= 1;
+    assert_eq!((store.sum(2), sum), (Some(sum), checksum(&bytes(1 << 20, 4))));
+    other[1] ^= 1;
+    drop(store.things().remove(&2));
+    drop((loan, other));
+    idle(&client);
+    until(|| server.usage().is_idle());
+}
+
+#[test]
 fn a_server_that_keeps_everything_makes_its_client_wait() {
     let _watchdog = Watchdog::start("a_server_that_keeps_everything_makes_its_client_wait");
     let config = ClientConfig { blocks: 4, timeout: Some(Duration::from_millis(50)), ..ClientConfig::default() };
