@@ -44,7 +44,7 @@ fn what_is_kept_stays_as_it_was() {
     }
     let kept = usage(&client);
     assert_eq!((kept.kept, kept.blocks), (10, 10), "{kept:?}");
-    assert!(kept.argument_bytes > 2 * 5_203_000, "{kept:?}");
+    assert!(kept.memory.used > 2 * 5_203_000, "{kept:?}");
     // Other calls have other memory.
     for round in 0..200 {
         let data = bytes(round * 997, round as u8);
@@ -177,7 +177,7 @@ fn a_loan_stays_as_it_is_while_it_is_kept() {
     let sum = client.put(1, &loan).unwrap();
     assert_eq!(smol::block_on(client.put_later(2, &loan)).unwrap(), sum);
     let used = usage(&client);
-    assert!(used.kept == 2 && used.argument_bytes < 2 << 20, "{used:?}");
+    assert!(used.kept == 2 && used.memory.used < 2 << 20, "{used:?}");
     drop(store.things().remove(&1));
     assert!(loan.is_lent());
     let mut other = loan.clone();
