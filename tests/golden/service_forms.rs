@@ -923,7 +923,9 @@ const _: () = {
                                     let __0 = ::ipc_rpc::__private::Admitted::input::<
                                         String,
                                     >(&__call)?;
-                                    let __1 = ::ipc_rpc::__private::owned::<u32>(&__args.0)?;
+                                    let __1 = ::ipc_rpc::__private::Admitted::owned::<
+                                        u32,
+                                    >(&__call, &__args.0)?;
                                     let __room = ::ipc_rpc::__private::Admitted::room(&__call)?;
                                     let __value = <__S as Jobs>::upper(&*__service, __0, __1)
                                         .await;

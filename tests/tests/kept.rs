@@ -124,7 +124,7 @@ fn whatever_the_call_comes_to() {
         drop(large);
         store.things().remove(&6);
     }
-    assert_eq!(usage(&client).kept, 5);
+    until(|| usage(&client).kept == 5); // What was passed on is dropped by other threads.
     store.things().clear();
     idle(&client);
     until(|| server.usage().is_idle());
