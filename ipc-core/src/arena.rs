@@ -12,7 +12,7 @@
 
 use std::io;
 use std::ptr::NonNull;
-use std::sync::{Arc, PoisonError, Weak};
+use std::sync::{Arc, PoisonError, TryLockError, Weak};
 use std::time::Duration;
 
 use crate::committed::Committed;
@@ -21,7 +21,7 @@ use crate::layout::{CHUNK, EXTENT, EXTENT_START, MAX_MESSAGE};
 use crate::memory::{Lack, Memory, MemoryUsage, NoMemory};
 use crate::segment::{Pages, Segment};
 use crate::surplus;
-use crate::sync::{Mutex, MutexGuard, thread};
+use crate::sync::{AtomicU32, Mutex, MutexGuard, Ordering, thread};
 
 /// A huge page, which is committed as a whole.
 const HUGE: u32 = 2 << 20;
@@ -32,6 +32,8 @@ pub struct Arena {
     this: Weak<Arena>,
     pages: Pages,
     state: Mutex<State>,
+    /// Threads that wait for `state`.
+    waiting: AtomicU32,
     at: u32,
     size: u32,
 }
@@ -75,7 +77,14 @@ impl Arena {
             watched: false,
         };
         let pages = segment.pages();
-        Arc::new_cyclic(|this| Arena { this: this.clone(), pages, state: Mutex::new(state), at, size: len })
+        Arc::new_cyclic(|this| Arena {
+            this: this.clone(),
+            pages,
+            state: Mutex::new(state),
+            waiting: AtomicU32::new(0),
+            at,
+            size: len,
+        })
     }
 
     /// Goes by `memory` from now on, as far as the system can.
@@ -237,9 +246,11 @@ impl Arena {
             let Some((at, len)) = (above > 0).then(|| surplus(&state)).flatten() else { break };
             self.pages.decommit(at, len);
             state.committed.give_back(at, len);
-            // Whoever waits for the lock goes first.
             drop(state);
-            thread::yield_now();
+            // Whoever waits for the lock goes first. Not otherwise: on a busy core this is the last to come back.
+            while self.waiting.load(Ordering::Relaxed) != 0 {
+                thread::yield_now();
+            }
             state = self.lock();
         }
         // If nothing was needed besides, what is left lies between what is in use.
@@ -273,7 +284,16 @@ impl Arena {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         // No code under this lock can panic half way through a change.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        match self.state.try_lock() {
+            Ok(state) => state,
+            Err(TryLockError::Poisoned(state)) => state.into_inner(),
+            Err(TryLockError::WouldBlock) => {
+                self.waiting.fetch_add(1, Ordering::Relaxed);
+                let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+                self.waiting.fetch_sub(1, Ordering::Relaxed);
+                state
+            }
+        }
     }
 }
 

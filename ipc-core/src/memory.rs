@@ -25,7 +25,7 @@ pub struct Memory {
     /// Bytes that stay committed while nobody needs them. Default: 1 MiB.
     pub keep: u64,
     /// How long memory has to be unneeded before it goes back: after once to twice this time only `keep` bytes are left of it. A
-    /// thread sees to it, which there is only as long as there is something to give back. Default: 300 ms.
+    /// thread sees to it, which there is only as long as there is something to give back. Default: 250 ms.
     pub idle: Duration,
     /// Asks for huge pages (`MADV_HUGEPAGE`). Has an effect where the system allows them for shared memory
     /// (`/sys/kernel/mm/transparent_hugepage/shmem_enabled` is `advise`, or more), and none elsewhere; memory is taken in pieces
@@ -44,7 +44,7 @@ impl Default for Memory {
         Memory {
             quota: u64::from(MAX_ARENA),
             keep: 1 << 20,
-            idle: Duration::from_millis(300),
+            idle: Duration::from_millis(250),
             huge_pages: false,
             prefault: 0,
             numa_node: None,

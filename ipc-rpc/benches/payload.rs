@@ -108,7 +108,8 @@ impl Memory {
 
 /// Keeps this process to one core, if there are two.
 fn stay_on(core: usize) {
-    if std::thread::available_parallelism().map_or(1, usize::from) < 2 {
+    // SAFETY: plain system call. Not those that are allowed: the server inherits the core of its parent.
+    if unsafe { libc::sysconf(libc::_SC_NPROCESSORS_ONLN) } < 2 {
         return;
     }
     // SAFETY: all-zero bytes are a valid `cpu_set_t`, a plain C structure of integers.

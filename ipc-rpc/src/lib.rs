@@ -488,7 +488,7 @@
 //! # Memory
 //!
 //! Large arguments and large results lie in shared memory that no size has to be declared for: it is committed when a message needs it, stays
-//! while such messages keep coming, and goes back to the system when it has been idle for 300 ms. [`Memory`] has the numbers, a quota
+//! while such messages keep coming, and goes back to the system when it has been idle for 250 ms. [`Memory`] has the numbers, a quota
 //! among them: for arguments in [`ClientConfig::memory`], for the results of each client in [`ServerBuilder::memory`]. Where
 //! there is no more, the call fails with [`CallError::NoMemory`], which says whose memory it is, how much is wanted and in use, and
 //! whether the quota, the address space or the system is in the way. Replies that are [held](#calling) count until they are
