@@ -121,9 +121,9 @@ mod here {
         /// A block was lent once more to give the memory of its reply back.
         ReplyReleased: Both,
         /// A block that its callee keeps is noted as such.
-        BlockKept: Both,
+        BlockKept: Client,
         /// The callee does not keep it any more, and it is not home.
-        BlockReleased: Both,
+        BlockReleased: Client,
         /// The end of the other side is noted, and nobody was told.
         EndNoted: Both,
         /// Everybody was told.
@@ -159,9 +159,9 @@ mod here {
         /// A call is refused.
         CallRefused: Both,
         /// The answer is going to say that the request is kept.
-        RequestKept: Both,
+        RequestKept: Server,
         /// A kept request is let go of, and its caller not told.
-        KeptDropped: Both,
+        KeptDropped: Server,
         /// The memory of a reply is free.
         ReplyFreed: Both,
         /// All sleep flags are raised, and nobody has looked again.

@@ -4,10 +4,11 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use ipc_core::layout::{BlockHead, INLINE};
+use ipc_core::layout::{BlockHead, INLINE, KEPT};
+use ipc_core::queue::{Kind, Producer};
 use ipc_core::segment::{Area, Segment};
 use ipc_core::{socket, word};
-use ipc_rpc::{CallError, ClientConfig};
+use ipc_rpc::{CallError, ClientConfig, testing};
 use ipc_rpc_tests::helper::{Place, until};
 use ipc_rpc_tests::raw::{self, FakeServer};
 use ipc_rpc_tests::zoo::{BorrowedClient, Tree};
@@ -178,6 +179,50 @@ fn a_server_that_hangs_up_or_only_rings() {
     })
     .unwrap_err();
     assert!(matches!(error, CallError::TimedOut { .. } | CallError::Protocol { .. }), "{error:?}");
+}
+
+#[test]
+fn releases_of_what_is_kept_and_of_what_is_not() {
+    let place = Place::new("releases_of_what_is_kept_and_of_what_is_not");
+    // How many blocks behind the answered one, and how often: only the answered one can be released, and once. Of one that
+    // nobody uses any more a second one is taken for early, a third one cannot be.
+    for (round, (behind, times, honest)) in
+        [(0, 1, true), (1, 1, false), (0, 3, false), (77, 1, false)].into_iter().enumerate()
+    {
+        let server = FakeServer::listen(place.join(&format!("fake{round}.sock")));
+        let ended = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let (server, over) = (&server, &ended);
+            scope.spawn(move || {
+                let (socket, segment) = server.welcome(11);
+                let lent = |n: &u32| segment.block(*n).unwrap().word.load(Ordering::Acquire) & 3 == 1;
+                let block = loop {
+                    if let Some(block) = (0..4).find(lent) {
+                        break block;
+                    }
+                };
+                let at = segment.geometry().block_at(block) + INLINE;
+                raw::put(&segment, Area::Inline(block), at, &7u32.to_le_bytes());
+                reply(segment.block(block).unwrap(), KEPT, at, 4);
+                std::thread::sleep(Duration::from_millis(30)); // It is let go of, mostly.
+                let producer = Producer::new();
+                let offset = segment.geometry().block_at((block + behind) % 100);
+                (0..times).for_each(|_| producer.push(segment.announcement_cells(), Kind::Release, offset));
+                socket::ring(socket.as_fd());
+                until(|| over.load(Ordering::Relaxed));
+            });
+            let client = BorrowedClient::connect_with(server.path(), &small()).unwrap();
+            let depth = client.depth(&Tree { value: 1, children: vec![] });
+            assert_eq!(depth.unwrap(), 7);
+            if honest {
+                until(|| testing::client_usage(&client).is_idle());
+            } else {
+                let hasty = client.with_timeout(Duration::from_millis(20));
+                until(|| hasty.depth(&Tree { value: 1, children: vec![] }).is_err_and(|error| error.is_disconnected()));
+            }
+            ended.store(true, Ordering::Relaxed);
+        });
+    }
 }
 
 #[test]

@@ -278,6 +278,10 @@ impl Worker {
         let len = 1000 + self.random.below(limit) as u32;
         let (client, call) = (self.hurried(), self.begin(Form::Large));
         let sent = list(call.id, len);
+        if self.random.chance(4) {
+            let how = how(&client.hold(call.id, &sent), |got| *got == answer(call.id));
+            return self.end(call, how);
+        }
         if self.random.chance(3) {
             // The reply is held while others are made, and when the server is dead.
             let reply = client.view().echo(call.id, &sent);

@@ -58,6 +58,8 @@ pub trait Chaos {
     async fn tell_later(&self, id: u64, from: u32, count: u32, listener: &ListenerClient) -> u32;
     /// Keeps the listener, and calls it once more when others have come.
     fn keep(&self, id: u64, from: u32, listener: &ListenerClient);
+    /// Keeps the list until others have come; the answer that belongs to `id`, if the list does.
+    fn hold(&self, id: u64, list: ipc_rpc::Kept<Vec<u8>>) -> u64;
     /// Keeps none any longer.
     fn forget(&self);
 }
@@ -126,6 +128,7 @@ struct Kept {
 struct Bench {
     journal: Arc<Journal>,
     kept: Mutex<Vec<Kept>>,
+    held: Mutex<Vec<ipc_rpc::Kept<Vec<u8>>>>,
 }
 
 fn nap(micros: u32) {
@@ -269,7 +272,20 @@ impl Chaos for Bench {
         }
     }
 
+    fn hold(&self, id: u64, given: ipc_rpc::Kept<Vec<u8>>) -> u64 {
+        self.journal.ran(id, Form::Large);
+        let right = !echoed(id, given.get()).is_empty();
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.push(given);
+        let oldest = (held.len() > 6).then(|| held.remove(0));
+        drop(held);
+        drop(oldest);
+        if right { answer(id) } else { 0 }
+    }
+
     fn forget(&self) {
+        let held = std::mem::take(&mut *self.held.lock().unwrap_or_else(PoisonError::into_inner));
+        drop(held);
         let kept = std::mem::take(&mut *self.kept.lock().unwrap_or_else(PoisonError::into_inner));
         drop(kept);
     }
@@ -277,7 +293,7 @@ impl Chaos for Bench {
 
 /// Serves until it is killed. Says on request what it has in use.
 pub fn serve(socket: &str, journal: Arc<Journal>) -> ExitCode {
-    let bench = Bench { journal, kept: Mutex::default() };
+    let bench = Bench { journal, kept: Mutex::default(), held: Mutex::default() };
     let server = match Server::builder().service(ChaosDispatcher::new(bench)).bind(socket) {
         Ok(server) => server,
         Err(error) => {

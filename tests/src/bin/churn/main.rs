@@ -196,7 +196,8 @@ fn rush(place: &Place, peer: &mut Peer, ops: u64, seed: u64) -> BTreeMap<(&'stat
     }
     wait(|| {
         let usage = peer.usage();
-        let idle = ["busy: 0", "tasks: 0", "streams: 0", "callbacks: 0"].iter().all(|zero| usage.contains(zero));
+        let idle =
+            ["busy: 0", "tasks: 0", "streams: 0", "callbacks: 0", "kept: 0"].iter().all(|zero| usage.contains(zero));
         idle.then_some(()).ok_or(usage)
     });
     drop(clients);

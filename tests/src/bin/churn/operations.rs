@@ -129,7 +129,8 @@ impl Worker {
     /// One operation.
     pub fn operate(&mut self) -> Outcome {
         let (form, what) = match self.random.below(100) {
-            0..15 => ("blocking", self.blocking()),
+            0..7 => ("blocking", self.blocking()),
+            7..15 => ("kept", self.kept()),
             15..30 => ("pending", self.pending()),
             30..45 => ("async", self.asynchronous()),
             45..55 => ("one-way", self.one_way()),
@@ -163,6 +164,22 @@ impl Worker {
             return ended(reply, |reply| check(reply.get() == sent.as_slice(), || "another list came back".into()));
         }
         ended(client.echo(&sent, micros, end), |got| check(got == sent, || "another list came back".into()))
+    }
+
+    fn kept(&mut self) -> &'static str {
+        let (client, sent, micros, end) = (self.hurried(), self.list(), self.random.micros(), self.random.end());
+        let right = |len| check(len == sent.len() as u64, || "another list was held".into());
+        match self.random.below(3) {
+            0 => ended(client.hold(&sent, micros, end), right),
+            1 => {
+                let call = future::poll_once(client.hold_later(&sent, micros, end));
+                match self.random.chance(2) {
+                    true => ended(smol::block_on(client.hold_later(&sent, micros, end)), right),
+                    false => smol::block_on(call).map_or("dropped", |result| ended(result, right)),
+                }
+            }
+            _ => ended(client.hold_quietly(&sent), |()| {}),
+        }
     }
 
     fn pending(&mut self) -> &'static str {

@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::Duration;
 
-use ipc_rpc::{Context, Message, Sink, Streaming, service};
+use ipc_rpc::{Context, Kept, Message, Sink, Streaming, service};
 use ipc_rpc_tests::services::WorkError;
 
 /// What every intended panic says.
@@ -68,6 +68,13 @@ pub trait Churn {
     async fn tell_later(&self, count: u64, last: End, end: End, listener: &ListenerClient) -> Result<u64, WorkError>;
     /// Keeps the listener for a while after the call, and uses it.
     fn keep(&self, listener: &ListenerClient);
+    /// Keeps the list for a while after the call; how long it is.
+    fn hold(&self, list: Kept<Vec<u8>>, micros: u64, end: End) -> Result<u64, WorkError>;
+    /// The same, async.
+    async fn hold_later(&self, list: Kept<Vec<u8>>, micros: u64, end: End) -> Result<u64, WorkError>;
+    /// Not waited for.
+    #[rpc(oneway)]
+    fn hold_quietly(&self, list: Kept<Vec<u8>>);
     /// Keeps none any longer.
     fn forget(&self);
 }
@@ -76,6 +83,30 @@ pub trait Churn {
 #[derive(Debug, Default)]
 pub struct Bench {
     kept: Mutex<Vec<ListenerClient>>,
+    held: Mutex<Vec<Held>>,
+}
+
+/// A list that is kept, and what it was.
+#[derive(Debug)]
+struct Held {
+    list: Kept<Vec<u8>>,
+    copy: Vec<u8>,
+}
+
+/// Lists that are held at once: fewer than a client has blocks.
+const HELD: usize = 24;
+
+impl Bench {
+    fn keep_list(&self, list: Kept<Vec<u8>>) {
+        let copy = list.get().to_vec();
+        let mut held = self.held.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        held.push(Held { list, copy });
+        let one = if held.len() > HELD { Some(held.swap_remove(HELD / 2)) } else { None };
+        drop(held);
+        if let Some(Held { list, copy }) = one {
+            assert!(list.get() == copy, "a list that is held has changed");
+        }
+    }
 }
 
 /// A list that says which one it is.
@@ -263,7 +294,34 @@ impl Churn for Bench {
         }
     }
 
+    fn hold(&self, list: Kept<Vec<u8>>, micros: u64, end: End) -> Result<u64, WorkError> {
+        nap(micros);
+        let len = list.get().len() as u64;
+        if end != End::Early {
+            self.keep_list(list);
+        }
+        conclude(end)?;
+        Ok(len)
+    }
+
+    async fn hold_later(&self, list: Kept<Vec<u8>>, micros: u64, end: End) -> Result<u64, WorkError> {
+        let len = list.get().len() as u64;
+        if end != End::Early {
+            self.keep_list(list);
+        }
+        nap_later(micros).await;
+        conclude(end)?;
+        Ok(len)
+    }
+
+    fn hold_quietly(&self, list: Kept<Vec<u8>>) {
+        self.keep_list(list);
+    }
+
     fn forget(&self) {
+        let held = std::mem::take(&mut *self.held.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+        held.iter().for_each(|Held { list, copy }| assert!(list.get() == *copy, "a list that is held has changed"));
+        drop(held);
         let kept = std::mem::take(&mut *self.kept.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
         drop(kept);
     }
