@@ -8,6 +8,7 @@ mod index;
 mod pattern;
 mod rank;
 mod render;
+#[path = "../server_process.rs"]
 mod server_process;
 mod service;
 

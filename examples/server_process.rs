@@ -61,7 +61,7 @@ pub struct Home(TempDir);
 impl Home {
     /// Creates the folder and begins to watch the parent.
     pub fn new() -> io::Result<Self> {
-        let home = tempfile::Builder::new().prefix("ipc-rpc-search-").tempdir()?;
+        let home = tempfile::Builder::new().prefix("ipc-rpc-example-").tempdir()?;
         let path = home.path().to_owned();
         thread::Builder::new().name("parent watch".into()).spawn(move || {
             // Nobody writes: this returns when the parent has gone.
@@ -74,7 +74,7 @@ impl Home {
 
     /// Where to listen.
     pub fn socket(&self) -> Result<String, Box<dyn Error>> {
-        let path = self.0.path().join("search.sock");
+        let path = self.0.path().join("example.sock");
         path.into_os_string().into_string().map_err(|path| format!("folder name {path:?} is not UTF-8").into())
     }
 
