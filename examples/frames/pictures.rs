@@ -61,7 +61,7 @@ pub fn draw(n: u32, shape: Shape, pixels: &mut [u8]) {
             let colour = match (ring, line) {
                 (_, true) => [255; 4],
                 (true, _) => slow,
-                (false, _) => slow.map(|value| value / 2).map(|value| value as u32),
+                (false, _) => slow.map(|value| value / 2),
             };
             for (channel, (to, value)) in pixel.iter_mut().zip(colour).enumerate() {
                 // The last of four, or of two, is the opacity.
