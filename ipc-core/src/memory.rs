@@ -20,7 +20,8 @@ use crate::layout::MAX_ARENA;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Memory {
     /// Bytes that messages may have in use at once: requests under way, replies that are held, loans, with what they are rounded
-    /// up by. What would need more fails with a [`NoMemory`] that says so. Default: all of the address space.
+    /// up by; of a server also up to a MiB of replies that were read and whose blocks are idle. What would need more fails with a
+    /// [`NoMemory`] that says so. Default: all of the address space.
     pub quota: u64,
     /// Bytes that stay committed while nobody needs them. Default: 1 MiB.
     pub keep: u64,
