@@ -23,7 +23,7 @@ use crate::futex;
 use crate::handover;
 use crate::keeping::Keeping;
 pub use crate::kept::Kept;
-use crate::lane::{self, Lane, Parcel, Undeliverable};
+use crate::lane::{self, Cargo, Lane, Parcel, Undeliverable};
 use crate::layout::{
     ABANDONED, BRINGS_PARCEL, BlockHead, EXTENT_START, INLINE, INLINE_ROOM, KEPT, LOANED, MAX_MESSAGE, RELEASE,
     REPLIED, SENDS_PARCEL, was_begun,
@@ -245,13 +245,13 @@ impl<P> Channel<P> {
         }
     }
 
-    /// Sends descriptor number `index` of the reply in `block`.
-    fn send(&self, block: u32, index: u32, descriptor: BorrowedFd<'_>) -> Result<(), Undeliverable> {
+    /// Sends a part of the parcel of the reply in `block`.
+    fn send(&self, block: u32, cargo: Cargo, descriptor: BorrowedFd<'_>) -> Result<(), Undeliverable> {
         let meanwhile = || {
             let (drained, rang) = self.lane.empty(self.socket());
             self.heard(drained, rang);
         };
-        lane::send(self.socket(), (block, index), descriptor, clock::now().saturating_add(PATIENCE), meanwhile)
+        lane::send(self.socket(), (block, cargo), descriptor, clock::now().saturating_add(PATIENCE), meanwhile)
     }
 
     /// Notes one of the bits of `fate`. `true`: it was not there before.
@@ -531,11 +531,11 @@ impl Place {
     }
 
     #[cold]
-    fn send<P>(&mut self, channel: &Channel<P>, index: u32, descriptor: BorrowedFd<'_>) -> Result<(), Undeliverable> {
+    fn send<P>(&mut self, channel: &Channel<P>, cargo: Cargo, descriptor: BorrowedFd<'_>) -> Result<(), Undeliverable> {
         if self.end.get() == End::Deferred {
             return Err(Undeliverable::Closed);
         }
-        channel.send(self.block, index, descriptor)?;
+        channel.send(self.block, cargo, descriptor)?;
         if self.end.get() == End::Plain {
             self.end.set(End::Extent);
         }
@@ -702,7 +702,21 @@ impl<'a, P> Call<'a, P> {
     /// [`Undeliverable`].
     #[cold]
     pub fn send(&mut self, index: u32, descriptor: BorrowedFd<'_>) -> Result<(), Undeliverable> {
-        self.place.send(self.channel, index, descriptor)
+        self.place.send(self.channel, Cargo::Piece(index), descriptor)
+    }
+
+    /// Sends the file in which the reply lies, behind so many descriptors.
+    ///
+    /// # Errors
+    /// [`Undeliverable`].
+    #[cold]
+    pub fn send_body(&mut self, behind: u32, file: BorrowedFd<'_>) -> Result<(), Undeliverable> {
+        self.place.send(self.channel, Cargo::Body(behind), file)
+    }
+
+    /// Does the peer read replies where they lie?
+    pub fn lends(&self) -> bool {
+        self.channel.loans.are_allowed()
     }
 
     /// Tells from elsewhere, and later, whether the caller still wants this call.
@@ -854,7 +868,21 @@ impl<P> Deferred<P> {
     /// [`Undeliverable`].
     #[cold]
     pub fn send(&mut self, index: u32, descriptor: BorrowedFd<'_>) -> Result<(), Undeliverable> {
-        self.place.send(&self.channel, index, descriptor)
+        self.place.send(&self.channel, Cargo::Piece(index), descriptor)
+    }
+
+    /// As [`Call::send_body`].
+    ///
+    /// # Errors
+    /// [`Undeliverable`].
+    #[cold]
+    pub fn send_body(&mut self, behind: u32, file: BorrowedFd<'_>) -> Result<(), Undeliverable> {
+        self.place.send(&self.channel, Cargo::Body(behind), file)
+    }
+
+    /// As [`Call::lends`].
+    pub fn lends(&self) -> bool {
+        self.channel.loans.are_allowed()
     }
 
     /// As [`Call::keep`]. `None`: there is no such block.

@@ -41,7 +41,7 @@ use crate::gap::{Gap, Odds, Waiting};
 use crate::given::{self, Given, Of, Zombie};
 use crate::handover;
 use crate::hot::{self, Kept};
-use crate::lane::{self, Lane, Parcel, Undeliverable};
+use crate::lane::{self, Cargo, Lane, Parcel, Undeliverable};
 use crate::layout::{self, BlockHead, MAX_MESSAGE, RELEASE, SENDS_PARCEL, STOPPING, was_begun};
 use crate::loan::{Lender, Loan, Loans};
 use crate::memory::{Memory, MemoryUsage, NoMemory};
@@ -343,11 +343,11 @@ impl Caller {
         }
     }
 
-    /// Sends descriptor number `index` of the request in `block`.
+    /// Sends a part of the parcel of the request in `block`.
     pub(crate) fn send(
         &self,
         block: u32,
-        index: u32,
+        cargo: Cargo,
         descriptor: BorrowedFd<'_>,
         limit: Limit,
     ) -> Result<(), Undeliverable> {
@@ -355,7 +355,7 @@ impl Caller {
             let (drained, rang) = self.lane.empty(self.socket());
             self.heard(drained, rang);
         };
-        lane::send(self.socket(), (block, index), descriptor, deadline_of(limit), meanwhile)
+        lane::send(self.socket(), (block, cargo), descriptor, deadline_of(limit), meanwhile)
     }
 
     /// What is in use. Brings home what has been answered first.

@@ -17,7 +17,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::PoisonError;
 
 use crate::clock;
-use crate::layout::{LANE_PACKET as PACKET, MAX_PARCEL, PIECE, VOID};
+use crate::layout::{BODY, LANE_PACKET as PACKET, MAX_PARCEL, PIECE, VOID};
 use crate::socket::{self, Drained};
 use crate::sync::{Mutex, MutexGuard};
 use crate::word::Corrupt;
@@ -47,17 +47,21 @@ pub enum Undeliverable {
 
 /// The descriptors of one message; those that are taken, or were lost on the way, are `None`.
 #[derive(Debug, Default)]
-pub struct Parcel(Vec<Option<OwnedFd>>);
+pub struct Parcel {
+    pieces: Vec<Option<OwnedFd>>,
+    /// The file with the message itself, if it lies in one.
+    body: Option<Option<OwnedFd>>,
+}
 
 impl Parcel {
     /// Takes a descriptor out, if it is there.
     pub fn take(&mut self, index: u32) -> Option<OwnedFd> {
-        self.0.get_mut(index as usize)?.take()
+        self.pieces.get_mut(index as usize)?.take()
     }
 
     /// Is none left?
     pub fn is_empty(&self) -> bool {
-        self.0.iter().all(Option::is_none)
+        self.open() == 0
     }
 
     /// The same descriptors under other numbers.
@@ -65,18 +69,23 @@ impl Parcel {
     /// # Errors
     /// The system's: no descriptors left.
     pub fn try_clone(&self) -> io::Result<Self> {
-        let all = self.0.iter().map(|one| one.as_ref().map(OwnedFd::try_clone).transpose());
-        all.collect::<io::Result<_>>().map(Parcel)
+        let all = self.pieces.iter().map(|one| one.as_ref().map(OwnedFd::try_clone).transpose());
+        Ok(Parcel { pieces: all.collect::<io::Result<_>>()?, body: None })
+    }
+
+    /// The file with the message itself, if it lies in one; `None` in it: it was lost on the way.
+    pub fn take_body(&mut self) -> Option<Option<OwnedFd>> {
+        self.body.take()
     }
 
     fn open(&self) -> usize {
-        self.0.iter().flatten().count()
+        self.pieces.iter().chain(&self.body).flatten().count()
     }
 }
 
 thread_local! {
     /// The parcel of the message that this thread is decoding.
-    static ARRIVED: RefCell<Parcel> = const { RefCell::new(Parcel(Vec::new())) };
+    static ARRIVED: RefCell<Parcel> = const { RefCell::new(Parcel { pieces: Vec::new(), body: None }) };
 }
 
 /// This thread is to decode the message that came with `parcel`. Gives what is left of the one before.
@@ -88,6 +97,11 @@ pub fn unpack(parcel: Parcel) -> Parcel {
 /// Takes a descriptor out of the parcel that this thread [unpacks](unpack).
 pub fn take(index: u32) -> Option<OwnedFd> {
     ARRIVED.try_with(|arrived| arrived.borrow_mut().take(index)).ok()?
+}
+
+/// Takes the message itself out of the parcel that this thread [unpacks](unpack): [`Parcel::take_body`].
+pub fn take_body() -> Option<Option<OwnedFd>> {
+    ARRIVED.try_with(|arrived| arrived.borrow_mut().take_body()).ok()?
 }
 
 /// What has arrived for the messages in the blocks of a channel.
@@ -146,8 +160,8 @@ impl Lane {
         match table.parcels.get_mut(&block).filter(|arriving| !arriving.void) {
             Some(arriving) => {
                 arriving.void = true;
-                let nothing = arriving.parcel.0.iter().map(|_| None).collect();
-                closed = std::mem::replace(&mut arriving.parcel, Parcel(nothing));
+                let pieces = arriving.parcel.pieces.iter().map(|_| None).collect();
+                closed = std::mem::replace(&mut arriving.parcel, Parcel { pieces, body: None });
             }
             None => {
                 let void = table.void.entry(block).or_default();
@@ -171,22 +185,32 @@ impl Lane {
     }
 }
 
-/// Sends descriptor number `index` of the parcel of `block`, in the time until `deadline`. Calls `meanwhile` every few
+/// What a packet of the lane is about.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Cargo {
+    /// The descriptor of this number.
+    Piece(u32),
+    /// The message itself, behind so many descriptors.
+    Body(u32),
+}
+
+/// Sends a part of the parcel of `block`, in the time until `deadline`. Calls `meanwhile` every few
 /// milliseconds that it has to wait. To a peer that is gone everything is sent: that it is, the call says.
 ///
 /// # Errors
 /// [`Undeliverable`].
 pub(crate) fn send(
     socket: BorrowedFd<'_>,
-    (block, index): (u32, u32),
+    (block, cargo): (u32, Cargo),
     descriptor: BorrowedFd<'_>,
     deadline: u64,
     meanwhile: impl Fn(),
 ) -> Result<(), Undeliverable> {
-    if index >= MAX_PARCEL {
-        return Err(Undeliverable::TooMany);
-    }
-    let packet = packet(PIECE, block, index);
+    let packet = match cargo {
+        Cargo::Piece(index) if index >= MAX_PARCEL => return Err(Undeliverable::TooMany),
+        Cargo::Piece(index) => packet(PIECE, block, index),
+        Cargo::Body(behind) => packet(BODY, block, behind),
+    };
     loop {
         let Err(error) = socket::send(socket, &packet, Some(descriptor)) else { return Ok(()) };
         match error.raw_os_error().unwrap_or_default() {
@@ -282,6 +306,7 @@ impl Table {
         match kind {
             // With neither a descriptor nor a loss the peer has sent none; with both, more than one.
             PIECE if block < self.blocks && index < MAX_PARCEL && descriptor.is_some() != lost => {}
+            BODY if block < self.blocks && index <= MAX_PARCEL && descriptor.is_some() != lost => {}
             VOID if block < self.blocks && descriptor.is_none() && !lost => {
                 self.remove(block);
                 return Ok(());
@@ -292,12 +317,15 @@ impl Table {
             self.begin(block);
         }
         let Some(Arriving { parcel, void }) = self.parcels.get_mut(&block) else { return Err(corrupt) };
-        if parcel.0.len() != index as usize {
+        if parcel.pieces.len() != index as usize || parcel.body.is_some() {
             return Err(corrupt);
         }
         let kept = descriptor.filter(|_| self.open < MAX_OPEN && !*void);
         self.open += usize::from(kept.is_some());
-        parcel.0.push(kept);
+        match kind {
+            BODY => parcel.body = Some(kept),
+            _ => parcel.pieces.push(kept),
+        }
         Ok(())
     }
 }

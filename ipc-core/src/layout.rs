@@ -69,6 +69,12 @@ pub const LANE_PACKET: usize = 12;
 pub const PIECE: u32 = 1;
 /// L29: kind of a packet without descriptor: the parcel of `block` is void, its message was not written to the end.
 pub const VOID: u32 = 2;
+/// L30: kind of a packet with the file in which the message itself lies, behind `index` pieces. 0 begins a parcel.
+pub const BODY: u32 = 3;
+/// L31: a message of at least so many bytes is sealed, if its reader would have to copy it first.
+pub const WORTH_SEALING: usize = 1 << 20;
+/// L32: bytes that stand in the block in place of a sealed message: its length.
+pub const STUB: usize = 8;
 
 /// L15: method number of a request that only gives the memory of the block's last reply back.
 pub const RELEASE: u16 = u16::MAX;

@@ -23,7 +23,7 @@ use crate::caller::{self, Block, Caller, LARGE, Limit, PARCEL, PINS, POLLED, RAN
 use crate::clock;
 use crate::futex;
 use crate::handover;
-use crate::lane::{self, Undeliverable};
+use crate::lane::{self, Cargo, Undeliverable};
 use crate::layout::{BRINGS_PARCEL, BlockHead, EXTENT_START, INLINE, INLINE_ROOM, KEPT, LOANED, REPLIED};
 use crate::memory::NoMemory;
 use crate::prefetch;
@@ -245,7 +245,22 @@ impl<C: Holder> Draft<C> {
     #[cold]
     pub fn send(&mut self, index: u32, descriptor: BorrowedFd<'_>, limit: Limit) -> Result<(), Undeliverable> {
         self.slot.block.flags |= PARCEL;
-        self.slot.caller.send(self.slot.block.number, index, descriptor, limit)
+        self.slot.caller.send(self.slot.block.number, Cargo::Piece(index), descriptor, limit)
+    }
+
+    /// Sends the file in which the request lies, behind so many descriptors.
+    ///
+    /// # Errors
+    /// [`Undeliverable`].
+    #[cold]
+    pub fn send_body(&mut self, behind: u32, file: BorrowedFd<'_>, limit: Limit) -> Result<(), Undeliverable> {
+        self.slot.block.flags |= PARCEL;
+        self.slot.caller.send(self.slot.block.number, Cargo::Body(behind), file, limit)
+    }
+
+    /// Does the peer read requests where they lie?
+    pub fn lends(&self) -> bool {
+        self.slot.caller.lends()
     }
 
     /// Says what the request is for besides its method: `target`, a stream or callback object of this connection, and

@@ -75,6 +75,8 @@ mod poll;
 #[cfg(not(loom))]
 pub mod scanner;
 #[cfg(not(loom))]
+pub mod sealed;
+#[cfg(not(loom))]
 pub mod segment;
 #[cfg(not(loom))]
 pub mod socket;

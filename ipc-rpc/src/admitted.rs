@@ -92,6 +92,14 @@ impl ReplyMemory for Deferred<Client> {
         Deferred::send(self, index, descriptor)
     }
 
+    fn send_body(&mut self, behind: u32, file: BorrowedFd<'_>) -> Result<(), Undeliverable> {
+        Deferred::send_body(self, behind, file)
+    }
+
+    fn lends(&self) -> bool {
+        Deferred::lends(self)
+    }
+
     fn buffer(&self) -> (NonNull<u8>, usize) {
         self.reply_buffer()
     }

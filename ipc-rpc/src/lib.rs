@@ -503,6 +503,7 @@ mod admitted;
 mod allowed;
 mod asynchronous;
 mod batch;
+mod body;
 mod call_error;
 mod callback;
 mod connect;

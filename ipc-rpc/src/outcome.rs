@@ -4,6 +4,7 @@
 //! Reads replies in the memory of a call block.
 #![allow(unsafe_code)]
 
+use std::ptr::NonNull;
 use std::time::Duration;
 
 use ipc_core::caller::{Answer, Failure, Holder};
@@ -42,6 +43,20 @@ impl CallError {
     }
 }
 
+/// The owned `R` of an answer's bytes that are not trusted to stay as they are.
+///
+/// # Safety
+/// `len` bytes at `data` are readable.
+#[cold]
+#[inline(never)]
+unsafe fn copied<R: Message>(data: NonNull<u8>, len: usize) -> Result<R, MessageError> {
+    // SAFETY: the caller's promise.
+    let copy = unsafe { Snapshot::of(data, len) }?;
+    let (data, len) = copy.bytes();
+    // SAFETY: the bytes are a private copy, or sealed.
+    unsafe { access::<R>(data.as_ptr(), len) }.and_then(owned::<R>)
+}
+
 impl Connection {
     /// The owned `R` of a reply.
     #[inline(never)]
@@ -65,11 +80,8 @@ impl Connection {
             // SAFETY: the bytes are this answer's; the server is trusted not to change them.
             return unsafe { access_with::<R>(bytes.as_ptr(), len, self.loans.clone()) }.and_then(owned::<R>);
         }
-        // SAFETY: the bytes are this answer's.
-        let copy = unsafe { Snapshot::copy(bytes, len) };
-        let (bytes, len) = copy.bytes();
-        // SAFETY: the bytes are a private copy.
-        unsafe { access::<R>(bytes.as_ptr(), len) }.and_then(owned::<R>)
+        // SAFETY: the bytes are this answer's. Not the answer itself: one whose address is known is not kept in registers.
+        unsafe { copied::<R>(bytes, len) }
     }
 
     /// The owned `Result<R, E>` of a reply, its error as the handler's.

@@ -378,6 +378,15 @@ impl Router {
                 Err(reason) => return without_reply(client, call, Ok(Err(Refused::new(status::REJECTED, reason)))),
             }
         }
+        // SAFETY: as above.
+        match unsafe { Snapshot::sealed(request, args_len) } {
+            None => {}
+            Some(Ok(sealed)) => {
+                (request, args_len) = sealed.bytes();
+                copy = Some(Arc::new(sealed));
+            }
+            Some(Err(reason)) => return without_reply(client, call, Ok(Err(Refused::new(status::REJECTED, reason)))),
+        }
         let reply = call.reply_buffer();
         let (handling, scope) = (Handling(call.handle()), context.clone());
         let mut dressed = Dressed { call: &mut *call, copy, context };
@@ -434,6 +443,14 @@ impl ReplyMemory for Dressed<'_, '_> {
 
     fn send(&mut self, index: u32, descriptor: BorrowedFd<'_>) -> Result<(), Undeliverable> {
         self.call.send(index, descriptor)
+    }
+
+    fn send_body(&mut self, behind: u32, file: BorrowedFd<'_>) -> Result<(), Undeliverable> {
+        self.call.send_body(behind, file)
+    }
+
+    fn lends(&self) -> bool {
+        self.call.lends()
     }
 }
 

@@ -4,21 +4,24 @@
 //! Reads a request at the address the call block gives, and writes the reply there.
 #![allow(unsafe_code)]
 
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
 use ipc_core::callee::{Attached, Call, Deferred};
 use ipc_core::lane::{Parcel, Undeliverable};
+use ipc_core::layout::STUB;
 use ipc_core::memory::NoMemory;
 
 use crate::admitted::{self, Admitted};
+use crate::body::{Body, write_stub};
 use crate::context::{Context, Extra};
 use crate::kept::Holding;
 use crate::message::private_exports::{Buffer, Desc, Grow, access_unchecked, access_with, encode, encode_flat};
 use crate::message::{EncodeError, Message, MessageError};
 use crate::router::Client;
 use crate::status;
+use crate::stub::no_file;
 use crate::trust::{Reading, Snapshot};
 
 /// In errors, in place of a method: waiting for the server to be done with one-way requests.
@@ -129,6 +132,10 @@ pub(crate) trait ReplyMemory {
     fn attach(&mut self, data: NonNull<u8>, len: usize) -> Attached;
     /// Sends a descriptor along.
     fn send(&mut self, index: u32, descriptor: BorrowedFd<'_>) -> Result<(), Undeliverable>;
+    /// Sends the file in which the reply lies, behind so many descriptors.
+    fn send_body(&mut self, behind: u32, file: BorrowedFd<'_>) -> Result<(), Undeliverable>;
+    /// Does the caller read replies where they lie?
+    fn lends(&self) -> bool;
 }
 
 /// What an [`Incoming`] needs of the call besides its memory; all of it off the common path.
@@ -165,6 +172,14 @@ impl ReplyMemory for Call<'_, Client> {
 
     fn send(&mut self, index: u32, descriptor: BorrowedFd<'_>) -> Result<(), Undeliverable> {
         Call::send(self, index, descriptor)
+    }
+
+    fn send_body(&mut self, behind: u32, file: BorrowedFd<'_>) -> Result<(), Undeliverable> {
+        Call::send_body(self, behind, file)
+    }
+
+    fn lends(&self) -> bool {
+        Call::lends(self)
     }
 }
 
@@ -341,34 +356,66 @@ unsafe fn write_long_reply<R: Message, M: ReplyMemory + ?Sized>(
     mut buffer: Buffer,
     memory: &mut M,
 ) -> Result<Replied, Refused> {
-    let mut grow = GrowReply(memory);
+    let mut grow = GrowReply { memory, pieces: 0, body: Body::default() };
     if buffer.len == 0 && size_of::<R::Form>() > 0 {
         // There is no room behind the request, and where there is none the address may be any.
         buffer = grow.grow(0, size_of::<R::Form>()).map_err(refused)?;
     }
     // SAFETY: the caller's promise, or the extent just taken.
-    let len = unsafe { encode::<R>(value, buffer, &mut grow) }.map_err(refused)?;
+    let mut len = unsafe { encode::<R>(value, buffer, &mut grow) }.map_err(refused)?;
+    if grow.body.is_used() {
+        len = grow.seal(len).map_err(refused)?;
+    }
     Ok(Replied { len })
 }
 
 /// Lets a reply grow.
-struct GrowReply<'a, M: ?Sized>(&'a mut M);
+struct GrowReply<'a, M: ?Sized> {
+    memory: &'a mut M,
+    /// How many descriptors went along.
+    pieces: u32,
+    body: Body,
+}
+
+impl<M: ReplyMemory + ?Sized> GrowReply<'_, M> {
+    /// Sends the file in which a reply of `len` bytes lies; gives the length of what is in the block in place of it.
+    #[cold]
+    fn seal(&mut self, len: usize) -> Result<usize, EncodeError> {
+        let file = self.body.seal(len).map_err(no_file)?;
+        self.memory.send_body(self.pieces, file.as_fd())?;
+        let (mut data, mut room) = self.memory.buffer();
+        if room < STUB {
+            (data, room) = self.memory.grow(0, STUB).map_err(EncodeError::OutOfMemory)?;
+        }
+        // SAFETY: the reply's memory, until the call is finished.
+        unsafe { write_stub(data, room, len) }.ok_or_else(|| EncodeError::OutOfMemory(NoMemory::fixed(len)))
+    }
+}
 
 // SAFETY: `grow_reply` of a call gives writable memory of at least `needed` bytes at an address that is 8 modulo 16, as that
 // of every reply buffer with room is, with the first `used` bytes in place.
 unsafe impl<M: ReplyMemory + ?Sized> Grow for GrowReply<'_, M> {
     fn grow(&mut self, used: usize, needed: usize) -> Result<Buffer, EncodeError> {
-        match self.0.grow(used, needed) {
+        if !self.memory.lends() {
+            // SAFETY: `used` bytes of the reply's memory are written.
+            let file = unsafe { self.body.grow(self.memory.buffer().0, used, needed) };
+            if let Some(buffer) = file {
+                return buffer.map_err(no_file);
+            }
+        }
+        match self.memory.grow(used, needed) {
             Ok((data, len)) => Ok(Buffer { data, len }),
             Err(none) => Err(EncodeError::OutOfMemory(none)),
         }
     }
 
     fn attach(&mut self, data: NonNull<u8>, len: usize) -> Attached {
-        self.0.attach(data, len)
+        self.memory.attach(data, len)
     }
 
     fn descriptor(&mut self, index: u32, descriptor: BorrowedFd<'_>) -> Result<(), EncodeError> {
-        Ok(self.0.send(index, descriptor)?)
+        self.memory.send(index, descriptor)?;
+        self.pieces = index + 1;
+        Ok(())
     }
 }

@@ -6,23 +6,25 @@
 
 use std::fmt;
 use std::ops::Deref;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ipc_core::caller::{Answer, Caller, Draft, Failure, Holder, Limit, NoBlock, Pending};
+use ipc_core::lane::{self, Parcel};
 use ipc_core::memory::NoMemory;
 use ipc_core::swap::Reading;
 
+use crate::body::{Body, write_stub};
 use crate::call_error::{CallError, MethodName};
 use crate::callback::{First, Later};
 use crate::connect::{ClientConfig, ConnectError, Connection};
 use crate::context::{WITH_CONTEXT, Wire};
 use crate::handshake::NO_METHOD;
 use crate::loan::{Loan, LoanError};
-use crate::message::private_exports::{Attached, Buffer, Grow, access_with, encode, owned, result_form};
-use crate::message::{Argument, EncodeError, MAX_ALIGN, Message};
+use crate::message::private_exports::{Attached, Buffer, Grow, access_with, encode, encode_flat, owned, result_form};
+use crate::message::{Argument, EncodeError, MAX_ALIGN, Message, MessageError};
 use crate::reply::Reply;
 use crate::service::ServiceDesc;
 use crate::session::{Session, Told};
@@ -365,7 +367,7 @@ impl Connection {
 /// An answer, left where it lies.
 pub(crate) fn reply<R: Message>(method: u16, answer: Answer<Shared>) -> Result<Reply<R>, CallError> {
     let connection = answer.holder().0.clone();
-    let held = Held::of(answer);
+    let held = Held::of(answer).map_err(|error| connection.invalid(method, error))?;
     let (bytes, len) = held.bytes();
     // SAFETY: readable as long as `held` lives; unchanged as the trust level has it.
     let form = unsafe { access_with::<R>(bytes.as_ptr(), len, connection.loans.clone()) };
@@ -380,7 +382,7 @@ pub(crate) fn reply_result<R: Message, E: Message>(
     answer: Answer<Shared>,
 ) -> Result<Reply<R>, CallError<E>> {
     let connection = answer.holder().0.clone();
-    let held = Held::of(answer);
+    let held = Held::of(answer).map_err(|error| connection.invalid(method, error).widen())?;
     let (bytes, len) = held.bytes();
     // SAFETY: readable as long as `held` lives; unchanged as the trust level has it.
     let form = unsafe { access_with::<Result<R, E>>(bytes.as_ptr(), len, connection.loans.clone()) };
@@ -407,19 +409,64 @@ pub(crate) fn write<C: Holder, A: Message>(
 ) -> Result<usize, EncodeError> {
     let (data, len) = draft.buffer();
     // SAFETY: the buffer is this draft's until it is submitted or grown.
-    unsafe { encode::<A>(args, Buffer { data, len }, &mut GrowDraft { draft, patience }) }
+    match unsafe { encode_flat::<A>(args, Buffer { data, len }) } {
+        Some(len) => Ok(len),
+        None => write_long(draft, args, patience),
+    }
+}
+
+/// The same for arguments of parts. A function of its own, so that short ones stay in registers.
+#[inline(never)]
+fn write_long<C: Holder, A: Message>(
+    draft: &mut Draft<C>,
+    args: &impl Argument<A>,
+    patience: Limit,
+) -> Result<usize, EncodeError> {
+    let (data, len) = draft.buffer();
+    let mut grow = GrowDraft { draft, patience, pieces: 0, body: Body::default() };
+    // SAFETY: the buffer is this draft's until it is submitted or grown.
+    let len = unsafe { encode::<A>(args, Buffer { data, len }, &mut grow) }?;
+    if grow.body.is_used() { grow.seal(len) } else { Ok(len) }
 }
 
 struct GrowDraft<'a, C: Holder> {
     draft: &'a mut Draft<C>,
     /// How long descriptors have to go along.
     patience: Limit,
+    /// How many did.
+    pieces: u32,
+    body: Body,
+}
+
+impl<C: Holder> GrowDraft<'_, C> {
+    /// Sends the file in which `len` bytes of arguments lie; gives the length of what is in the block in place of them.
+    #[cold]
+    fn seal(&mut self, len: usize) -> Result<usize, EncodeError> {
+        let file = self.body.seal(len).map_err(no_file)?;
+        self.draft.send_body(self.pieces, file.as_fd(), self.patience)?;
+        let (data, room) = self.draft.buffer();
+        // SAFETY: the buffer is this draft's until it is submitted or grown.
+        unsafe { write_stub(data, room, len) }.ok_or_else(|| EncodeError::OutOfMemory(NoMemory::fixed(len)))
+    }
+}
+
+/// The error of a file that a message was written into.
+#[cold]
+pub(crate) fn no_file(error: std::io::Error) -> EncodeError {
+    EncodeError::Unsupported { reason: format!("the file for it: {error}").into() }
 }
 
 // SAFETY: `Draft::grow` gives writable memory of at least `needed` bytes, at an address that is 8 modulo 16 as that of every
 // draft is, with the first `used` bytes in place.
 unsafe impl<C: Holder> Grow for GrowDraft<'_, C> {
     fn grow(&mut self, used: usize, needed: usize) -> Result<Buffer, EncodeError> {
+        if !self.draft.lends() {
+            // SAFETY: `used` bytes of this draft's memory are written.
+            let file = unsafe { self.body.grow(self.draft.buffer().0, used, needed) };
+            if let Some(buffer) = file {
+                return buffer.map_err(no_file);
+            }
+        }
         match self.draft.grow(used, needed) {
             Ok((data, len)) => Ok(Buffer { data, len }),
             Err(none) => Err(EncodeError::OutOfMemory(none)),
@@ -431,7 +478,9 @@ unsafe impl<C: Holder> Grow for GrowDraft<'_, C> {
     }
 
     fn descriptor(&mut self, index: u32, descriptor: BorrowedFd<'_>) -> Result<(), EncodeError> {
-        Ok(self.draft.send(index, descriptor, self.patience)?)
+        self.draft.send(index, descriptor, self.patience)?;
+        self.pieces = index + 1;
+        Ok(())
     }
 }
 
@@ -512,13 +561,18 @@ pub(crate) enum Held {
 }
 
 impl Held {
-    fn of(answer: Answer<Shared>) -> Self {
+    fn of(answer: Answer<Shared>) -> Result<Self, MessageError> {
         if answer.holder().0.trust == Trust::InPlace {
-            return Held::InPlace(answer);
+            return Ok(Held::InPlace(answer));
         }
         let (bytes, len) = answer.bytes();
         // SAFETY: the bytes are this answer's.
-        Held::Copied(unsafe { Snapshot::copy(bytes, len) })
+        let copy = unsafe { Snapshot::of(bytes, len) }?;
+        // With an answer that is let go of, what came along would be too.
+        let parcel = lane::unpack(Parcel::default());
+        drop(answer);
+        lane::unpack(parcel);
+        Ok(Held::Copied(copy))
     }
 
     pub(crate) fn bytes(&self) -> (std::ptr::NonNull<u8>, usize) {

@@ -1,10 +1,16 @@
 //! How far the bytes of a peer are trusted.
 //!
 //! # Safety
-//! Copies a peer's bytes to private memory.
+//! Copies a peer's bytes to private memory, and reads the length of a message that lies in a file.
 #![allow(unsafe_code)]
 
 use std::ptr::NonNull;
+
+use ipc_core::lane;
+use ipc_core::layout::STUB;
+use ipc_core::sealed::Sealed;
+
+use crate::message::MessageError;
 
 /// How a peer's messages are read.
 ///
@@ -26,8 +32,9 @@ pub enum Trust {
     /// Validated once, used where they lie. For peers of the same user, who could trace this process anyway: a peer that
     /// changes bytes while they are read can make this process misbehave. The default for the same user.
     InPlace,
-    /// Copied to private memory, then validated, then used. A peer can send nonsense, it cannot change it afterwards. The
-    /// default for other users.
+    /// Copied to private memory, then validated, then used. A peer can send nonsense, it cannot change it afterwards. A message
+    /// of 1 MiB and more is not copied: it comes in a file of its own that is sealed against changes. The default for other
+    /// users.
     Snapshot,
 }
 
@@ -51,12 +58,11 @@ impl From<Trust> for Reading {
     }
 }
 
-/// A private copy of a message, at the same address modulo 16.
+/// A message that its writer cannot change any more: a private copy of it, at the same address modulo 16, or a sealed file.
 #[derive(Debug)]
-pub(crate) struct Snapshot {
-    words: Vec<u128>,
-    start: usize,
-    len: usize,
+pub(crate) enum Snapshot {
+    Copy { words: Vec<u128>, start: usize, len: usize },
+    Sealed(Sealed),
 }
 
 impl Snapshot {
@@ -72,14 +78,60 @@ impl Snapshot {
         let to = unsafe { to.add(start) };
         // SAFETY: readable by the caller's promise; the copy is new memory, so they do not overlap.
         unsafe { std::ptr::copy_nonoverlapping(data.as_ptr(), to, len) };
-        Snapshot { words, start, len }
+        Snapshot::Copy { words, start, len }
+    }
+
+    /// The message in the file that came along, if one did, in place of which `len` bytes at `data` are in the block.
+    ///
+    /// # Errors
+    /// What is wrong with the file.
+    ///
+    /// # Safety
+    /// As for [`Snapshot::copy`].
+    pub(crate) unsafe fn sealed(data: NonNull<u8>, len: usize) -> Option<Result<Self, String>> {
+        let body = lane::take_body()?;
+        if len != STUB {
+            return Some(Err("there are other bytes in place of a message in a file".into()));
+        }
+        let Some(file) = body else {
+            return Some(Err(
+                "the file with the message has not come along; if it was sent, the process that was to get it had \
+                             no descriptors left (ulimit -n)"
+                    .into(),
+            ));
+        };
+        // SAFETY: `STUB` bytes are readable by the caller's promise.
+        let len = u64::from_le_bytes(unsafe { data.cast::<[u8; STUB]>().read_unaligned() });
+        let sealed = Sealed::open(file, len).map(Snapshot::Sealed);
+        Some(sealed.map_err(|why| format!("the message in a file is refused: {why}")))
+    }
+
+    /// The message of an answer that has `len` bytes at `data`.
+    ///
+    /// # Errors
+    /// It came in a file that is refused.
+    ///
+    /// # Safety
+    /// As for [`Snapshot::copy`].
+    pub(crate) unsafe fn of(data: NonNull<u8>, len: usize) -> Result<Self, MessageError> {
+        // SAFETY: the caller's promise.
+        match unsafe { Snapshot::sealed(data, len) } {
+            // SAFETY: as above.
+            None => Ok(unsafe { Snapshot::copy(data, len) }),
+            Some(sealed) => sealed.map_err(MessageError::file),
+        }
     }
 
     /// Address and number of the bytes.
     pub(crate) fn bytes(&self) -> (NonNull<u8>, usize) {
-        let first = NonNull::from(self.words.as_slice()).cast::<u8>();
-        // SAFETY: `start` is below 16 and inside the allocation, or the allocation and `start` have no bytes at all and the
-        // sum is not read.
-        (unsafe { first.byte_add(self.start.min(size_of_val(self.words.as_slice()))) }, self.len)
+        match self {
+            Snapshot::Copy { words, start, len } => {
+                let first = NonNull::from(words.as_slice()).cast::<u8>();
+                // SAFETY: `start` is below 16 and inside the allocation, or the allocation and `start` have no bytes at all
+                // and the sum is not read.
+                (unsafe { first.byte_add((*start).min(size_of_val(words.as_slice()))) }, *len)
+            }
+            Snapshot::Sealed(sealed) => sealed.bytes(),
+        }
     }
 }

@@ -271,9 +271,11 @@ fn a_client_that_sends_what_it_should_not_is_cut_off() {
     let hello = overhear(&place, |path| drop(FilesClient::connect(path)));
     let (a, b) = (file("a"), file("b"));
     let before = open(server.pid());
-    let wrong: [(Vec<u8>, &[BorrowedFd<'_>]); 10] = [
+    let wrong: [(Vec<u8>, &[BorrowedFd<'_>]); 12] = [
         (packet(0, 0, 0), &[a.as_fd()]),
-        (packet(3, 0, 0), &[a.as_fd()]),
+        (packet(4, 0, 0), &[a.as_fd()]),
+        (packet(3, 0, 0), &[]),
+        (packet(3, 0, 1), &[a.as_fd()]),
         (packet(1, 1 << 20, 0), &[a.as_fd()]),
         (packet(1, 0, 16), &[a.as_fd()]),
         (packet(1, 0, 1), &[a.as_fd()]),
@@ -323,7 +325,7 @@ fn a_flood_of_descriptors_fills_neither_side() {
     let fake = FakeServer::listen(place.join("fake.sock"));
     let client = std::thread::scope(|scope| {
         let client = scope.spawn(|| FilesClient::connect(fake.path()));
-        let (socket, _segment) = fake.welcome(14);
+        let (socket, _segment) = fake.welcome(15);
         let client = client.join().unwrap().unwrap();
         let count = own();
         flood(socket.as_fd(), count);

@@ -248,7 +248,12 @@ fn servers_that_copy_get_copies() {
     let client = LargeClient::connect(place.socket()).unwrap();
     let loan = filled(&client, MIB, 2);
     let (spot, total) = client.place(&loan).unwrap();
-    assert_eq!((spot.inode, total), (0, sum(&loan)));
+    // In a file of its own, which the client cannot change any more.
+    assert!(spot.inode != 0 && spot.inode != Spot::of(&loan).inode);
+    assert_eq!(total, sum(&loan));
+    let short = filled(&client, MIB / 2, 2);
+    let (spot, total) = client.place(&short).unwrap();
+    assert_eq!((spot.inode, total), (0, sum(&short)));
 }
 
 #[test]

@@ -216,6 +216,11 @@ impl MessageError {
         MessageError::build(MessageErrorKind::DuplicateKey, format!("{} holds the same key twice", desc.name()))
     }
 
+    /// The file in which a message came is refused.
+    pub(crate) fn file(reason: String) -> Self {
+        MessageError::invalid(reason)
+    }
+
     #[cold]
     pub(super) fn no_descriptor(index: u32) -> Self {
         let reason = format!(
