@@ -23,7 +23,7 @@ use crate::connect::{ClientConfig, ConnectError, Connection};
 use crate::context::{WITH_CONTEXT, Wire};
 use crate::handshake::NO_METHOD;
 use crate::loan::{Loan, LoanError};
-use crate::message::private_exports::{Attached, Buffer, Grow, access_with, encode, encode_flat, owned, result_form};
+use crate::message::private_exports::{Attached, Buffer, Grow, access_with, encode, owned, result_form};
 use crate::message::{Argument, EncodeError, MAX_ALIGN, Message, MessageError};
 use crate::reply::Reply;
 use crate::service::ServiceDesc;
@@ -408,16 +408,16 @@ pub(crate) fn write<C: Holder, A: Message>(
     patience: Limit,
 ) -> Result<usize, EncodeError> {
     let (data, len) = draft.buffer();
-    // SAFETY: the buffer is this draft's until it is submitted or grown.
-    match unsafe { encode_flat::<A>(args, Buffer { data, len }) } {
-        Some(len) => Ok(len),
-        None => write_long(draft, args, patience),
+    if size_of::<A::Res>() == 0 {
+        // SAFETY: the buffer is this draft's until it is submitted or grown.
+        return unsafe { encode::<A>(args, Buffer { data, len }, &mut GrowFlat(draft)) };
     }
+    write_parts(draft, args, patience)
 }
 
-/// The same for arguments of parts. A function of its own, so that short ones stay in registers.
-#[inline(never)]
-fn write_long<C: Holder, A: Message>(
+/// The same for arguments of parts, which may be long and may bring descriptors. Others stay in registers without it.
+#[inline]
+fn write_parts<C: Holder, A: Message>(
     draft: &mut Draft<C>,
     args: &impl Argument<A>,
     patience: Limit,
@@ -427,6 +427,19 @@ fn write_long<C: Holder, A: Message>(
     // SAFETY: the buffer is this draft's until it is submitted or grown.
     let len = unsafe { encode::<A>(args, Buffer { data, len }, &mut grow) }?;
     if grow.body.is_used() { grow.seal(len) } else { Ok(len) }
+}
+
+/// Lets arguments grow that are nothing but a form: they refer to nothing.
+struct GrowFlat<'a, C: Holder>(&'a mut Draft<C>);
+
+// SAFETY: as for `GrowDraft`.
+unsafe impl<C: Holder> Grow for GrowFlat<'_, C> {
+    fn grow(&mut self, used: usize, needed: usize) -> Result<Buffer, EncodeError> {
+        match self.0.grow(used, needed) {
+            Ok((data, len)) => Ok(Buffer { data, len }),
+            Err(none) => Err(EncodeError::OutOfMemory(none)),
+        }
+    }
 }
 
 struct GrowDraft<'a, C: Holder> {
