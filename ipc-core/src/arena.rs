@@ -128,6 +128,11 @@ impl Arena {
         Ok(extent)
     }
 
+    /// Addresses for `len` bytes, without pages.
+    pub(crate) fn reserve(&self, len: u32) -> Option<Extent> {
+        self.lock().extents.take(len)
+    }
+
     /// Sees to it that the extent has pages. The lock is released meanwhile.
     fn commit<'a>(
         &'a self,

@@ -21,6 +21,7 @@ use crate::doorbell;
 use crate::extent::Extent;
 use crate::futex;
 use crate::handover;
+use crate::imports::Imports;
 use crate::keeping::Keeping;
 pub use crate::kept::Kept;
 use crate::lane::{self, Cargo, Lane, Parcel, Undeliverable};
@@ -28,12 +29,13 @@ use crate::layout::{
     ABANDONED, BRINGS_PARCEL, BlockHead, EXTENT_START, INLINE, INLINE_ROOM, KEPT, LOANED, MAX_MESSAGE, RELEASE,
     REPLIED, SENDS_PARCEL, was_begun,
 };
-use crate::loan::{Lender, Loan, Loans};
+use crate::loan::{self, Lender, Loan, Loans};
 use crate::memory::{Memory, MemoryUsage, NoMemory};
 use crate::poll::Signal;
 use crate::queue::{Kind, Producer};
 use crate::segment::{Area, Segment};
 use crate::socket::{self, Drained};
+use crate::sources::{Shared, Source};
 use crate::sync::{AtomicBool, AtomicU8, AtomicU32, Mutex, MutexGuard, Ordering};
 use crate::word::{self, Corrupt, Seen, Tell};
 
@@ -168,6 +170,7 @@ pub(crate) struct Channel<P> {
     wake: Arc<Signal>,
     arena: Arc<Arena>,
     loans: Loans,
+    pub(crate) imports: Imports,
     /// The extents that hold replies, by block. An extent is free again when its block is lent again: the caller has read
     /// the reply then, and a block has one reply at a time, so there is nothing to count and nothing that can pile up.
     replies: Mutex<HashMap<u32, Extent>>,
@@ -198,6 +201,7 @@ impl<P> Channel<P> {
             wake,
             arena,
             loans: Loans::new(geometry.blocks()),
+            imports: Imports::default(),
             replies: Mutex::default(),
             fate: AtomicU8::new(0),
             why: Mutex::new(None),
@@ -223,6 +227,15 @@ impl<P> Channel<P> {
         if self.meets(BROKEN) {
             *self.why.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
             socket::shut_down(self.socket());
+        }
+    }
+
+    /// The request in `block` was read: what was mapped for it goes.
+    #[cold]
+    pub(crate) fn end_imports(&self, block: u32) {
+        if !self.imports.end(&self.segment, block) {
+            // What later requests have there would not be seen.
+            self.condemn(Corrupt(u64::from(block)));
         }
     }
 
@@ -393,6 +406,7 @@ impl<P> Channel<P> {
     #[cold]
     pub(crate) fn give_back(&self, block: u32) {
         crate::fail_point!(KeptDropped);
+        self.end_imports(block);
         self.announce(Kind::Release, block);
     }
 }
@@ -408,6 +422,16 @@ impl<P: Send + Sync + 'static> Lender for Channel<P> {
 
     fn arena(&self) -> &Arena {
         &self.arena
+    }
+
+    fn this(&self) -> Option<Arc<dyn Lender>> {
+        Some(self.this.upgrade()?)
+    }
+}
+
+impl<P: Send + Sync + 'static> Source for Channel<P> {
+    fn share(&self, data: NonNull<u8>, len: usize) -> Option<Shared> {
+        loan::share(self, data, len)
     }
 }
 
@@ -439,6 +463,8 @@ struct Place {
     refers: bool,
     /// A parcel was sent for the reply.
     parcel: bool,
+    /// Memory of a third process is mapped for the request.
+    imports: bool,
 }
 
 impl Place {
@@ -472,6 +498,7 @@ impl Place {
             extent: None,
             refers: false,
             parcel: false,
+            imports: false,
         })
     }
 
@@ -559,6 +586,10 @@ impl Place {
         let refers = std::mem::take(&mut self.refers);
         if refers && status != REPLIED {
             channel.loans.unpin(self.block, &channel.arena);
+        }
+        // What the handler keeps stays mapped until it lets go of it.
+        if std::mem::take(&mut self.imports) && flags & KEPT == 0 {
+            channel.end_imports(self.block);
         }
         let mut flags = if refers && status == REPLIED { flags | LOANED } else { flags };
         if self.parcel {
@@ -696,6 +727,23 @@ impl<'a, P> Call<'a, P> {
         self.channel.take_parcel(self.place.block)
     }
 
+    /// Maps the memory that came along in the parcel, for as long as the call lasts.
+    ///
+    /// # Errors
+    /// Why not, for the peer.
+    #[cold]
+    pub fn import(&mut self, parcel: &mut Parcel) -> Result<(), String> {
+        for (place, file) in parcel.take_memory() {
+            let Some(file) = file else { return Err("no descriptors left (ulimit -n)".into()) };
+            self.place.imports = true;
+            if self.place.end.get() == End::Plain {
+                self.place.end.set(End::Extent);
+            }
+            self.channel.imports.add(&self.channel.segment, self.place.block, place, file)?;
+        }
+        Ok(())
+    }
+
     /// Sends a descriptor along with the reply, the one of this number.
     ///
     /// # Errors
@@ -754,6 +802,7 @@ impl<'a, P> Call<'a, P> {
             extent: None,
             refers: false,
             parcel: false,
+            imports: false,
             ..self.place
         };
         let place = std::mem::replace(&mut self.place, spent);

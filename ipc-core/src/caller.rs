@@ -25,6 +25,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::NonNull;
 use std::sync::{Arc, PoisonError, Weak};
 use std::task::{Wake, Waker};
 use std::time::Duration;
@@ -41,15 +42,18 @@ use crate::gap::{Gap, Odds, Waiting};
 use crate::given::{self, Given, Of, Zombie};
 use crate::handover;
 use crate::hot::{self, Kept};
+use crate::imports::{Exports, Place, WORTH_MAPPING};
 use crate::lane::{self, Cargo, Lane, Parcel, Undeliverable};
-use crate::layout::{self, BlockHead, MAX_MESSAGE, RELEASE, SENDS_PARCEL, STOPPING, was_begun};
-use crate::loan::{Lender, Loan, Loans};
+use crate::layout::{self, BlockHead, EXTENT, MAX_MESSAGE, PAGE, RELEASE, SENDS_PARCEL, STOPPING, was_begun};
+use crate::loan::{self, Lender, Loan, Loans};
 use crate::memory::{Memory, MemoryUsage, NoMemory};
 use crate::pool::Pool;
 use crate::prefetch;
 use crate::queue::{Kind, Producer};
+use crate::segment::has_known_pages;
 use crate::segment::{Area, Segment};
 use crate::socket::{self, Drained};
+use crate::sources::{self, Shared, Source};
 use crate::sync::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Condvar, Mutex, MutexGuard, Ordering, fence, lock};
 use crate::word::{self, Corrupt, Lent};
 use crate::yielding::Yielding;
@@ -161,11 +165,14 @@ pub(crate) const KEPT: u32 = 32;
 /// The memory of the reply is to be given back before the block is used again.
 const GIVES_BACK: u32 = 64;
 
+/// The request refers to memory of a third process.
+pub(crate) const EXPORTS: u32 = 128;
+
 /// What a block that is not in the pool is called by: its number, and what has to be undone when it goes home.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Block {
     pub(crate) number: u32,
-    /// [`LARGE`], [`POLLED`], [`RANG`], [`PINS`], [`PARCEL`], [`KEPT`], [`GIVES_BACK`]. As wide as the number: padding would be
+    /// [`LARGE`], [`POLLED`], [`RANG`], [`PINS`], [`PARCEL`], [`KEPT`], [`GIVES_BACK`], [`EXPORTS`]. As wide as the number: padding would be
     /// copied along.
     pub(crate) flags: u32,
 }
@@ -183,6 +190,7 @@ pub struct Caller {
     pool: Pool,
     pub(crate) arena: Arc<Arena>,
     pub(crate) loans: Loans,
+    exports: Exports,
     /// Of each block, how many of its requests the callee has begun, as far as its answers tell; touched by the owner of
     /// the block only.
     begun: Box<[AtomicU32]>,
@@ -235,6 +243,7 @@ impl Caller {
             pool: Pool::new(geometry.blocks()),
             arena: Arena::new(&segment, geometry.caller_arena_at(), geometry.caller_arena()),
             loans: Loans::new(geometry.blocks()),
+            exports: Exports::default(),
             begun: (0..geometry.blocks()).map(|_| AtomicU32::new(word::FIRST)).collect(),
             after: (0..geometry.blocks()).map(|_| AtomicU32::new(u32::MAX)).collect(),
             extents: (0..geometry.blocks()).map(|_| Mutex::new(None)).collect(),
@@ -341,6 +350,41 @@ impl Caller {
         if rang {
             self.rung();
         }
+    }
+
+    /// Sends memory that somebody else shares with this process along with the request in `block`, under number `index`. Gives
+    /// the address that stands for it here. `None`: it has to be copied.
+    #[cold]
+    pub(crate) fn export(
+        &self,
+        (block, index): (u32, u32),
+        data: NonNull<u8>,
+        len: usize,
+        limit: Limit,
+    ) -> Option<NonNull<u8>> {
+        if len < WORTH_MAPPING || !self.loans.are_allowed() || !has_known_pages() {
+            return None;
+        }
+        let Shared { file, offset, hold } = sources::find(data, len)?;
+        let (page, inside) = (offset / u64::from(PAGE), offset % u64::from(PAGE));
+        let mapped = u32::try_from((inside + len as u64).next_multiple_of(u64::from(PAGE))).ok()?;
+        let extent = self.arena.reserve(mapped.checked_add(PAGE - EXTENT)?)?;
+        let at = extent.offset().next_multiple_of(PAGE);
+        let sent = u32::try_from(page).is_ok_and(|page| {
+            let place = Place { at, len: mapped, page };
+            self.send(block, Cargo::Memory(index, place), file.as_fd(), limit).is_ok()
+        });
+        if !sent {
+            self.arena.free(extent);
+            return None;
+        }
+        self.exports.add(block, extent, hold);
+        Some(self.segment.pointer(at + inside as u32))
+    }
+
+    /// The request in `block` is written anew: what went along with it is void.
+    pub(crate) fn forget_exports(&self, block: u32) {
+        self.exports.end(block).into_iter().for_each(|extent| self.arena.free(extent));
     }
 
     /// Sends a part of the parcel of the request in `block`.
@@ -990,6 +1034,9 @@ impl Caller {
         if block.flags & PINS != 0 {
             self.loans.unpin(block.number, &self.arena);
         }
+        if block.flags & EXPORTS != 0 {
+            self.forget_exports(block.number);
+        }
     }
 
     #[cold]
@@ -1051,7 +1098,7 @@ impl Caller {
             }
         }
         self.free_memory(block);
-        block.flags &= !(LARGE | PINS | KEPT | GIVES_BACK);
+        block.flags &= !(LARGE | PINS | EXPORTS | KEPT | GIVES_BACK);
         block.flags & POLLED == 0
             || self.announcements.leave(block.number, Zombie { block, of: Of::Finished }).0.is_some() // R3
     }
@@ -1194,6 +1241,16 @@ impl Lender for Caller {
 
     fn arena(&self) -> &Arena {
         &self.arena
+    }
+
+    fn this(&self) -> Option<Arc<dyn Lender>> {
+        Some(self.this.upgrade()?)
+    }
+}
+
+impl Source for Caller {
+    fn share(&self, data: NonNull<u8>, len: usize) -> Option<Shared> {
+        loan::share(self, data, len)
     }
 }
 

@@ -1,6 +1,7 @@
 //! A request that its handler keeps beyond the call.
 
 use std::fmt;
+use std::os::fd::OwnedFd;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
@@ -34,6 +35,13 @@ impl<P> Kept<P> {
     /// Address and number of the request's bytes. An honest caller does not touch them while this lives.
     pub fn request(&self) -> (NonNull<u8>, usize) {
         (self.channel.segment.pointer(self.at), self.len as usize)
+    }
+
+    /// The file that the byte at `data` is a part of, to be read only, and where it lies there. `None`: it is none of the channel's.
+    pub fn origin(&self, data: NonNull<u8>) -> Option<(Arc<OwnedFd>, u64)> {
+        let at = self.channel.segment.offset_of(data)?;
+        let own = || Some((self.channel.segment.read_only().ok()?, u64::from(at)));
+        self.channel.imports.origin(self.block, at).or_else(own)
     }
 
     /// What the handler remembers of the connection.

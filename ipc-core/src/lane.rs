@@ -17,7 +17,8 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::PoisonError;
 
 use crate::clock;
-use crate::layout::{BODY, LANE_PACKET as PACKET, MAX_PARCEL, PIECE, VOID};
+use crate::imports::Place;
+use crate::layout::{BODY, LANE_PACKET as PACKET, MAX_PARCEL, MEMORY, PIECE, VOID};
 use crate::socket::{self, Drained};
 use crate::sync::{Mutex, MutexGuard};
 use crate::word::Corrupt;
@@ -49,6 +50,8 @@ pub enum Undeliverable {
 #[derive(Debug, Default)]
 pub struct Parcel {
     pieces: Vec<Option<OwnedFd>>,
+    /// Memory that the message refers to, each with a number that stands for no descriptor.
+    memory: Vec<(Place, Option<OwnedFd>)>,
     /// The file with the message itself, if it lies in one.
     body: Option<Option<OwnedFd>>,
 }
@@ -57,6 +60,11 @@ impl Parcel {
     /// Takes a descriptor out, if it is there.
     pub fn take(&mut self, index: u32) -> Option<OwnedFd> {
         self.pieces.get_mut(index as usize)?.take()
+    }
+
+    /// Takes out the memory that is to be mapped: each where, and of which file if that has arrived.
+    pub fn take_memory(&mut self) -> Vec<(Place, Option<OwnedFd>)> {
+        std::mem::take(&mut self.memory)
     }
 
     /// Is none left?
@@ -70,7 +78,7 @@ impl Parcel {
     /// The system's: no descriptors left.
     pub fn try_clone(&self) -> io::Result<Self> {
         let all = self.pieces.iter().map(|one| one.as_ref().map(OwnedFd::try_clone).transpose());
-        Ok(Parcel { pieces: all.collect::<io::Result<_>>()?, body: None })
+        Ok(Parcel { pieces: all.collect::<io::Result<_>>()?, ..Parcel::default() })
     }
 
     /// The file with the message itself, if it lies in one; `None` in it: it was lost on the way.
@@ -79,13 +87,15 @@ impl Parcel {
     }
 
     fn open(&self) -> usize {
-        self.pieces.iter().chain(&self.body).flatten().count()
+        let memory = self.memory.iter().map(|(_, file)| file);
+        self.pieces.iter().chain(memory).chain(&self.body).flatten().count()
     }
 }
 
 thread_local! {
     /// The parcel of the message that this thread is decoding.
-    static ARRIVED: RefCell<Parcel> = const { RefCell::new(Parcel { pieces: Vec::new(), body: None }) };
+    static ARRIVED: RefCell<Parcel> =
+        const { RefCell::new(Parcel { pieces: Vec::new(), memory: Vec::new(), body: None }) };
 }
 
 /// This thread is to decode the message that came with `parcel`. Gives what is left of the one before.
@@ -161,7 +171,7 @@ impl Lane {
             Some(arriving) => {
                 arriving.void = true;
                 let pieces = arriving.parcel.pieces.iter().map(|_| None).collect();
-                closed = std::mem::replace(&mut arriving.parcel, Parcel { pieces, body: None });
+                closed = std::mem::replace(&mut arriving.parcel, Parcel { pieces, ..Parcel::default() });
             }
             None => {
                 let void = table.void.entry(block).or_default();
@@ -190,6 +200,8 @@ impl Lane {
 pub(crate) enum Cargo {
     /// The descriptor of this number.
     Piece(u32),
+    /// Memory that goes there, under this number.
+    Memory(u32, Place),
     /// The message itself, behind so many descriptors.
     Body(u32),
 }
@@ -207,9 +219,10 @@ pub(crate) fn send(
     meanwhile: impl Fn(),
 ) -> Result<(), Undeliverable> {
     let packet = match cargo {
-        Cargo::Piece(index) if index >= MAX_PARCEL => return Err(Undeliverable::TooMany),
-        Cargo::Piece(index) => packet(PIECE, block, index),
-        Cargo::Body(behind) => packet(BODY, block, behind),
+        Cargo::Piece(index) | Cargo::Memory(index, _) if index >= MAX_PARCEL => return Err(Undeliverable::TooMany),
+        Cargo::Piece(index) => packet(PIECE, block, index, Place::NOWHERE),
+        Cargo::Memory(index, place) => packet(MEMORY, block, index, place),
+        Cargo::Body(behind) => packet(BODY, block, behind, Place::NOWHERE),
     };
     loop {
         let Err(error) = socket::send(socket, &packet, Some(descriptor)) else { return Ok(()) };
@@ -236,12 +249,12 @@ pub(crate) fn send(
 /// Takes back what was sent for `block`: its message will not be. If there is no room for that, the next parcel does it.
 #[cold]
 pub(crate) fn take_back(socket: BorrowedFd<'_>, block: u32) {
-    let _ = socket::send(socket, &packet(VOID, block, 0), None);
+    let _ = socket::send(socket, &packet(VOID, block, 0, Place::NOWHERE), None);
 }
 
-fn packet(kind: u32, block: u32, index: u32) -> [u8; PACKET] {
+fn packet(kind: u32, block: u32, index: u32, place: Place) -> [u8; PACKET] {
     let mut bytes = [0; PACKET];
-    let words = [kind, block, index];
+    let words = [kind, block, index, place.at, place.len, place.page];
     for (to, from) in bytes.iter_mut().zip(words.into_iter().flat_map(u32::to_le_bytes)) {
         *to = from;
     }
@@ -299,13 +312,14 @@ impl Table {
     fn sort(&mut self, bytes: [u8; PACKET], descriptor: Option<OwnedFd>, lost: bool) -> Result<(), Corrupt> {
         let word = |at: usize| bytes.get(at..at + 4).and_then(|b| b.try_into().ok()).map_or(0, u32::from_le_bytes);
         let (kind, block, index) = (word(0), word(4), word(8));
+        let place = Place { at: word(12), len: word(16), page: word(20) };
         let corrupt = Corrupt(u64::from(kind) << 56 | u64::from(block) << 8 | u64::from(index & 0xFF));
         if self.blocks == 0 {
             return Ok(()); // Closed.
         }
         match kind {
             // With neither a descriptor nor a loss the peer has sent none; with both, more than one.
-            PIECE if block < self.blocks && index < MAX_PARCEL && descriptor.is_some() != lost => {}
+            PIECE | MEMORY if block < self.blocks && index < MAX_PARCEL && descriptor.is_some() != lost => {}
             BODY if block < self.blocks && index <= MAX_PARCEL && descriptor.is_some() != lost => {}
             VOID if block < self.blocks && descriptor.is_none() && !lost => {
                 self.remove(block);
@@ -324,6 +338,10 @@ impl Table {
         self.open += usize::from(kept.is_some());
         match kind {
             BODY => parcel.body = Some(kept),
+            MEMORY => {
+                parcel.pieces.push(None);
+                parcel.memory.push((place, kept));
+            }
             _ => parcel.pieces.push(kept),
         }
         Ok(())

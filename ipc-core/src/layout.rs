@@ -62,11 +62,14 @@ pub const BRINGS_PARCEL: u16 = 1 << 14;
 pub const SENDS_PARCEL: u16 = 1 << 13;
 /// L26: most descriptors of one message.
 pub const MAX_PARCEL: u32 = 16;
-/// L27: bytes of a packet of the lane: kind, block, index, each of 4 bytes. A packet of the doorbell has one.
-pub const LANE_PACKET: usize = 12;
+/// L27: bytes of a packet of the lane: kind, block, index, and where memory goes: offset in the segment, length, offset in the
+/// file in pages, each of 4 bytes. A packet of the doorbell has one.
+pub const LANE_PACKET: usize = 24;
 /// L28: kind of a packet with the descriptor number `index` of the parcel of `block`. Number 0 begins a parcel, in place of
 /// one that nobody took.
 pub const PIECE: u32 = 1;
+/// L33: kind of a packet with memory that the message refers to, in the place of descriptor number `index`.
+pub const MEMORY: u32 = 4;
 /// L29: kind of a packet without descriptor: the parcel of `block` is void, its message was not written to the end.
 pub const VOID: u32 = 2;
 /// L30: kind of a packet with the file in which the message itself lies, behind `index` pieces. 0 begins a parcel.

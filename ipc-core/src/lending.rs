@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use crate::announcements::Asked;
-use crate::caller::{self, Block, Caller, LARGE, Limit, PARCEL, PINS, POLLED, RANG, deadline_of};
+use crate::caller::{self, Block, Caller, EXPORTS, LARGE, Limit, PARCEL, PINS, POLLED, RANG, deadline_of};
 use crate::clock;
 use crate::futex;
 use crate::handover;
@@ -231,10 +231,25 @@ impl<C: Holder> Draft<C> {
         pinned
     }
 
+    /// Has the request refer to the `len` bytes at `data`, which somebody else shares with this process, by sending that memory
+    /// along as the descriptor of this number. Gives the address that stands for it. `None`: it has to be copied.
+    #[cold]
+    pub fn export(&mut self, index: u32, data: NonNull<u8>, len: usize, limit: Limit) -> Option<NonNull<u8>> {
+        let (caller, block) = (&*self.slot.caller, self.slot.block);
+        if index == 0 && block.flags & EXPORTS != 0 {
+            caller.forget_exports(block.number);
+        }
+        let found = caller.export((block.number, index), data, len, limit);
+        if found.is_some() {
+            self.slot.block.flags |= EXPORTS | PARCEL;
+        }
+        found
+    }
+
     /// Does the request refer to loans? It is not to be moved then.
     #[inline]
     pub fn refers(&self) -> bool {
-        self.slot.block.flags & PINS != 0
+        self.slot.block.flags & (PINS | EXPORTS) != 0
     }
 
     /// Sends a descriptor along with the request, the one of this number, in the time that `limit` has for it. Number 0 takes

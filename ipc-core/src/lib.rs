@@ -61,6 +61,8 @@ mod hold;
 #[cfg(not(loom))]
 mod hot;
 #[cfg(not(loom))]
+pub mod imports;
+#[cfg(not(loom))]
 mod kept;
 #[cfg(not(loom))]
 pub mod lane;
@@ -80,6 +82,8 @@ pub mod sealed;
 pub mod segment;
 #[cfg(not(loom))]
 pub mod socket;
+#[cfg(not(loom))]
+pub mod sources;
 #[cfg(not(loom))]
 mod surplus;
 #[cfg(not(loom))]

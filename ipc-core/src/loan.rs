@@ -15,27 +15,57 @@ use std::sync::Arc;
 
 use crate::arena::Arena;
 use crate::extent::Extent;
+use crate::imports::WORTH_MAPPING;
 use crate::layout::{CHUNK, EXTENT, MAX_MESSAGE, PAGE};
 use crate::memory::NoMemory;
 use crate::pins::Pin;
 use crate::segment::Segment;
+use crate::sources::{self, Shared, Source};
 use crate::sync::{AtomicBool, AtomicU32, Mutex, Ordering, lock};
 
 /// Who has an arena to lend memory of.
-pub trait Lender: Send + Sync + 'static {
+pub trait Lender: Source + 'static {
     /// What is lent.
     fn loans(&self) -> &Loans;
     /// The memory that the arena is a part of.
     fn segment(&self) -> &Segment;
     /// The arena.
     fn arena(&self) -> &Arena;
+    /// An owner of it; `None`: it is being dropped.
+    fn this(&self) -> Option<Arc<dyn Lender>>;
 }
+
+/// What a [`Lender`] answers to who wants to pass memory of its loans on.
+pub(crate) fn share(lender: &dyn Lender, data: NonNull<u8>, len: usize) -> Option<Shared> {
+    let at = lender.segment().offset_of(data)?;
+    let held = lender.loans().hold(at, u32::try_from(len).ok()?)?;
+    let hold = Hold { lender: lender.this()?, at: held };
+    let file = lender.segment().read_only().ok()?;
+    Some(Shared { file, offset: u64::from(at), hold: Box::new(hold) })
+}
+
+/// Keeps a loan as it is.
+struct Hold {
+    lender: Arc<dyn Lender>,
+    at: u32,
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.lender.loans().let_go(self.at, self.lender.arena());
+    }
+}
+
+/// In the place of a block: who has passed the loan on to a third process.
+const HELD: u32 = u32::MAX;
 
 /// The loans of one arena.
 #[derive(Debug)]
 pub struct Loans {
     /// The peer reads messages where they lie, so that they can refer to loans.
     allowed: AtomicBool,
+    /// Whoever passes memory on knows that there are loans here.
+    announced: AtomicBool,
     /// Of each block, what it refers to first.
     pins: Box<[Pin]>,
     state: Mutex<State>,
@@ -74,6 +104,14 @@ impl State {
         self.loans.binary_search_by_key(&at, |entry| entry.at).ok()
     }
 
+    /// The loan in which these bytes lie.
+    fn around(&self, at: u32, len: u32) -> Option<&Entry> {
+        let before = self.loans.partition_point(|entry| entry.at <= at);
+        let entry = self.loans.get(before.checked_sub(1)?)?;
+        // `at` is not below the start of the loan.
+        (u64::from(at - entry.at) + u64::from(len) <= u64::from(entry.len)).then_some(entry)
+    }
+
     /// One block less refers to the loan at `at`. Gives its memory, if nobody needs it any more.
     fn release(&mut self, at: u32) -> Option<Extent> {
         let position = self.find(at)?;
@@ -92,7 +130,7 @@ impl Loans {
     /// None, for a channel of so many blocks.
     pub(crate) fn new(blocks: u32) -> Self {
         let pins = (0..blocks).map(|_| Pin::default()).collect();
-        Loans { allowed: AtomicBool::new(false), pins, state: Mutex::default() }
+        Loans { allowed: AtomicBool::new(false), announced: AtomicBool::new(false), pins, state: Mutex::default() }
     }
 
     /// From now on messages may refer to loans.
@@ -121,12 +159,7 @@ impl Loans {
     #[cold]
     fn pin_another(&self, pin: &Pin, block: u32, at: u32, len: u32) -> bool {
         let mut state = lock(&self.state);
-        let before = state.loans.partition_point(|entry| entry.at <= at);
-        let Some(entry) = before.checked_sub(1).and_then(|place| state.loans.get(place)) else { return false };
-        // `at` is not below the start of the loan.
-        if u64::from(at - entry.at) + u64::from(len) > u64::from(entry.len) {
-            return false;
-        }
+        let Some(entry) = state.around(at, len) else { return false };
         let (at, len) = (entry.at, entry.len);
         if !pin.is_away() {
             entry.count(true);
@@ -181,6 +214,25 @@ impl Loans {
         }
     }
 
+    /// Keeps the loan in which these bytes lie as it is. Gives what it is known by.
+    fn hold(&self, at: u32, len: u32) -> Option<u32> {
+        let mut state = lock(&self.state);
+        let entry = state.around(at, len)?;
+        entry.count(true);
+        let at = entry.at;
+        state.more.push((HELD, at));
+        Some(at)
+    }
+
+    fn let_go(&self, at: u32, arena: &Arena) {
+        let mut state = lock(&self.state);
+        let Some(place) = state.more.iter().position(|held| *held == (HELD, at)) else { return };
+        state.more.swap_remove(place);
+        if let Some(extent) = state.release(at) {
+            arena.free(extent);
+        }
+    }
+
     fn leave(&self, at: u32, arena: &Arena) {
         let mut state = lock(&self.state);
         self.forget(&state, at, true);
@@ -230,6 +282,10 @@ impl Loan {
         let place = state.loans.partition_point(|other| other.at < at);
         state.loans.insert(place, entry);
         drop(state);
+        if len as usize >= WORTH_MAPPING && !lender.loans().announced.swap(true, Ordering::Relaxed) {
+            let source: Arc<dyn Source> = lender.clone();
+            sources::add(Arc::downgrade(&source));
+        }
         Ok(Loan { lender, at, len, blocks })
     }
 

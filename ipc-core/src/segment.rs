@@ -12,11 +12,11 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr::NonNull;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use memmap2::{MmapOptions, MmapRaw};
 
-use crate::layout::{BlockHead, Flags, Geometry, INLINE, INLINE_ROOM, TAKEN};
+use crate::layout::{BlockHead, Flags, Geometry, INLINE, INLINE_ROOM, PAGE, TAKEN};
 use crate::sync::{AtomicU32, AtomicU64};
 
 const SEALS: libc::c_int = libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_SEAL;
@@ -27,6 +27,7 @@ const UNWRITABLE: libc::c_int = libc::F_SEAL_WRITE | libc::F_SEAL_FUTURE_WRITE;
 pub struct Segment {
     map: MmapRaw,
     file: Arc<OwnedFd>,
+    read_only: OnceLock<Arc<OwnedFd>>,
     geometry: Geometry,
 }
 
@@ -71,24 +72,11 @@ impl Segment {
     /// `InvalidData` if the file is not an ordinary memfd of exactly this size that is sealed against shrinking, growing
     /// and further seals; or the system's error.
     pub fn open(file: OwnedFd, geometry: Geometry) -> io::Result<Self> {
-        // SAFETY: plain system call on our own descriptor.
-        let seals = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GET_SEALS) };
-        if seals < 0 || seals & SEALS != SEALS || seals & UNWRITABLE != 0 {
+        let (seals, size) = describe(file.as_fd())?;
+        if seals & SEALS != SEALS || seals & UNWRITABLE != 0 {
             return Err(invalid("the descriptor passed is not a writable memfd with the seals SHRINK, GROW and SEAL"));
         }
-        // SAFETY: all-zero bytes are a valid `statfs`, a plain C structure of integers.
-        let mut kind: libc::statfs = unsafe { std::mem::zeroed() };
-        // SAFETY: `kind` is a valid place for the result.
-        check(unsafe { libc::fstatfs(file.as_raw_fd(), &raw mut kind) })?;
-        // A memfd of huge pages can be sealed too, but touching it kills the process when the pool is empty.
-        if kind.f_type != libc::TMPFS_MAGIC {
-            return Err(invalid("the memfd passed is not of ordinary pages"));
-        }
-        // SAFETY: all-zero bytes are a valid `stat`, a plain C structure of integers.
-        let mut stat: libc::stat = unsafe { std::mem::zeroed() };
-        // SAFETY: `stat` is a valid place for the result.
-        check(unsafe { libc::fstat(file.as_raw_fd(), &raw mut stat) })?;
-        if u64::try_from(stat.st_size) != Ok(geometry.len()) {
+        if size != geometry.len() {
             return Err(invalid("the size of the memfd passed is not that of the announced geometry"));
         }
         Segment::map(file, geometry)
@@ -99,7 +87,55 @@ impl Segment {
         let map = MmapOptions::new().len(len).no_reserve_swap().map_raw(&file)?;
         #[cfg(shuttle)]
         crate::schedule::mapped(map.as_mut_ptr().addr(), len, number(&file));
-        Ok(Segment { map, file: Arc::new(file), geometry })
+        Ok(Segment { map, file: Arc::new(file), read_only: OnceLock::new(), geometry })
+    }
+
+    /// The memfd, for who is to read all of it.
+    ///
+    /// # Errors
+    /// The system's: no descriptor, no `/proc`.
+    pub fn read_only(&self) -> io::Result<Arc<OwnedFd>> {
+        if let Some(file) = self.read_only.get() {
+            return Ok(file.clone());
+        }
+        let path = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+        let file = Arc::new(OwnedFd::from(std::fs::File::open(path)?));
+        Ok(self.read_only.get_or_init(|| file).clone())
+    }
+
+    /// Maps `len` bytes of a file of somebody else's in the place of those at `at`, for this process alone. What is written
+    /// there does not reach the file.
+    ///
+    /// # Errors
+    /// `InvalidData` if it is no memfd that cannot become shorter, or has no such bytes; `InvalidInput` if no pages of this
+    /// segment begin and end there; or the system's.
+    pub(crate) fn overlay(&self, at: u32, len: u32, file: BorrowedFd<'_>, offset: u64) -> io::Result<()> {
+        let (seals, size) = describe(file)?;
+        if seals & libc::F_SEAL_SHRINK == 0 || offset.checked_add(u64::from(len)).is_none_or(|end| end > size) {
+            return Err(invalid("the descriptor passed is not a memfd with the seal SHRINK and so many bytes"));
+        }
+        self.remap(at, len, file, offset, libc::MAP_PRIVATE)
+    }
+
+    /// Maps the segment where [`Segment::overlay`] has mapped something else.
+    ///
+    /// # Errors
+    /// The system's; something else stays there.
+    pub(crate) fn uncover(&self, at: u32, len: u32) -> io::Result<()> {
+        self.remap(at, len, self.file.as_fd(), u64::from(at), libc::MAP_SHARED)
+    }
+
+    fn remap(&self, at: u32, len: u32, file: BorrowedFd<'_>, offset: u64, how: libc::c_int) -> io::Result<()> {
+        let end = u64::from(at) + u64::from(len);
+        if len == 0 || (at | len) % PAGE != 0 || end > self.geometry.len() || !has_known_pages() {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        let (address, offset) = (self.pointer(at).as_ptr().cast(), i64::try_from(offset).map_err(io::Error::other)?);
+        let (protection, flags) = (libc::PROT_READ | libc::PROT_WRITE, how | libc::MAP_FIXED | libc::MAP_NORESERVE);
+        // SAFETY: whole pages inside of our own mapping are replaced by others that can be read and written; nothing here refers
+        // to them but by pointers, and whoever has such pointers reads what the peer wants him to read, as before.
+        let mapped = unsafe { libc::mmap(address, len as usize, protection, flags, file.as_raw_fd(), offset) };
+        if mapped == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(()) }
     }
 
     /// The memfd, to be passed to the peer.
@@ -344,6 +380,34 @@ fn commit(file: BorrowedFd<'_>, offset: u32, len: u32) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// The seals of a memfd of ordinary pages, and its size.
+fn describe(file: BorrowedFd<'_>) -> io::Result<(libc::c_int, u64)> {
+    // SAFETY: plain system call on a descriptor that is open for the call.
+    let seals = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GET_SEALS) };
+    if seals < 0 {
+        return Err(invalid("the descriptor passed is not a writable memfd with the seals SHRINK, GROW and SEAL"));
+    }
+    // SAFETY: all-zero bytes are a valid `statfs`, a plain C structure of integers.
+    let mut kind: libc::statfs = unsafe { std::mem::zeroed() };
+    // SAFETY: `kind` is a valid place for the result.
+    check(unsafe { libc::fstatfs(file.as_raw_fd(), &raw mut kind) })?;
+    // A memfd of huge pages can be sealed too, but touching it kills the process when the pool is empty.
+    if kind.f_type != libc::TMPFS_MAGIC {
+        return Err(invalid("the memfd passed is not of ordinary pages"));
+    }
+    // SAFETY: all-zero bytes are a valid `stat`, a plain C structure of integers.
+    let mut stat: libc::stat = unsafe { std::mem::zeroed() };
+    // SAFETY: `stat` is a valid place for the result.
+    check(unsafe { libc::fstat(file.as_raw_fd(), &raw mut stat) })?;
+    Ok((seals, u64::try_from(stat.st_size).unwrap_or(0)))
+}
+
+/// Are the pages of this machine those that the layout is aligned to?
+pub(crate) fn has_known_pages() -> bool {
+    // SAFETY: no pointers.
+    unsafe { libc::sysconf(libc::_SC_PAGESIZE) == libc::c_long::from(PAGE) }
 }
 
 fn check(result: libc::c_int) -> io::Result<()> {

@@ -5,16 +5,17 @@
 #![allow(unsafe_code)]
 
 use std::fmt;
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 use std::ptr::NonNull;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 
 use ipc_core::callee;
+use ipc_core::sources::{self, Shared, Source};
 
 use crate::admitted::Admitted;
 use crate::message::private_exports::owned;
-use crate::message::{Archived, Message, MessageError, View};
+use crate::message::{Archived, Message, MessageError, View, parts_outside};
 use crate::router::Client;
 use crate::service::{Incoming, Refused};
 use crate::status;
@@ -66,7 +67,7 @@ use crate::trust::Snapshot;
 pub struct Kept<T: Message> {
     form: NonNull<Archived<T>>,
     /// Keeps the bytes of `form`.
-    memory: Arc<Memory>,
+    memory: Arc<Argument>,
 }
 
 /// The memory of a request.
@@ -80,6 +81,36 @@ pub(crate) enum Holding {
 struct Memory {
     holding: Holding,
     keeps: Arc<Keeps>,
+}
+
+/// The memory of an argument, which calls to others can refer to.
+struct Argument {
+    memory: Memory,
+    this: Weak<Argument>,
+    form: NonNull<()>,
+    /// What the form refers to outside of its message.
+    outside: fn(NonNull<()>, usize, Range<usize>) -> Vec<Range<usize>>,
+}
+
+// SAFETY: the pointer is to a form that whoever has a `Kept` of it can refer to, from any thread if that is `Send`; without one
+// nobody asks for more than the addresses of its parts, for which only what is checked memory is read.
+unsafe impl Send for Argument {}
+// SAFETY: as above.
+unsafe impl Sync for Argument {}
+
+impl Source for Argument {
+    fn share(&self, data: NonNull<u8>, len: usize) -> Option<Shared> {
+        let Holding::Block(kept) = &self.memory.holding else { return None };
+        let (request, request_len) = kept.request();
+        let start = request.addr().get();
+        let outside = || (self.outside)(self.form, start, kept.peer().loans.clone());
+        let is_part = |range: &Range<usize>| sources::contains(range, data, len);
+        if !is_part(&(start..start + request_len)) && !outside().iter().any(is_part) {
+            return None;
+        }
+        let (file, offset) = kept.origin(data)?;
+        Some(Shared { file, offset, hold: Box::new(self.this.upgrade()?) })
+    }
 }
 
 impl Drop for Memory {
@@ -152,7 +183,16 @@ impl<T: Message> Kept<T> {
         if from > len || size_of::<Archived<T>>() > len - from {
             return Err(over());
         }
-        Ok(Kept { form: at, memory: Arc::new(memory) })
+        let memory = Arc::new_cyclic(|this: &Weak<Argument>| Argument {
+            memory,
+            this: this.clone(),
+            form: at.cast(),
+            // SAFETY: `form`, which the memory keeps.
+            outside: |form, start, loans| parts_outside(unsafe { form.cast::<Archived<T>>().as_ref() }, start, loans),
+        });
+        let source: Weak<dyn Source> = Arc::<Argument>::downgrade(&memory);
+        sources::add(source);
+        Ok(Kept { form: at, memory })
     }
 
     /// Reads the value natively: a number, a `&str`, a slice, or a reference to the archived struct.

@@ -455,6 +455,50 @@
 //!
 //! A process that has no number left for a descriptor (`ulimit -n`) does not get it: the call fails, and says so.
 //!
+//! # Large data
+//!
+//! A large argument need not be copied at all: `client.loan::<T>(n)` gives a [`Loan`], a slice in shared memory that is filled
+//! in place (by a decoder, from a file, by a loop) and passed wherever the trait has `&[T]`, whole or in part. As a type of a
+//! field, `Loan<T>` lies in messages as `Vec<T>` does. A handler makes its result in one with [`Context::loan`]; the client reads
+//! it where it lies with `view()`, and keeps it as long as it keeps the [`Reply`].
+//!
+//! | who has | passes it on to a third process |
+//! |---|---|
+//! | a [`Loan`], of any of its connections | as any slice, without a copy |
+//! | an argument, as [`Kept<T>`](Kept) | as the slices in it, without a copy |
+//! | an argument as a plain slice, a `Reply`, a `Vec` | by one copy |
+//!
+//! This goes for slices of numbers and of plain structs, from 4 KiB on (256 KiB to a third process), where the other side reads
+//! in place; in all other cases the same calls copy.
+//!
+//! ```
+//! use ipc_rpc::{Archived, Context, Loan, Message, service, testing};
+//!
+//! #[derive(Message)]
+//! pub struct Frame { pub width: u32, pub pixels: Loan<u8> }
+//!
+//! #[service]
+//! pub trait Filter {
+//!     fn invert(&self, ctx: &Context, frame: &Archived<Frame>) -> Result<Frame, String>;
+//! }
+//! struct Plain;
+//! impl Filter for Plain {
+//!     fn invert(&self, ctx: &Context, frame: &Archived<Frame>) -> Result<Frame, String> {
+//!         let from: &[u8] = frame.pixels(); // what the client wrote, where it wrote it
+//!         let mut pixels = ctx.loan::<u8>(from.len()).map_err(|error| error.to_string())?;
+//!         pixels.iter_mut().zip(from).for_each(|(to, from)| *to = !from);
+//!         Ok(Frame { width: frame.width(), pixels })
+//!     }
+//! }
+//!
+//! let (filter, _server) = testing::pair(FilterDispatcher::new(Plain))?;
+//! let mut frame = Frame { width: 1920, pixels: filter.loan(1920 * 1080)? };
+//! frame.pixels.fill(1);
+//! let inverted = filter.view().invert(&frame).unwrap();
+//! assert!(inverted.pixels().iter().all(|pixel| *pixel == 254));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! # Errors
 //!
 //! | type | says why |

@@ -357,7 +357,17 @@ impl Router {
     /// descriptors that came along.
     #[cold]
     fn dressed(&self, route: &Route, client: &Client, call: &mut Call<'_, Client>, extra: Option<u16>) -> (u16, usize) {
-        let _unpacked = (call.method() & BRINGS_PARCEL != 0).then(|| Unpacked::new(call.take_parcel()));
+        let _unpacked = if call.method() & BRINGS_PARCEL != 0 {
+            let mut parcel = call.take_parcel();
+            if client.reading != Reading::Snapshot
+                && let Err(reason) = call.import(&mut parcel)
+            {
+                return without_reply(client, call, Ok(Err(Refused::new(status::REJECTED, reason))));
+            }
+            Some(Unpacked::new(parcel))
+        } else {
+            None
+        };
         let (mut request, len) = call.request();
         let mut copy = None;
         if client.reading == Reading::Snapshot {

@@ -490,6 +490,10 @@ unsafe impl<C: Holder> Grow for GrowDraft<'_, C> {
         if self.draft.attach(data, len) { Attached::Yes } else { Attached::No }
     }
 
+    fn export(&mut self, index: u32, data: NonNull<u8>, len: usize) -> Option<NonNull<u8>> {
+        self.draft.export(index, data, len, self.patience)
+    }
+
     fn descriptor(&mut self, index: u32, descriptor: BorrowedFd<'_>) -> Result<(), EncodeError> {
         self.draft.send(index, descriptor, self.patience)?;
         self.pieces = index + 1;

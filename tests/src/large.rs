@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
-use ipc_rpc::{Archived, Context, Loan, LoanError, Message, service};
+use ipc_rpc::{Archived, Context, Kept, Loan, LoanError, Message, service};
 
 use crate::helper::until;
 use crate::proc;
@@ -72,6 +72,12 @@ pub trait Large {
     fn noted(&self) -> Option<(Spot, u64)>;
     /// Where the parts of a frame lie, and whether they are all right.
     fn frame(&self, frame: &Archived<Frame>) -> (Spot, Spot, String);
+    /// Where the bytes lie here, and at the servers of these names, to each of which the one before passes them on.
+    fn relay(&self, way: &[String], bytes: Kept<Vec<u8>>) -> Vec<(Spot, u64)>;
+    /// The same of a part of a struct.
+    fn relay_frame(&self, to: &str, frame: Kept<Frame>) -> Vec<(Spot, u64)>;
+    /// Passes the bytes on to a server of this name when there is no file of the other name, after the answer.
+    fn relay_later(&self, to: &str, gate: &str, bytes: Kept<Vec<u8>>);
     /// How many cells are wet.
     fn wet(&self, cells: &[Cell]) -> u64;
     /// Waits until there is no file of this name; then as `place`.
@@ -139,6 +145,34 @@ impl Large for Hall {
     fn frame(&self, frame: &Archived<Frame>) -> (Spot, Spot, String) {
         let tags: Vec<_> = frame.tags().iter().collect();
         (Spot::of(frame.pixels()), Spot::of(frame.samples()), format!("{} {}", frame.title(), tags.join("+")))
+    }
+
+    fn relay(&self, way: &[String], bytes: Kept<Vec<u8>>) -> Vec<(Spot, u64)> {
+        let mut all = vec![(Spot::of(bytes.get()), sum(bytes.get()))];
+        if let Some((next, rest)) = way.split_first() {
+            let next = LargeClient::connect(next).expect("a server");
+            all.extend(next.relay(rest, bytes.get()).expect("a reply"));
+        }
+        all
+    }
+
+    fn relay_frame(&self, to: &str, frame: Kept<Frame>) -> Vec<(Spot, u64)> {
+        let next = LargeClient::connect(to).expect("a server");
+        let (pixels, samples) = (frame.pixels(), frame.samples());
+        let there = next.place(pixels).expect("a reply");
+        let copied = next.places(&[], &[], &[0; 1]).expect("a reply");
+        assert_eq!(copied.len(), 3);
+        vec![(Spot::of(pixels), sum(pixels)), there, (Spot::of(samples), 0)]
+    }
+
+    fn relay_later(&self, to: &str, gate: &str, bytes: Kept<Vec<u8>>) {
+        let (to, gate) = (to.to_owned(), gate.to_owned());
+        std::thread::spawn(move || {
+            until(|| !std::fs::exists(&gate).expect("a folder"));
+            let next = LargeClient::connect(to).expect("a server");
+            next.note(bytes.get()).expect("a call");
+            next.flush().expect("an answer");
+        });
     }
 
     fn wet(&self, cells: &[Cell]) -> u64 {

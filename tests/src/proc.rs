@@ -71,6 +71,15 @@ pub fn segments(pid: u32) -> usize {
     maps.lines().filter(|l| l.contains("memfd:ipc-rpc")).count()
 }
 
+/// What process `pid` has mapped of files without a name: the mappings, without their addresses.
+pub fn mappings(pid: u32) -> Vec<String> {
+    let maps = fs::read_to_string(format!("/proc/{pid}/maps")).unwrap_or_default();
+    let memfds = maps.lines().filter(|line| line.contains("memfd:"));
+    let mut all: Vec<_> = memfds.map(|line| line.split_whitespace().skip(1).collect::<Vec<_>>().join(" ")).collect();
+    all.sort();
+    all
+}
+
 /// Does the address lie in a segment of this very process?
 pub fn is_shared(address: usize) -> bool {
     let maps = fs::read_to_string("/proc/self/maps").unwrap_or_default();

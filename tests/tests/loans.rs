@@ -6,6 +6,7 @@ use std::time::Duration;
 use ipc_rpc::{CallError, ClientConfig, Context, Loan, Trust, join_all};
 use ipc_rpc_tests::helper::{Place, faithful, until};
 use ipc_rpc_tests::large::{Cell, Frame, Hall, Large, LargeClient, LargeDispatcher, Spot, sum};
+use ipc_rpc_tests::proc;
 use ipc_rpc_tests::services::bytes;
 
 const SERVER: &str = env!("CARGO_BIN_EXE_test_server");
@@ -214,11 +215,12 @@ fn where_it_cannot_be_shared_it_is_copied() {
     let server = place.serve::<&str>(SERVER, &[]);
     let client = LargeClient::connect(place.socket()).unwrap();
     let loan = filled(&client, MIB, 2);
-    // The memory of another connection.
+    // The memory of another connection, too small to be mapped.
     let other = LargeClient::connect(place.socket()).unwrap();
-    let (spot, total) = other.place(&loan).unwrap();
-    assert_eq!(total, sum(&loan));
-    assert_ne!(spot, Spot::of(&loan));
+    let (spot, total) = other.place(&loan[..100_000]).unwrap();
+    assert_eq!(total, sum(&loan[..100_000]));
+    assert_ne!(spot, Spot::of(&loan[..100_000]));
+    let total = sum(&loan);
     // A client that copies replies before it reads them.
     let config = ClientConfig { trust: Some(Trust::Snapshot), ..ClientConfig::default() };
     let careful = LargeClient::connect_with(place.socket(), &config).unwrap();
@@ -239,6 +241,95 @@ fn where_it_cannot_be_shared_it_is_copied() {
     let mut private = Hall::default().make(&Context::default(), 5000, 1).unwrap().1;
     private[0] = 2;
     assert_eq!(other.place(&private).unwrap().1, sum(&private));
+}
+
+#[test]
+fn the_memory_of_one_connection_is_passed_over_another_one() {
+    let place = Place::new("the_memory_of_one_connection_is_passed_over_another_one");
+    let server = place.serve::<&str>(SERVER, &[]);
+    let client = LargeClient::connect(place.socket()).unwrap();
+    let other = LargeClient::connect(place.socket()).unwrap();
+    let maps = || proc::mappings(server.pid());
+    let before = maps();
+    let mut loan = filled(&client, 3 * MIB + 77, 2);
+    for part in [&loan[..], &loan[1..], &loan[4096..2 * MIB], &loan[MIB + 5..]] {
+        assert_eq!(other.place(part).unwrap(), (Spot::of(part), sum(part)));
+        assert_eq!(other.with_metadata("a", "b").place(part).unwrap(), (Spot::of(part), sum(part)));
+        let later = smol::block_on(async { other.place_later(part).await }).unwrap();
+        assert_eq!(later, (Spot::of(part), sum(part)));
+    }
+    // Several, and something behind them that has the request begun again.
+    let mut numbers = client.loan::<u64>(100_000).unwrap();
+    numbers.fill(3);
+    let plain = bytes(MIB, 1);
+    let own = other.loan::<u64>(100_000).unwrap();
+    let spots = other.places(&numbers, &plain, &own).unwrap();
+    assert_eq!((spots[0], spots[2]), (Spot::of(&numbers), Spot::of(&own)));
+    assert_eq!(other.places(&own, &loan, &numbers).unwrap()[1], Spot::of(&loan));
+    // As long as it is read it stays as it is.
+    let gate = place.join("gate");
+    fs::write(&gate, "").unwrap();
+    let (there, total) = (Spot::of(&loan), sum(&loan));
+    let pending = other.start().place_when_gone(&gate, &loan).unwrap();
+    until(|| fs::exists(format!("{gate}.in")).unwrap());
+    assert!(loan.is_lent());
+    loan.fill(0);
+    fs::remove_file(&gate).unwrap();
+    assert_eq!(pending.wait().unwrap(), (there, total));
+    assert!(!loan.is_lent());
+    // Nothing of it is left: neither here nor there, where what the other connection has of its own is seen again.
+    assert_eq!(maps(), before);
+    for _ in 0..5 {
+        let own = filled(&other, 3 * MIB, 9);
+        assert_eq!(other.place(&own).unwrap(), (Spot::of(&own), sum(&own)));
+        assert_eq!(other.place(&loan).unwrap().1, 0);
+    }
+    drop((loan, numbers, own, client));
+    until(|| ipc_rpc::testing::client_usage(&other).is_idle());
+}
+
+#[test]
+fn what_was_received_is_passed_on_without_a_copy() {
+    let place = Place::new("what_was_received_is_passed_on_without_a_copy");
+    let name = |n: u32| place.join(&format!("{n}.sock"));
+    let servers = [0, 1, 2].map(|n| place.start(SERVER, &[name(n)]));
+    let servers = servers.map(|mut server| {
+        assert_eq!(server.line(), "bound");
+        server
+    });
+    let settle = || servers.each_ref().map(|server| proc::mappings(server.pid()).len());
+    let before = settle();
+    let client = LargeClient::connect(name(0)).unwrap();
+    let loan = filled(&client, 2 * MIB + 5, 4);
+    let expected = (Spot::of(&loan), sum(&loan));
+    for way in [vec![], vec![name(1)], vec![name(1), name(2)], vec![name(2), name(0), name(1)]] {
+        assert_eq!(client.relay(&way, &loan).unwrap(), vec![expected; way.len() + 1]);
+    }
+    // What was copied into the first request is in its memory, and is passed on from there.
+    let plain = bytes(MIB, 3);
+    let all = client.relay(&[name(1), name(2)], &plain).unwrap();
+    assert!(all[0].0.inode != 0 && all == vec![all[0]; 3] && all[0].1 == sum(&plain));
+    // What is small is copied each time.
+    let all = client.relay(&[name(1)], &plain[..10_000]).unwrap();
+    assert!(all[0].0 != all[1].0 && all[0].1 == all[1].1);
+
+    let frame =
+        Frame { title: "a frame".into(), pixels: filled(&client, MIB, 9), samples: vec![0.5; 99], tags: vec![] };
+    let all = client.relay_frame(&name(1), &frame).unwrap();
+    assert_eq!(all[0], (Spot::of(&frame.pixels), sum(&frame.pixels)));
+    assert_eq!(all[1], all[0]);
+
+    // After the answer, when the client has let go of it, and is gone.
+    let gate = place.join("gate");
+    fs::write(&gate, "").unwrap();
+    client.relay_later(&name(1), &gate, &loan).unwrap();
+    assert!(loan.is_lent());
+    drop((loan, frame, client));
+    let watcher = LargeClient::connect(name(1)).unwrap();
+    fs::remove_file(&gate).unwrap();
+    until(|| watcher.noted().unwrap() == Some(expected));
+    drop(watcher);
+    until(|| settle() == before);
 }
 
 #[test]

@@ -11,6 +11,7 @@
 // ranges) and because checking goes through raw pointers: a reference would claim the bytes to be valid already.
 
 use std::alloc::Layout;
+use std::cell::RefCell;
 use std::mem;
 use std::ops::Range;
 
@@ -50,10 +51,26 @@ impl Checker {
             && start.is_multiple_of(layout.align())
             && layout.size() <= self.left;
         if self.outside {
+            FOUND.with_borrow_mut(|found| found.as_mut().map(|found| found.push(start..start + layout.size())));
             self.left -= layout.size();
         }
         self.outside
     }
+}
+
+thread_local! {
+    /// Where parts lie that are found outside of the message, if somebody wants to know.
+    static FOUND: RefCell<Option<Vec<Range<usize>>>> = const { RefCell::new(None) };
+}
+
+/// The addresses of what a form refers to outside of its message.
+pub(crate) fn parts_outside<F: CheckBytes<Checker>>(form: &F, start: usize, loans: Range<usize>) -> Vec<Range<usize>> {
+    let form = std::ptr::from_ref(form);
+    FOUND.set(Some(Vec::new()));
+    // SAFETY: a form that can be referred to is readable and aligned, and so is what it points to.
+    let checked = unsafe { F::check_bytes(form, &mut Checker::new(start, form.addr(), loans)) };
+    let found = FOUND.take().unwrap_or_default();
+    if checked.is_ok() { found } else { Vec::new() }
 }
 
 impl Fallible for Checker {

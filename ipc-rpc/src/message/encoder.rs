@@ -51,6 +51,14 @@ pub unsafe trait Grow {
         Attached::No
     }
 
+    /// As [`attach`](Grow::attach), of memory that somebody else shares with this process and that is sent along under this
+    /// number. Gives the address that its reader finds it at, as seen from the archive.
+    #[cold]
+    fn export(&mut self, index: u32, data: NonNull<u8>, len: usize) -> Option<NonNull<u8>> {
+        let _ = (index, data, len);
+        None
+    }
+
     /// Sends a descriptor along, under its number among those of the message. Number 0 is in place of what was sent before.
     ///
     /// # Errors
@@ -274,28 +282,41 @@ impl<'g> Encoder<'g> {
     #[cold]
     #[inline(never)]
     fn attach(&mut self, data: NonNull<u8>, len: usize, align: usize) -> Result<Option<usize>, EncodeError> {
-        let at = data.addr().get();
-        let distance = at.wrapping_sub(self.base.addr()).wrapping_sub(self.start).cast_signed();
-        // Any place of the archive reaches it with 32 bits, wherever the archive ends.
-        let reach = i32::MIN as isize + MAX_SIZE.cast_signed()..=i32::MAX as isize;
-        if !reach.contains(&distance) || !at.is_multiple_of(align) {
-            return Ok(None);
-        }
         // The reader looks at no more.
         if self.attached.saturating_add(len) > MAX_SIZE {
             return Err(EncodeError::too_large());
         }
-        match self.grow.attach(data, len) {
-            Attached::Yes => {
-                self.attached = self.attached.saturating_add(len);
-                Ok(Some(at.wrapping_sub(self.base.addr())))
-            }
-            Attached::IfMoved => {
-                self.again = self.pos - self.start + size_of::<u64>();
-                Err(EncodeError::OutOfMemory(NoMemory::fixed(self.again)))
-            }
-            _ => Ok(None),
+        if !data.addr().get().is_multiple_of(align) {
+            return Ok(None);
         }
+        if let Some(at) = self.position_of(data) {
+            match self.grow.attach(data, len) {
+                Attached::Yes => {
+                    self.attached = self.attached.saturating_add(len);
+                    return Ok(Some(at));
+                }
+                Attached::IfMoved => {
+                    self.again = self.pos - self.start + size_of::<u64>();
+                    return Err(EncodeError::OutOfMemory(NoMemory::fixed(self.again)));
+                }
+                _ => {}
+            }
+        }
+        let Some(data) = self.grow.export(self.descriptors, data, len) else { return Ok(None) };
+        self.descriptors += 1;
+        let at = self.position_of(data);
+        if at.is_some() {
+            self.attached = self.attached.saturating_add(len);
+        }
+        Ok(at)
+    }
+
+    /// The position of something outside of the archive, if any place of it reaches it with 32 bits, wherever it ends.
+    fn position_of(&self, data: NonNull<u8>) -> Option<usize> {
+        let at = data.addr().get().wrapping_sub(self.base.addr());
+        let distance = at.wrapping_sub(self.start).cast_signed();
+        let reach = i32::MIN as isize + MAX_SIZE.cast_signed()..=i32::MAX as isize;
+        reach.contains(&distance).then_some(at)
     }
 
     /// Copies a slice whose bytes are already the forms of `O`, a level deeper.

@@ -28,6 +28,7 @@ use desc::{Desc, Kind};
 use encoder::Encoder;
 
 pub use argument::Argument;
+pub(crate) use checker::parts_outside;
 pub use elements::{Elements, ElementsIter};
 pub use error::{DescriptorError, EncodeError, MessageError, MessageErrorKind};
 pub use impls::Descriptor;
