@@ -70,7 +70,14 @@ impl Exports {
 
 /// What a callee has mapped, by block.
 #[derive(Debug, Default)]
-pub(crate) struct Imports(Mutex<HashMap<u32, Vec<(Place, Arc<OwnedFd>)>>>);
+pub(crate) struct Imports(Mutex<HashMap<u32, Vec<Import>>>);
+
+/// Where what part of which file is mapped.
+#[derive(Debug)]
+struct Import {
+    place: Place,
+    file: Arc<OwnedFd>,
+}
 
 impl Imports {
     /// Maps a part of `file` for the request in `block`.
@@ -80,7 +87,7 @@ impl Imports {
     #[cold]
     pub(crate) fn add(&self, segment: &Segment, block: u32, place: Place, file: OwnedFd) -> Result<(), String> {
         let Place { at, len, page } = place;
-        if segment.bytes(Area::CallerArena, at, len).is_none() || (at | len) % PAGE != 0 {
+        if segment.bytes(Area::CallerArena, at, len).is_none() || !(at | len).is_multiple_of(PAGE) {
             return Err("memory is to be mapped outside of the client's arena".into());
         }
         let mut all = lock(&self.0);
@@ -88,7 +95,7 @@ impl Imports {
             return Err(format!("more than {MOST} parts of other processes' memory at once"));
         }
         segment.overlay(at, len, file.as_fd(), u64::from(page) * u64::from(PAGE)).map_err(|error| error.to_string())?;
-        all.entry(block).or_default().push((place, Arc::new(file)));
+        all.entry(block).or_default().push(Import { place, file: Arc::new(file) });
         Ok(())
     }
 
@@ -97,7 +104,7 @@ impl Imports {
     #[cold]
     pub(crate) fn end(&self, segment: &Segment, block: u32) -> bool {
         let all = lock(&self.0).remove(&block).unwrap_or_default();
-        all.iter().all(|(Place { at, len, .. }, _)| segment.uncover(*at, *len).is_ok())
+        all.iter().all(|import| segment.uncover(import.place.at, import.place.len).is_ok())
     }
 
     /// Of which file, and where in it, the bytes at offset `at` of the segment are, if they are mapped for the request in
@@ -105,7 +112,7 @@ impl Imports {
     pub(crate) fn origin(&self, block: u32, at: u32) -> Option<(Arc<OwnedFd>, u64)> {
         let all = lock(&self.0);
         let inside = |place: &Place| at >= place.at && at - place.at < place.len;
-        let (place, file) = all.get(&block)?.iter().find(|(place, _)| inside(place))?;
+        let Import { place, file } = all.get(&block)?.iter().find(|import| inside(&import.place))?;
         Some((file.clone(), u64::from(place.page) * u64::from(PAGE) + u64::from(at - place.at)))
     }
 }

@@ -127,7 +127,7 @@ impl Segment {
 
     fn remap(&self, at: u32, len: u32, file: BorrowedFd<'_>, offset: u64, how: libc::c_int) -> io::Result<()> {
         let end = u64::from(at) + u64::from(len);
-        if len == 0 || (at | len) % PAGE != 0 || end > self.geometry.len() || !has_known_pages() {
+        if len == 0 || !(at | len).is_multiple_of(PAGE) || end > self.geometry.len() || !has_known_pages() {
             return Err(io::ErrorKind::InvalidInput.into());
         }
         let (address, offset) = (self.pointer(at).as_ptr().cast(), i64::try_from(offset).map_err(io::Error::other)?);

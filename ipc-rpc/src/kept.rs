@@ -83,13 +83,16 @@ struct Memory {
     keeps: Arc<Keeps>,
 }
 
+/// What a form refers to outside of its message, which begins at that address, among the loans at these.
+type Outside = fn(NonNull<()>, usize, Range<usize>) -> Vec<Range<usize>>;
+
 /// The memory of an argument, which calls to others can refer to.
 struct Argument {
     memory: Memory,
     this: Weak<Argument>,
     form: NonNull<()>,
     /// What the form refers to outside of its message.
-    outside: fn(NonNull<()>, usize, Range<usize>) -> Vec<Range<usize>>,
+    outside: Outside,
 }
 
 // SAFETY: the pointer is to a form that whoever has a `Kept` of it can refer to, from any thread if that is `Send`; without one

@@ -261,7 +261,7 @@ fn a_descriptor_that_is_closed_is_refused_before_anything_is_sent() {
 
 /// A packet of the lane.
 fn packet(kind: u32, block: u32, index: u32) -> Vec<u8> {
-    [kind, block, index].into_iter().flat_map(u32::to_le_bytes).collect()
+    [kind, block, index, 0, 0, 0].into_iter().flat_map(u32::to_le_bytes).collect()
 }
 
 #[test]
