@@ -271,9 +271,10 @@ fn a_client_that_sends_what_it_should_not_is_cut_off() {
     let hello = overhear(&place, |path| drop(FilesClient::connect(path)));
     let (a, b) = (file("a"), file("b"));
     let before = open(server.pid());
-    let wrong: [(Vec<u8>, &[BorrowedFd<'_>]); 12] = [
+    let wrong: [(Vec<u8>, &[BorrowedFd<'_>]); 13] = [
         (packet(0, 0, 0), &[a.as_fd()]),
-        (packet(4, 0, 0), &[a.as_fd()]),
+        (packet(5, 0, 0), &[a.as_fd()]),
+        (packet(4, 0, 0), &[]),
         (packet(3, 0, 0), &[]),
         (packet(3, 0, 1), &[a.as_fd()]),
         (packet(1, 1 << 20, 0), &[a.as_fd()]),

@@ -1,12 +1,14 @@
 //! Memory that is lent to calls instead of being copied into them.
 
 use std::fs;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
-use ipc_rpc::{CallError, ClientConfig, Context, Loan, Trust, join_all};
+use ipc_rpc::{CallError, ClientConfig, Context, Loan, Server, Trust, join_all};
 use ipc_rpc_tests::helper::{Place, faithful, until};
 use ipc_rpc_tests::large::{Cell, Frame, Hall, Large, LargeClient, LargeDispatcher, Spot, sum};
-use ipc_rpc_tests::proc;
+use ipc_rpc_tests::raw::{Peer, overhear};
+use ipc_rpc_tests::{proc, system};
 use ipc_rpc_tests::services::bytes;
 
 const SERVER: &str = env!("CARGO_BIN_EXE_test_server");
@@ -330,6 +332,57 @@ fn what_was_received_is_passed_on_without_a_copy() {
     until(|| watcher.noted().unwrap() == Some(expected));
     drop(watcher);
     until(|| settle() == before);
+}
+
+#[test]
+fn memory_that_has_no_place_is_refused() {
+    let place = Place::new("memory_that_has_no_place_is_refused");
+    let path = place.socket();
+    let server = Server::builder().service(LargeDispatcher::new(Hall::default())).bind(&path).unwrap();
+    let handle = server.handle();
+    let thread = std::thread::spawn(move || server.run());
+    let honest = LargeClient::connect(&path).unwrap();
+    let loan = filled(&honest, MIB, 8);
+    let hello = overhear(&place, |path| drop(LargeClient::connect(path)));
+    let peer = Peer::attach(&path, &hello);
+    let geometry = *peer.segment.geometry();
+    let (arena, page) = (geometry.caller_arena_at(), 4096u32);
+    // `noted`, which has no arguments.
+    let number = peer.numbers[5] | 1 << 14;
+    let good = || system::memfd(1 << 20, system::SEALS);
+    let wrong: Vec<(OwnedFd, [u32; 3])> = vec![
+        (good(), [arena - page, page, 0]),
+        (good(), [0, page, 0]),
+        (good(), [geometry.callee_arena_at() - page, 2 * page, 0]),
+        (good(), [geometry.callee_arena_at(), page, 0]),
+        (good(), [u32::MAX - page + 1, page, 0]),
+        (good(), [arena + 8, page, 0]),
+        (good(), [arena, page + 1, 0]),
+        (good(), [arena, 0, 0]),
+        (good(), [arena, 2 * page, 255]),
+        (good(), [arena, page, u32::MAX]),
+        (system::memfd(1 << 20, 0), [arena, page, 0]),
+        (std::io::pipe().unwrap().0.into(), [arena, page, 0]),
+        (fs::File::open("/proc/self/exe").unwrap().into(), [arena, page, 0]),
+    ];
+    let packet = |place: [u32; 3]| -> Vec<u8> {
+        [4, 0, 0].into_iter().chain(place).flat_map(u32::to_le_bytes).collect()
+    };
+    let count = wrong.len() as u64;
+    for (file, at) in wrong {
+        system::send(peer.socket.as_fd(), &packet(at), &[file.as_fd()]).unwrap();
+        assert_eq!(peer.call(0, number, &[]), Some(17), "{at:?}");
+        assert_eq!(honest.place(&loan).unwrap().1, sum(&loan));
+    }
+    assert_eq!(handle.rejected().requests, count);
+    // Over its own request, and where the reply goes: it spoils what is its own.
+    let number = peer.numbers[0] | 1 << 14;
+    system::send(peer.socket.as_fd(), &packet([arena, page, 0]), &[good().as_fd()]).unwrap();
+    assert!(peer.call(0, number, &[]).is_some());
+    assert_eq!(honest.place(&loan).unwrap().1, sum(&loan));
+    drop((peer, loan, honest));
+    handle.shutdown();
+    thread.join().unwrap().unwrap();
 }
 
 #[test]

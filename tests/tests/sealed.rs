@@ -75,7 +75,7 @@ fn a_long_message_is_not_copied_by_who_does_not_trust_its_sender() {
 
 /// A packet of the lane that brings a message.
 fn body(block: u32) -> Vec<u8> {
-    [3, block, 0].into_iter().flat_map(u32::to_le_bytes).collect()
+    [3, block, 0, 0, 0, 0].into_iter().flat_map(u32::to_le_bytes).collect()
 }
 
 #[test]
