@@ -546,6 +546,11 @@ impl Place {
 
     fn attach<P>(&mut self, channel: &Channel<P>, data: NonNull<u8>, len: usize) -> Attached {
         let (Some(at), Ok(len)) = (channel.segment.offset_of(data), u32::try_from(len)) else { return Attached::No };
+        // The caller has the memory of its request for as long as it has the reply.
+        let inside = at.wrapping_sub(self.request_at);
+        if channel.loans.are_allowed() && inside <= self.request_len && len <= self.request_len - inside {
+            return Attached::Yes;
+        }
         if !channel.loans.are_allowed() || self.end.get() == End::Deferred {
             return Attached::No;
         }

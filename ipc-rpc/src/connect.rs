@@ -412,7 +412,11 @@ impl Connection {
         if let Some(first) = methods.iter().find_map(|m| m.as_ref().err()).filter(|_| config.require_all || none) {
             return Err(ConnectError::Incompatible { path, mismatch: Box::new(first.clone()) });
         }
-        let loans = if trust == Trust::InPlace { segment.addresses(Area::CalleeArena) } else { 0..0 };
+        // What a reply refers to lies in the memory of its request, or in the server's; the one lies behind the other.
+        let loans = match trust {
+            Trust::InPlace => segment.addresses(Area::CallerArena).start..segment.addresses(Area::CalleeArena).end,
+            Trust::Snapshot => 0..0,
+        };
         let caller = Caller::new(segment, socket).map_err(io)?;
         caller.wait_as(config.waiting);
         caller.use_memory(&config.memory);

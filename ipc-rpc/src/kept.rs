@@ -203,6 +203,11 @@ impl<T: Message> Kept<T> {
         T::view(self)
     }
 
+    /// What keeps the memory.
+    pub(crate) fn into_owner(self) -> Arc<dyn Send + Sync> {
+        self.memory
+    }
+
     /// Makes an owned value.
     ///
     /// # Errors

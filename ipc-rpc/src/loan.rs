@@ -9,11 +9,14 @@ use std::fmt::{self, Debug, Display};
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 use std::slice;
+use std::sync::Arc;
 
 use ipc_core::loan;
 use ipc_core::memory::NoMemory;
 
 use crate::call_error::{CallError, MethodName};
+use crate::kept::Kept;
+use crate::message::private_exports::plain_slice;
 use crate::message::{Argument, EncodeError, MAX_SIZE, Message};
 
 /// A slice in shared memory, to be filled in place and passed without a copy.
@@ -71,7 +74,13 @@ pub struct Loan<T> {
 
 enum Memory<T> {
     Shared(loan::Loan),
-    Private { _owner: Vec<T> },
+    /// A part of a request. It is only read.
+    Kept {
+        _owner: Arc<dyn Send + Sync>,
+    },
+    Private {
+        _owner: Vec<T>,
+    },
 }
 
 // SAFETY: it owns its elements, as a vector does.
@@ -134,7 +143,11 @@ impl<T> Loan<T> {
     /// ```
     #[inline]
     pub fn is_lent(&self) -> bool {
-        matches!(&self.memory, Memory::Shared(memory) if memory.is_pinned())
+        match &self.memory {
+            Memory::Shared(memory) => memory.is_pinned(),
+            Memory::Kept { .. } => true,
+            Memory::Private { .. } => false,
+        }
     }
 
     /// Does it lie in shared memory, so that messages of its connection can refer to it?
@@ -143,7 +156,7 @@ impl<T> Loan<T> {
     /// assert!(!ipc_rpc::Loan::from(vec![1u8, 2]).is_shared());
     /// ```
     pub fn is_shared(&self) -> bool {
-        matches!(self.memory, Memory::Shared(_))
+        !matches!(self.memory, Memory::Private { .. })
     }
 
     /// Shortens it to `len` elements, if it has more. The memory stays in use.
@@ -160,16 +173,15 @@ impl<T> Loan<T> {
     /// Copies it to memory that nobody reads.
     #[cold]
     fn part(&mut self) {
-        let Memory::Shared(memory) = &self.memory else { return };
-        let mut copy = Vec::with_capacity(0);
-        let (to, next) = match memory.another() {
-            Ok(another) => (another.bytes().0.cast::<T>(), Some(another)),
-            Err(_) => {
-                copy.reserve_exact(self.len);
-                (NonNull::from(copy.as_mut_slice()).cast::<T>(), None)
-            }
+        let next = match &self.memory {
+            Memory::Shared(memory) => memory.another().ok(),
+            _ => None,
         };
-        let to = if next.is_some() { to } else { NonNull::new(copy.as_mut_ptr()).unwrap_or(to) };
+        let mut copy = Vec::<T>::with_capacity(if next.is_some() { 0 } else { self.len });
+        let to = match &next {
+            Some(another) => another.bytes().0.cast::<T>(),
+            None => NonNull::new(copy.as_mut_ptr()).unwrap_or(NonNull::dangling()),
+        };
         // SAFETY: both have room for so many elements, the new memory is nobody else's, and a plain value can be copied.
         unsafe { self.data.copy_to_nonoverlapping(to, self.len) };
         self.data = to;
@@ -189,6 +201,38 @@ impl<T> From<Vec<T>> for Loan<T> {
     fn from(mut all: Vec<T>) -> Self {
         let (data, len) = (NonNull::from(all.as_mut_slice()).cast(), all.len());
         Loan { data, len, memory: Memory::Private { _owner: all } }
+    }
+}
+
+/// The argument of a handler as its result, or as a part of it: where it lies in the memory of its own request the client reads
+/// it there, without any copy.
+///
+/// ```
+/// use ipc_rpc::{Kept, Loan, service, testing};
+///
+/// #[service]
+/// pub trait Mirror { fn echo(&self, data: Kept<Vec<u8>>) -> Loan<u8>; }
+/// struct Plain;
+/// impl Mirror for Plain {
+///     fn echo(&self, data: Kept<Vec<u8>>) -> Loan<u8> { data.into() }
+/// }
+///
+/// let (mirror, _server) = testing::pair(MirrorDispatcher::new(Plain))?;
+/// let data = vec![7; 1 << 20];
+/// assert_eq!(mirror.view().echo(&data)?.get(), data); // copied once, into the request
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+impl<T: Message> From<Kept<Vec<T>>> for Loan<T> {
+    fn from(kept: Kept<Vec<T>>) -> Self {
+        const {
+            assert!(
+                T::PLAIN && <T as Argument<T>>::COPY,
+                "only numbers and structs of them without padding can be lent"
+            )
+        };
+        let all = plain_slice::<T>(kept.as_slice());
+        let (data, len) = (NonNull::from(all).cast(), all.len());
+        Loan { data, len, memory: Memory::Kept { _owner: kept.into_owner() } }
     }
 }
 

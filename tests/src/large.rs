@@ -78,6 +78,8 @@ pub trait Large {
     fn relay_frame(&self, to: &str, frame: Kept<Frame>) -> Vec<(Spot, u64)>;
     /// Passes the bytes on to a server of this name when there is no file of the other name, after the answer.
     fn relay_later(&self, to: &str, gate: &str, bytes: Kept<Vec<u8>>);
+    /// The bytes, and where they lie here.
+    fn echo(&self, bytes: Kept<Vec<u8>>) -> (Spot, Loan<u8>);
     /// How many cells are wet.
     fn wet(&self, cells: &[Cell]) -> u64;
     /// Waits until there is no file of this name; then as `place`.
@@ -173,6 +175,10 @@ impl Large for Hall {
             next.note(bytes.get()).expect("a call");
             next.flush().expect("an answer");
         });
+    }
+
+    fn echo(&self, bytes: Kept<Vec<u8>>) -> (Spot, Loan<u8>) {
+        (Spot::of(bytes.get()), bytes.into())
     }
 
     fn wet(&self, cells: &[Cell]) -> u64 {

@@ -8,8 +8,8 @@ use ipc_rpc::{CallError, ClientConfig, Context, Loan, Server, Trust, join_all};
 use ipc_rpc_tests::helper::{Place, faithful, until};
 use ipc_rpc_tests::large::{Cell, Frame, Hall, Large, LargeClient, LargeDispatcher, Spot, sum};
 use ipc_rpc_tests::raw::{Peer, overhear};
-use ipc_rpc_tests::{proc, system};
 use ipc_rpc_tests::services::bytes;
+use ipc_rpc_tests::{proc, system};
 
 const SERVER: &str = env!("CARGO_BIN_EXE_test_server");
 const MIB: usize = 1 << 20;
@@ -335,6 +335,34 @@ fn what_was_received_is_passed_on_without_a_copy() {
 }
 
 #[test]
+fn what_comes_back_is_read_where_it_was_sent_from() {
+    let place = Place::new("what_comes_back_is_read_where_it_was_sent_from");
+    let _server = place.serve::<&str>(SERVER, &[]);
+    let client = LargeClient::connect(place.socket()).unwrap();
+    let mut held = Vec::new();
+    for len in [5000, MIB, 3 * MIB] {
+        let data = bytes(len, 7);
+        let reply = client.view().echo(&data).unwrap();
+        let (spot, back) = reply.get();
+        assert_eq!(Spot { inode: spot.inode(), offset: spot.offset() }, Spot::of(back), "{len} bytes");
+        assert!(back == data);
+        // It stays as it is while others come and go.
+        assert!(*client.echo(&bytes(len, 8)).unwrap().1 == bytes(len, 8));
+        held.push((reply, data));
+    }
+    assert!(held.iter().all(|(reply, data)| reply.get().1 == data));
+    // From a loan, which is not a part of the request, it is copied back.
+    let loan = filled(&client, MIB, 9);
+    let reply = client.view().echo(&loan).unwrap();
+    assert!(reply.get().1 == &loan[..]);
+    drop((held, reply, loan));
+    until(|| {
+        client.noted().unwrap();
+        ipc_rpc::testing::client_usage(&client).is_idle()
+    });
+}
+
+#[test]
 fn memory_that_has_no_place_is_refused() {
     let place = Place::new("memory_that_has_no_place_is_refused");
     let path = place.socket();
@@ -365,9 +393,8 @@ fn memory_that_has_no_place_is_refused() {
         (std::io::pipe().unwrap().0.into(), [arena, page, 0]),
         (fs::File::open("/proc/self/exe").unwrap().into(), [arena, page, 0]),
     ];
-    let packet = |place: [u32; 3]| -> Vec<u8> {
-        [4, 0, 0].into_iter().chain(place).flat_map(u32::to_le_bytes).collect()
-    };
+    let packet =
+        |place: [u32; 3]| -> Vec<u8> { [4, 0, 0].into_iter().chain(place).flat_map(u32::to_le_bytes).collect() };
     let count = wrong.len() as u64;
     for (file, at) in wrong {
         system::send(peer.socket.as_fd(), &packet(at), &[file.as_fd()]).unwrap();

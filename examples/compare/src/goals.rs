@@ -58,6 +58,7 @@ pub fn verdicts(results: &Results) -> Vec<Verdict> {
         all.extend(Regime::ALL.map(|regime| regime_verdict(results, regime, name, figure, goal)));
     }
     all.push(pair(&format!("{} in, its sum out", size(mib)), "ours", "by-hand", mib, 1, 1.1));
+    all.push(pair(&format!("{} there and back", size(mib)), "ours-echo", "iceoryx2-echo", mib, 1, 0.5));
     all.push(pair("add beside 64 idle clients", "ours-add-beside-64", "ours-add", 8, 1, 1.5));
     all
 }

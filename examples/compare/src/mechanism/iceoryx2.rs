@@ -14,7 +14,7 @@ use iceoryx2::prelude::{
 };
 use iceoryx2::service::port_factory::request_response::PortFactory;
 
-use super::ours::RECORD;
+use super::ours::{ECHO, RECORD, ends};
 use super::{Client, Kind, Mechanism};
 use crate::Result;
 use crate::payload::{Payload, check, sum};
@@ -119,6 +119,75 @@ impl Client for BytesCaller {
         loop {
             match pending.receive()? {
                 Some(answer) => return Ok(*answer.payload()),
+                None => spin_loop(),
+            }
+        }
+    }
+}
+
+/// Bytes each way: copied into a loan, from there into another one, and read there.
+pub struct Echo;
+
+type Echoes = PortFactory<Service, [u8], (), [u8], ()>;
+
+fn echoes(node: &Node<Service>) -> Result<Echoes> {
+    Ok(node.service_builder(&"compare".try_into()?).request_response::<[u8], [u8]>().open_or_create()?)
+}
+
+struct Echoer {
+    port: Port<Service, [u8], (), [u8], ()>,
+    _node: Node<Service>,
+    _server: Killed,
+}
+
+impl Mechanism for Echo {
+    fn name(&self) -> &'static str {
+        "iceoryx2-echo"
+    }
+
+    fn kind(&self) -> Kind {
+        Kind::Peer
+    }
+
+    fn fixed(&self) -> Option<usize> {
+        Some(ECHO)
+    }
+
+    fn serve(&self, job: &Job) -> Result<()> {
+        let node = node(job)?;
+        let server = echoes(&node)?.server_builder().initial_max_slice_len(ECHO).create()?;
+        loop {
+            match server.receive()? {
+                Some(request) => {
+                    let bytes = request.payload();
+                    request.loan_slice_uninit(bytes.len())?.write_from_slice(bytes).send()?;
+                }
+                None => spin_loop(),
+            }
+        }
+    }
+
+    fn connect(&self, job: &Job) -> Result<Box<dyn Client>> {
+        let node = node(job)?;
+        let service = echoes(&node)?;
+        let port = service.client_builder().initial_max_slice_len(ECHO).create()?;
+        let server = process::serve_by_name(job)?;
+        await_server(|| service.dynamic_config().number_of_servers())?;
+        Ok(Box::new(Echoer { port, _node: node, _server: server }))
+    }
+
+    fn remove(&self, job: &Job) {
+        remove(job);
+    }
+}
+
+impl Client for Echoer {
+    fn call(&mut self, payload: &Payload) -> Result<()> {
+        let request = self.port.loan_slice_uninit(payload.bytes().len())?.write_from_slice(payload.bytes());
+        let pending = request.send()?;
+        loop {
+            match pending.receive()? {
+                Some(answer) => return payload.check(ends(answer.payload(), payload)),
                 None => spin_loop(),
             }
         }

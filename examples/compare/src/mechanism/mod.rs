@@ -115,6 +115,9 @@ pub static ALL: &[&dyn Mechanism] = &[
     &Ours::RecordInPlace,
     #[cfg(feature = "peers")]
     &iceoryx2::Turn,
+    &Ours::Echo,
+    #[cfg(feature = "peers")]
+    &iceoryx2::Echo,
     &in_process::InProcess,
     &pipe::Pipe,
     &fifo::Fifo,

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ipc_rpc::{Archived, ConnectError, Message, Pending, Server, service};
+use ipc_rpc::{Archived, ConnectError, Kept, Loan, Message, Pending, Server, service};
 
 use super::{Client, Kind, Mechanism};
 use crate::Result;
@@ -24,6 +24,16 @@ pub struct Record {
 /// What its archive takes with a name of 40 bytes: the text, its length and place, the floats, the number.
 pub const RECORD: usize = 80;
 
+/// Bytes that come back.
+pub const ECHO: usize = 1 << 20;
+
+/// The sum of a payload of which the first and the last word have come back: no more is looked at, or that would be what is
+/// measured.
+pub fn ends(back: &[u8], payload: &Payload) -> u64 {
+    let ends = |bytes: &[u8]| (bytes.first_chunk::<8>().copied(), bytes.last_chunk::<8>().copied(), bytes.len());
+    if ends(back) == ends(payload.bytes()) { payload.sum() } else { !payload.sum() }
+}
+
 const NAME: &str = "this name has forty bytes, all of ASCII.";
 
 /// What is called.
@@ -35,6 +45,8 @@ pub trait Compare {
     fn add(&self, a: u64, b: u64) -> u64;
     /// The same with its floats the other way round.
     fn turn(&self, record: &Record) -> Record;
+    /// The bytes, back where they came from.
+    fn echo(&self, bytes: Kept<Vec<u8>>) -> Loan<u8>;
     /// The same of a record that is read where it lies.
     fn turn_in_place(&self, record: &Archived<Record>) -> Record;
 }
@@ -50,6 +62,9 @@ impl Compare for Handler {
     }
     fn turn(&self, record: &Record) -> Record {
         Record { name: record.name.clone(), x: record.y, y: record.x, number: record.number }
+    }
+    fn echo(&self, bytes: Kept<Vec<u8>>) -> Loan<u8> {
+        bytes.into()
     }
     fn turn_in_place(&self, record: &Archived<Record>) -> Record {
         Record { name: record.name().to_owned(), x: record.y(), y: record.x(), number: record.number() }
@@ -80,6 +95,8 @@ pub enum Ours {
     Add,
     /// The same while others are connected.
     AddBesideIdle,
+    /// So many bytes that come back, and are read where they lie.
+    Echo,
     /// A record that both sides make an owned value of.
     Record,
     /// A record that both sides read where it lies.
@@ -92,6 +109,7 @@ impl Mechanism for Ours {
             Ours::Sum => "ours",
             Ours::Add => "ours-add",
             Ours::AddBesideIdle => "ours-add-beside-64",
+            Ours::Echo => "ours-echo",
             Ours::Record => "ours-record",
             Ours::RecordInPlace => "ours-record-in-place",
         }
@@ -105,6 +123,7 @@ impl Mechanism for Ours {
         match self {
             Ours::Sum => None,
             Ours::Add | Ours::AddBesideIdle => Some(8),
+            Ours::Echo => Some(ECHO),
             Ours::Record | Ours::RecordInPlace => Some(RECORD),
         }
     }
@@ -120,6 +139,7 @@ impl Mechanism for Ours {
             Ours::Sum => Box::new(Summer { client, pending: VecDeque::new(), _server: server }),
             Ours::Add => Box::new(Adder { client, _idle: None, _server: server }),
             Ours::AddBesideIdle => Box::new(Adder { client, _idle: Some(others(job)?), _server: server }),
+            Ours::Echo => Box::new(Echoer { client, _server: server }),
             Ours::Record | Ours::RecordInPlace => {
                 let record = Record { name: NAME.into(), x: 1.0, y: 2.0, number: None };
                 Box::new(Turner { client, record, in_place: matches!(self, Ours::RecordInPlace), _server: server })
@@ -159,6 +179,17 @@ impl Client for Adder {
     fn call(&mut self, payload: &Payload) -> Result<()> {
         let number = payload.calls();
         check(number + 1, self.client.add(number, 1)?)
+    }
+}
+
+struct Echoer {
+    client: CompareClient,
+    _server: Killed,
+}
+
+impl Client for Echoer {
+    fn call(&mut self, payload: &Payload) -> Result<()> {
+        payload.check(ends(self.client.view().echo(payload.bytes())?.get(), payload))
     }
 }
 
