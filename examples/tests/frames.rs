@@ -6,7 +6,8 @@ use std::fs;
 use std::path::Path;
 
 use image::imageops::FilterType;
-use image::{DynamicImage, GenericImageView, ImageReader};
+use image::{DynamicImage, GenericImageView, ImageBuffer, ImageReader, Rgba};
+use ipc_rpc::Loan;
 use util::Place;
 
 fn open(path: &Path) -> DynamicImage {
@@ -48,6 +49,17 @@ fn pictures_are_blurred_and_scaled_down() {
         assert!(distance(&small, &before.resize_exact(100, 75, FilterType::Triangle)) < 16.0);
         assert!(distance(&small, &before.thumbnail_exact(100, 75)) < 2.0);
     }
+}
+
+#[test]
+fn a_loan_is_the_memory_of_a_picture() {
+    let mut picture =
+        ImageBuffer::<Rgba<u8>, Loan<u8>>::from_raw(8, 4, Loan::from(vec![0; 8 * 4 * 4])).expect("enough");
+    picture.put_pixel(7, 3, Rgba([1, 2, 3, 4]));
+    let loan: Loan<u8> = picture.into_raw();
+    let seen = ImageBuffer::<Rgba<u8>, &[u8]>::from_raw(8, 4, &loan).expect("enough");
+    assert_eq!(seen.get_pixel(7, 3), &Rgba([1, 2, 3, 4]));
+    assert_eq!(seen.pixels().filter(|pixel| **pixel != Rgba([0; 4])).count(), 1);
 }
 
 #[test]

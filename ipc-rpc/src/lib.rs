@@ -499,6 +499,17 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! # Formats of other crates
+//!
+//! | feature | what travels | sent without a copy | received without a copy |
+//! |---|---|---|---|
+//! | `arrow` | `Batch`: a `RecordBatch` of arrow-rs, with columns of all types | what `Batch::lend` has moved to loans, and slices of it | `Reply::into_batch`, `Kept::to_batch`, `Batch::read`: columns that keep the shared memory |
+//! | `ndarray` | `Tensor<T>`: an array of any number of dimensions | `Tensor::new` of a loan, filled by `view_mut` | `view` of an `Archived<Tensor<T>>`, which replies and kept arguments give |
+//!
+//! A picture of the crate `image` needs no feature: `ImageBuffer<Rgba<u8>, Loan<u8>>` is one in a loan, decoders write into a
+//! loan as into any slice, and `into_raw` gives it back to be sent. What is received is read with `ImageBuffer<Rgba<u8>, &[u8]>`.
+//! (The feature `futures` is about streams: [`Streaming`] is then a `Stream` of `futures-core`.)
+//!
 //! # Errors
 //!
 //! | type | says why |
@@ -545,6 +556,8 @@
 
 mod admitted;
 mod allowed;
+#[cfg(feature = "arrow")]
+mod arrow;
 mod asynchronous;
 mod batch;
 mod body;
@@ -573,6 +586,8 @@ mod session;
 mod status;
 mod stream;
 mod stub;
+#[cfg(feature = "ndarray")]
+mod tensor;
 mod terms;
 pub mod testing;
 mod trust;
@@ -602,6 +617,8 @@ pub mod mode {
     pub struct Starting;
 }
 
+#[cfg(feature = "arrow")]
+pub use arrow::{ArchivedBatch, Batch, Keeper};
 pub use call_error::{CallError, MethodName};
 pub use callback::{Callback, Handle};
 pub use connect::{ClientConfig, ConnectError};
@@ -809,6 +826,8 @@ pub use reply::Reply;
 pub use server::{BindError, Limits, ServeError, Server, ServerBuilder, ServerHandle};
 pub use service::{Dispatch, Pair};
 pub use stream::{Closed, NotSent, Sink, Streaming};
+#[cfg(feature = "ndarray")]
+pub use tensor::{ArchivedTensor, Tensor};
 pub use trust::Trust;
 pub use usage::{ClientUsage, ServerUsage};
 

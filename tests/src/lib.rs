@@ -7,6 +7,8 @@
 pub mod callbacks;
 pub mod files;
 pub mod flows;
+#[cfg(feature = "formats")]
+pub mod formats;
 pub mod helper;
 pub mod large;
 pub mod proc;

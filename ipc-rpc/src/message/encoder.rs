@@ -10,6 +10,7 @@
 use std::mem;
 use std::os::fd::BorrowedFd;
 use std::ptr::NonNull;
+use std::slice;
 
 use ipc_core::callee::Attached;
 use ipc_core::memory::NoMemory;
@@ -326,18 +327,31 @@ impl<'g> Encoder<'g> {
     /// The bytes of every `A` are initialised and are the form of the value.
     #[inline]
     pub(super) unsafe fn copies<O: Message, A>(&mut self, items: &[A]) -> Result<VecResolver, EncodeError> {
+        // SAFETY: the caller's promise; the slice has so many bytes.
+        let bytes = unsafe { slice::from_raw_parts(items.as_ptr().cast::<u8>(), mem::size_of_val(items)) };
+        self.bytes(bytes, align_of::<O::Form>(), align_of::<O::Form>())
+    }
+
+    /// Copies bytes to where anything is aligned, or refers to them as they are.
+    #[cfg(feature = "arrow")]
+    pub(crate) fn aligned(&mut self, bytes: &[u8]) -> Result<VecResolver, EncodeError> {
+        self.bytes(bytes, 1, MAX_ALIGN)
+    }
+
+    /// Refers to bytes at a multiple of `referred`, or copies them to a multiple of `copied`.
+    #[inline(always)]
+    fn bytes(&mut self, bytes: &[u8], referred: usize, copied: usize) -> Result<VecResolver, EncodeError> {
         self.enter()?;
-        let size = mem::size_of_val(items);
-        if size >= WORTH_ATTACHING
-            && let Some(at) = self.attach(NonNull::from(items).cast(), size, align_of::<O::Form>())?
+        if bytes.len() >= WORTH_ATTACHING
+            && let Some(at) = self.attach(NonNull::from(bytes).cast(), bytes.len(), referred)?
         {
             self.depth -= 1;
             return Ok(VecResolver::from_pos(at));
         }
-        let at = self.reserve(size, align_of::<O::Form>())?;
+        let at = self.reserve(bytes.len(), copied)?;
         let to = self.base.wrapping_add(at);
-        // SAFETY: `to` has `size` reserved bytes; they cannot overlap `items`, which the caller borrows from elsewhere.
-        unsafe { to.copy_from_nonoverlapping(items.as_ptr().cast::<u8>(), size) };
+        // SAFETY: `to` has so many reserved bytes; they cannot overlap `bytes`, which are borrowed from elsewhere.
+        unsafe { to.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
         self.depth -= 1;
         Ok(VecResolver::from_pos(at))
     }
