@@ -141,20 +141,21 @@ impl fmt::Display for NoMemory {
                 write!(f, "the system has no memory for {wanted} bytes: {error}; {used} bytes are in use")
             }
             Lack::Quota | Lack::Space if wanted > allowed => {
+                let limit = if *lack == Lack::Quota { "`Memory::quota`" } else { "the limit" };
                 write!(
                     f,
-                    "no room for a message of {wanted} bytes: {allowed} are allowed; raise the limit, or send it in parts"
+                    "no room for {wanted} bytes of a message: {allowed} are allowed; raise {limit}, or send it in parts"
                 )
             }
             Lack::Quota => write!(
                 f,
-                "no room for a message of {wanted} bytes: {used} of the {allowed} that the quota allows are in use; drop \
-                 replies that are still held, or raise it"
+                "no room for {wanted} bytes of a message: {used} of the {allowed} that `Memory::quota` allows are in use; drop \
+                 loans and replies that are still held, or raise it"
             ),
             Lack::Space => write!(
                 f,
-                "no room for a message of {wanted} bytes: {used} of the {allowed} bytes of address space are in use, and no \
-                 free part is that long; drop replies that are still held, or raise the limit"
+                "no room for {wanted} bytes of a message: {used} of the {allowed} bytes of address space are in use, and no \
+                 free part is that long; drop loans and replies that are still held, or raise the limit"
             ),
         }
     }

@@ -26,7 +26,8 @@ use crate::trust::Snapshot;
 ///
 /// A method takes it as `frame: Kept<Frame>`, and its clients pass `&Frame`; they pass `&[f32]` for `Kept<Vec<f32>>` and `&str`
 /// for `Kept<String>`. It derefs to the archived value, whose accessors read natively. It is sent and shared between threads,
-/// and stays readable when the client is gone.
+/// and stays readable when the client is gone. [`Loan::part_of`](crate::Loan::part_of) makes a part of it a part of a result, or
+/// of a call to a third process, without a copy.
 ///
 /// What is kept is the client's: one call block and the memory of the arguments, which its later calls do without. A server
 /// that keeps too much makes the client wait, and fail with [`CallError::Busy`](crate::CallError::Busy) in the end;
@@ -204,8 +205,8 @@ impl<T: Message> Kept<T> {
     }
 
     /// What keeps the memory.
-    pub(crate) fn into_owner(self) -> Arc<dyn Send + Sync> {
-        self.memory
+    pub(crate) fn owner(&self) -> Arc<dyn Send + Sync> {
+        self.memory.clone()
     }
 
     /// Makes an owned value.

@@ -421,15 +421,17 @@
 //! | `&str` | the text, in shared memory |
 //! | `&[T]` | the elements in shared memory if they are numbers, `bool`, `char` or structs of those without padding; else decoded |
 //! | [`&Archived<T>`](Archived) | the value in shared memory, with a method for each field |
-//! | [`Kept<T>`](Kept) | the same, for as long as it likes |
+//! | [`Kept<T>`](Kept) | the same, for as long as it likes (not in an `Option`) |
 //! | `Option<&T>`, `Option<&str>`, .. | likewise |
 //!
 //! ## Descriptors
 //!
 //! `OwnedFd`, `File`, and the sockets and pipes of the standard library are messages too. They go to the other process while the
-//! call does: what is passed is duplicated, the caller keeps its own, and what nobody takes is closed when the call is over. A
-//! message has at most 16 of them. There is nothing to read of a descriptor in place ([`Descriptor`]), so a handler takes it as
-//! `T` or `&T`, and [`Reply::to_owned`] gives it to a caller. Items of streams have none.
+//! call does: what is passed is duplicated, and what nobody takes is closed when the call is over. Where the trait has `File`
+//! the client gives its own away and the handler gets one to keep; where it has `&File` the client keeps its own, and the
+//! handler has to duplicate what it wants to keep (`try_clone`). `File::into` makes an `OwnedFd`, and the reverse. A message has
+//! at most 16 of them. There is nothing to read of a descriptor in place ([`Descriptor`]), so a handler takes it as `T` or `&T`,
+//! and [`Reply::to_owned`] gives it to a caller. Items of streams have none.
 //!
 //! ```
 //! use std::fs::File;
@@ -460,12 +462,17 @@
 //! A large argument need not be copied at all: `client.loan::<T>(n)` gives a [`Loan`], a slice in shared memory that is filled
 //! in place (by a decoder, from a file, by a loop) and passed wherever the trait has `&[T]`, whole or in part. As a type of a
 //! field, `Loan<T>` lies in messages as `Vec<T>` does. A handler makes its result in one with [`Context::loan`]; the client reads
-//! it where it lies with `view()`, and keeps it as long as it keeps the [`Reply`].
+//! it where it lies with `view()`, and keeps it as long as it keeps the [`Reply`], which may outlive the client.
+//!
+//! | who takes it as | |
+//! |---|---|
+//! | `&[T]`, `&Archived<Frame>`, [`Kept<Frame>`](Kept); with `view()` a `Reply` | reads it where it is |
+//! | `Frame`, `&Frame`, `Loan<T>`, `&Loan<T>`; without `view()` a result | gets a private copy |
 //!
 //! | who has | passes it on to a third process |
 //! |---|---|
 //! | a [`Loan`], of any of its connections | as any slice, without a copy |
-//! | an argument, as [`Kept<T>`](Kept) | as the slices in it, without a copy |
+//! | an argument, as [`Kept<T>`](Kept) | as the slices in it, or as [`Loan::part_of`] it in another struct, without a copy |
 //! | an argument as a plain slice, a `Reply`, a `Vec` | by one copy |
 //!
 //! This goes for slices of numbers and of plain structs, from 4 KiB on (256 KiB to a third process), where the other side reads
@@ -499,6 +506,49 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! A recorder that keeps the last frame, and has a process behind it look at it:
+//!
+//! ```
+//! use std::sync::Mutex;
+//! use ipc_rpc::{Archived, Kept, Loan, Message, service, testing};
+//!
+//! #[derive(Message)]
+//! pub struct Frame { pub width: u32, pub pixels: Loan<u8> }
+//!
+//! #[service]
+//! pub trait Recorder {
+//!     fn record(&self, frame: Kept<Frame>);
+//!     fn darkest(&self) -> Option<u8>;
+//! }
+//! #[service]
+//! pub trait Look {
+//!     fn darkest(&self, frame: &Archived<Frame>) -> Option<u8>;
+//! }
+//! struct Eye;
+//! impl Look for Eye {
+//!     fn darkest(&self, frame: &Archived<Frame>) -> Option<u8> { frame.pixels().iter().min().copied() }
+//! }
+//! struct Last { frame: Mutex<Option<Kept<Frame>>>, eye: LookClient }
+//! impl Recorder for Last {
+//!     fn record(&self, frame: Kept<Frame>) { *self.frame.lock().unwrap() = Some(frame); }
+//!     fn darkest(&self) -> Option<u8> {
+//!         let kept = self.frame.lock().unwrap().clone()?;
+//!         let pixels = Loan::part_of(&kept, |frame| frame.pixels()); // the client's memory, which `eye` will map
+//!         self.eye.darkest(&Frame { width: kept.width(), pixels }).ok().flatten()
+//!     }
+//! }
+//!
+//! let (eye, _third) = testing::pair(LookDispatcher::new(Eye))?;
+//! let (recorder, _server) = testing::pair(RecorderDispatcher::new(Last { frame: Mutex::default(), eye }))?;
+//! let mut frame = Frame { width: 1024, pixels: recorder.loan(1 << 20)? };
+//! frame.pixels.fill(7);
+//! recorder.record(&frame)?;
+//! assert!(frame.pixels.is_lent()); // so the next write goes to other memory
+//! frame.pixels.fill(1);
+//! assert_eq!(recorder.darkest()?, Some(7));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! # Formats of other crates
 //!
 //! | feature | what travels | sent without a copy | received without a copy |
@@ -518,6 +568,7 @@
 //! | [`CallError`] | a call gave no result: whether the handler may have run, and whether the connection is over |
 //! | [`BindError`], [`ServeError`] | a server could not start |
 //! | [`NoMemory`] | there is no room for a message: what there is not enough of |
+//! | [`LoanError`] | there is no room for a loan, or it would be too large; a `CallError` by `?` |
 //! | [`EncodeError`], [`MessageError`] | a value cannot be sent; received bytes are no value of their type |
 //!
 //! All of them print as one lowercase line that says what to do where that is known. New variants may be added. A `main` that
@@ -546,8 +597,41 @@
 //! while such messages keep coming, and goes back to the system when it has been idle for 250 ms. [`Memory`] has the numbers, a quota
 //! among them: for arguments in [`ClientConfig::memory`], for the results of each client in [`ServerBuilder::memory`]. Where
 //! there is no more, the call fails with [`CallError::NoMemory`], which says whose memory it is, how much is wanted and in use, and
-//! whether the quota, the address space or the system is in the way. Replies that are [held](#calling) count until they are
-//! dropped. [`MemoryUsage`] says what there is.
+//! whether the quota, the address space or the system is in the way. Loans, what a handler has [`Kept`], and replies that are
+//! [held](#calling) count until they are dropped. In a handler [`Context::loan`] fails with a [`LoanError`] that is its own affair:
+//! the client hears what the handler makes of it. [`MemoryUsage`] says what there is.
+//!
+//! ```
+//! use ipc_rpc::{CallError, ClientConfig, Memory, Server, service};
+//!
+//! #[service]
+//! pub trait Sums { fn sum(&self, numbers: &[f32]) -> f32; }
+//! struct Plain;
+//! impl Sums for Plain {
+//!     fn sum(&self, numbers: &[f32]) -> f32 { numbers.iter().sum() }
+//! }
+//!
+//! # let folder = std::env::temp_dir().join(format!("ipc-rpc-doc-quota-{}", std::process::id()));
+//! # std::fs::create_dir_all(&folder)?;
+//! # let name = folder.join("sums.sock").display().to_string();
+//! # let server = Server::bind(&name)?;
+//! # let handle = server.handle();
+//! # let thread = std::thread::spawn(|| server.serve(SumsDispatcher::new(Plain)));
+//! let memory = Memory { quota: 8 << 20, ..Memory::default() };
+//! let sums = SumsClient::connect_with(&name, &ClientConfig { memory, ..ClientConfig::default() })?;
+//! let loan = sums.loan::<f32>(1 << 20)?; // four megabytes, and a little for its place
+//! let more = vec![1.0; 1 << 20];
+//! match sums.sum(&more) {
+//!     Err(CallError::NoMemory { server: false, memory, .. }) => assert!(memory.passes()), // with less in use there is enough
+//!     other => panic!("{other:?}"),
+//! }
+//! drop(loan);
+//! assert_eq!(sums.sum(&more)?, 1_048_576.0);
+//! # handle.shutdown();
+//! # thread.join().unwrap()?;
+//! # std::fs::remove_dir_all(&folder)?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 //!
 //! # Limits
 //!
@@ -690,11 +774,12 @@ pub use ipc_derive::Message;
 /// | in the trait | who calls passes | the handler gets |
 /// |---|---|---|
 /// | `ctx: &Context`, anywhere | nothing | the call's [`Context`]: its deadline, whether it is cancelled, who calls, metadata, trace |
+/// | `frame: Kept<T>` | `&T`; `&[f32]` for `Kept<Vec<f32>>` | the value in shared memory, to keep: see [`Kept`] |
 /// | `items: Streaming<T>`, one at most | the stream | its items, as they come |
 /// | `progress: &ProgressClient` | `&ProgressDispatcher::new(object)`: see [`Callback`] | a client of the object, which it may call, also after the call |
 ///
-/// The last segment of a type's path decides: `Context`, `Streaming`, and what ends in `Client` cannot be the names of messages
-/// that are arguments.
+/// The last segment of a type's path decides: `Context`, `Kept`, `Streaming`, and what ends in `Client` cannot be the names of
+/// messages that are arguments.
 ///
 /// ```
 /// use ipc_rpc::{Context, service, testing};
@@ -803,8 +888,8 @@ pub use ipc_derive::Message;
 ///
 /// Methods take `&self` and arguments with plain names; results are owned. Methods may have a body, which an implementation can
 /// replace. Not allowed are generics, lifetimes, `impl Trait`, `unsafe`, associated types, constants and functions, and the
-/// names that the client needs for itself: `batch`, `clone`, `connect`, `connect_with`, `flush`, `flush_async`, `start`, `view`,
-/// `with_context`, `with_metadata`, `with_timeout`, `with_trace`. All mistakes of a trait are reported at once, each where it is.
+/// names that the client needs for itself: `batch`, `clone`, `connect`, `connect_with`, `flush`, `flush_async`, `loan`, `start`,
+/// `view`, `with_context`, `with_metadata`, `with_timeout`, `with_trace`. All mistakes of a trait are reported at once, each where it is.
 ///
 /// # Options
 ///

@@ -17,7 +17,10 @@ use ipc_core::memory::NoMemory;
 use crate::call_error::{CallError, MethodName};
 use crate::kept::Kept;
 use crate::message::private_exports::plain_slice;
-use crate::message::{Argument, EncodeError, MAX_SIZE, Message};
+use crate::message::{Archived, Argument, EncodeError, MAX_SIZE, Message};
+
+/// What the compiler says of loans of other types.
+const ELEMENTS: &str = "the elements of a loan are numbers, `bool`, `char`, arrays of these, or `#[repr(C)]` structs of them without padding";
 
 /// A slice in shared memory, to be filled in place and passed without a copy.
 ///
@@ -26,16 +29,21 @@ use crate::message::{Argument, EncodeError, MAX_SIZE, Message};
 /// was written here. As a [`Message`] it lies in messages exactly as a `Vec<T>` does, so a field or a result of type `Loan<T>`
 /// makes a struct or a reply that is not copied either, and the two sides may differ in which of the two types they use.
 ///
-/// It stays usable after the call, and as often as you like. While the other side may still read it (a call is pending, was
-/// given up, or its handler keeps what it got) it must not change, so writing to it then copies it first, to new memory of the
-/// same kind; [`is_lent`](Loan::is_lent) says whether that would happen.
+/// It stays usable after the call, and as often as you like, also when the client it came from is dropped or has connected again:
+/// then it is passed like one of another connection. While the other side may still read it (a call is pending, was given up, or
+/// its handler keeps what it got) it must not change, so writing to it then copies it first, to new memory of the same kind;
+/// [`is_lent`](Loan::is_lent) says whether that would happen. Each use as a `&mut [T]` looks whether it is lent: a loop that
+/// writes `loan[i]` takes `let all = &mut loan[..]` first.
 ///
 /// Elements are numbers, `bool`, `char`, arrays of these, and structs of them with `#[repr(C)]` and without padding; others do
-/// not compile. A new loan of numbers holds zeros, or numbers that this connection's messages had there before; one of other
-/// types holds zeros.
+/// not compile. (Generic code needs `T: Message` alone. It fails where it is compiled for a type of another kind, with an error
+/// that names the type and not the line.) A new loan of numbers holds zeros, or numbers that this connection's messages had there
+/// before; one of other types holds zeros.
 ///
-/// On a connection whose other side reads copies ([`Trust::Snapshot`](crate::Trust)), for messages to another server, and when
-/// it is received, it is private memory, and passed as any slice is.
+/// What is received is a loan in name only: a handler with an argument `Loan<T>`, `&Loan<T>` or `&Frame`, and a caller without
+/// `view()`, get private memory that everything was copied to. `&[T]`, `&Archived<Frame>` and [`Kept<Frame>`](Kept) are read
+/// where they lie. Private memory, which is passed as any slice is, are also loans of a connection whose other side reads copies
+/// ([`Trust::Snapshot`](crate::Trust)), clones, and what has less than 64 bytes; [`is_shared`](Loan::is_shared) tells.
 ///
 /// ```
 /// use ipc_rpc::{Loan, Message, service, testing};
@@ -60,6 +68,11 @@ use crate::message::{Argument, EncodeError, MAX_SIZE, Message};
 /// assert_eq!(camera.sum(&samples)?, 524_288.0); // four megabytes that nobody copied
 /// samples[0] = 1.5;
 /// assert_eq!(camera.sum(&samples[..2])?, 2.0);
+///
+/// // What fills a slice fills a loan: a decoder, or a file.
+/// let mut bytes = camera.loan::<u8>(1 << 16)?;
+/// let read = std::io::copy(&mut std::fs::File::open("Cargo.toml")?, &mut &mut bytes[..])?;
+/// bytes.truncate(read as usize);
 ///
 /// let mut frame = Frame { width: 1920, pixels: camera.loan(1920 * 1080)? };
 /// frame.pixels.fill(7);
@@ -95,12 +108,7 @@ impl<T: Message> Loan<T> {
         method: MethodName,
         take: impl FnOnce(u32) -> Result<Option<loan::Loan>, NoMemory>,
     ) -> Result<Self, LoanError> {
-        const {
-            assert!(
-                T::PLAIN && <T as Argument<T>>::COPY,
-                "only numbers and structs of them without padding can be lent"
-            )
-        };
+        const { assert!(T::PLAIN && <T as Argument<T>>::COPY, "{}", ELEMENTS) };
         let bytes = len.checked_mul(size_of::<T>()).filter(|bytes| *bytes <= MAX_SIZE);
         let Some(bytes) = bytes.and_then(|bytes| u32::try_from(bytes).ok()) else {
             return Err(LoanError { method, error: EncodeError::TooLarge { limit: MAX_SIZE } });
@@ -124,13 +132,48 @@ impl<T: Message> Loan<T> {
 
 /// Zeroed values of a plain type.
 fn zeros<T: Message>(len: usize) -> Vec<T> {
-    const { assert!(T::PLAIN) };
+    const { assert!(T::PLAIN, "{}", ELEMENTS) };
     let mut all = Vec::<T>::with_capacity(len);
     // SAFETY: the capacity is at least `len`.
     unsafe { all.as_mut_ptr().write_bytes(0, len) };
     // SAFETY: just written, and zeros are a value of every plain type.
     unsafe { all.set_len(len) };
     all
+}
+
+impl<T: Message> Loan<T> {
+    /// A slice in an argument that a handler keeps, in its memory: for a result, which the client then reads where it wrote it, or
+    /// for a call to a third process, which reads it there too. It keeps the argument. Writing to it makes it a private copy.
+    ///
+    /// ```
+    /// use ipc_rpc::{Kept, Loan, Message, service, testing};
+    ///
+    /// #[derive(Message)]
+    /// pub struct Frame { pub width: u32, pub pixels: Vec<u8> }
+    /// #[derive(Message)]
+    /// pub struct Named { pub name: String, pub pixels: Loan<u8> }
+    ///
+    /// #[service]
+    /// pub trait Camera { fn name(&self, frame: Kept<Frame>) -> Named; }
+    /// struct Plain;
+    /// impl Camera for Plain {
+    ///     fn name(&self, frame: Kept<Frame>) -> Named {
+    ///         Named { name: format!("{} wide", frame.width()), pixels: Loan::part_of(&frame, |frame| frame.pixels()) }
+    ///     }
+    /// }
+    ///
+    /// let (camera, _server) = testing::pair(CameraDispatcher::new(Plain))?;
+    /// let frame = Frame { width: 1024, pixels: vec![7; 1 << 20] };
+    /// let named = camera.view().name(&frame)?; // with the pixels of the request
+    /// assert!(named.name() == "1024 wide" && named.pixels() == frame.pixels);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn part_of<M: Message>(kept: &Kept<M>, part: impl for<'a> FnOnce(&'a Archived<M>) -> &'a [T]) -> Self {
+        const { assert!(T::PLAIN && <T as Argument<T>>::COPY, "{}", ELEMENTS) };
+        // What `part` gives lives as long as what it was given, which the owner keeps.
+        let all = part(kept);
+        Loan { data: NonNull::from(all).cast(), len: all.len(), memory: Memory::Kept { _owner: kept.owner() } }
+    }
 }
 
 impl<T> Loan<T> {
@@ -224,15 +267,8 @@ impl<T> From<Vec<T>> for Loan<T> {
 /// ```
 impl<T: Message> From<Kept<Vec<T>>> for Loan<T> {
     fn from(kept: Kept<Vec<T>>) -> Self {
-        const {
-            assert!(
-                T::PLAIN && <T as Argument<T>>::COPY,
-                "only numbers and structs of them without padding can be lent"
-            )
-        };
-        let all = plain_slice::<T>(kept.as_slice());
-        let (data, len) = (NonNull::from(all).cast(), all.len());
-        Loan { data, len, memory: Memory::Kept { _owner: kept.into_owner() } }
+        const { assert!(T::PLAIN, "{}", ELEMENTS) };
+        Loan::part_of(&kept, |all| plain_slice(all.as_slice()))
     }
 }
 
@@ -283,6 +319,40 @@ impl<T: PartialEq> PartialEq for Loan<T> {
 }
 
 impl<T: Eq> Eq for Loan<T> {}
+
+/// Nothing, in private memory.
+impl<T> Default for Loan<T> {
+    fn default() -> Self {
+        Loan::from(Vec::new())
+    }
+}
+
+/// Without a copy if it is private memory.
+impl<T: Clone> From<Loan<T>> for Vec<T> {
+    fn from(loan: Loan<T>) -> Self {
+        let Loan { data: _, len, memory: Memory::Private { _owner: mut all } } = loan else { return loan.to_vec() };
+        all.truncate(len);
+        all
+    }
+}
+
+impl<'a, T> IntoIterator for &'a Loan<T> {
+    type Item = &'a T;
+    type IntoIter = slice::Iter<'a, T>;
+
+    fn into_iter(self) -> slice::Iter<'a, T> {
+        self.iter()
+    }
+}
+
+impl<'a, T> IntoIterator for &'a mut Loan<T> {
+    type Item = &'a mut T;
+    type IntoIter = slice::IterMut<'a, T>;
+
+    fn into_iter(self) -> slice::IterMut<'a, T> {
+        self.iter_mut()
+    }
+}
 
 /// A private copy.
 impl<T: Clone> Clone for Loan<T> {

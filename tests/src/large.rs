@@ -74,7 +74,7 @@ pub trait Large {
     fn frame(&self, frame: &Archived<Frame>) -> (Spot, Spot, String);
     /// Where the bytes lie here, and at the servers of these names, to each of which the one before passes them on.
     fn relay(&self, way: &[String], bytes: Kept<Vec<u8>>) -> Vec<(Spot, u64)>;
-    /// The same of a part of a struct.
+    /// The same of a part of a struct, and of that part in another struct.
     fn relay_frame(&self, to: &str, frame: Kept<Frame>) -> Vec<(Spot, u64)>;
     /// Passes the bytes on to a server of this name when there is no file of the other name, after the answer.
     fn relay_later(&self, to: &str, gate: &str, bytes: Kept<Vec<u8>>);
@@ -164,7 +164,13 @@ impl Large for Hall {
         let there = next.place(pixels).expect("a reply");
         let copied = next.places(&[], &[], &[0; 1]).expect("a reply");
         assert_eq!(copied.len(), 3);
-        vec![(Spot::of(pixels), sum(pixels)), there, (Spot::of(samples), 0)]
+        let part = || Loan::part_of(&frame, |frame| frame.pixels());
+        let mut changed = part();
+        changed[0] ^= 1;
+        assert!(!changed.is_shared() && changed[0] != pixels[0] && changed[1..] == pixels[1..]);
+        let other = Frame { title: String::new(), pixels: part(), samples: vec![], tags: vec![] };
+        let (in_other, _, _) = next.frame(&other).expect("a reply");
+        vec![(Spot::of(pixels), sum(pixels)), there, (Spot::of(samples), 0), (in_other, sum(&other.pixels))]
     }
 
     fn relay_later(&self, to: &str, gate: &str, bytes: Kept<Vec<u8>>) {

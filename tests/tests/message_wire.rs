@@ -181,7 +181,7 @@ fn errors_of_the_sender_say_what_to_do() {
     );
     assert_eq!(
         EncodeError::OutOfMemory(ipc_rpc::NoMemory::fixed(5)).to_string(),
-        "no room for a message of 5 bytes: 0 are allowed; raise the limit, or send it in parts"
+        "no room for 5 bytes of a message: 0 are allowed; raise the limit, or send it in parts"
     );
 }
 

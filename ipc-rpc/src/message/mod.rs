@@ -115,7 +115,7 @@ pub type View<'a, T> = <T as Message>::View<'a>;
 /// |---|---|
 /// | `u8` .. `u128`, `i8` .. `i128`, `f32`, `f64`, `bool`, `char`, `Duration` | the value |
 /// | `String` | `&str` |
-/// | `Vec<T>`, `[T; N]`, `HashSet<T>`, `BTreeSet<T>` | `&[f32]` for numbers and the like, `&[ArchivedHit]` for derived types, else [`Elements`] |
+/// | `Vec<T>`, [`Loan<T>`](crate::Loan), `[T; N]`, `HashSet<T>`, `BTreeSet<T>` | `&[f32]` for numbers and the like, `&[ArchivedHit]` for derived types, else [`Elements`] |
 /// | `HashMap<K, V>`, `BTreeMap<K, V>` | [`Elements`] of pairs |
 /// | `Option<T>`, `Result<T, E>`, tuples of up to 12 | the same of what they hold |
 /// | `Box<T>` | `&Archived<T>` |

@@ -207,7 +207,7 @@ impl Worker<'_> {
                 }
                 // The handler was refused the memory.
                 Err(CallError::Handler(text)) => {
-                    assert!(text.contains("no room for a message"), "{text}");
+                    assert!(text.contains("no room for "), "{text}");
                     assert!(
                         results + wants + BESIDES > QUOTA,
                         "{text}, below the quota: {results} of results are held"
