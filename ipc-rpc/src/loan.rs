@@ -19,9 +19,6 @@ use crate::kept::Kept;
 use crate::message::private_exports::plain_slice;
 use crate::message::{Archived, Argument, EncodeError, MAX_SIZE, Message};
 
-/// What the compiler says of loans of other types.
-const ELEMENTS: &str = "the elements of a loan are numbers, `bool`, `char`, arrays of these, or `#[repr(C)]` structs of them without padding";
-
 /// A slice in shared memory, to be filled in place and passed without a copy.
 ///
 /// A client gets one from `client.loan::<T>(n)`, a handler one from [`Context::loan`](crate::Context::loan). It is a `[T]` like
@@ -75,7 +72,9 @@ const ELEMENTS: &str = "the elements of a loan are numbers, `bool`, `char`, arra
 /// bytes.truncate(read as usize);
 ///
 /// let mut frame = Frame { width: 1920, pixels: camera.loan(1920 * 1080)? };
-/// frame.pixels.fill(7);
+/// for pixel in &mut frame.pixels {
+///     *pixel = 7;
+/// }
 /// assert!(camera.dark(&frame)?);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -102,13 +101,19 @@ unsafe impl<T: Send> Send for Loan<T> {}
 unsafe impl<T: Sync> Sync for Loan<T> {}
 
 impl<T: Message> Loan<T> {
+    /// Plain, and sent as it lies in memory. Other types do not compile.
+    const CAN_BE_LENT: () = assert!(
+        T::PLAIN && <T as Argument<T>>::COPY,
+        "the elements of a loan are numbers, `bool`, `char`, arrays of these, or `#[repr(C)]` structs of them without padding"
+    );
+
     /// `len` elements in memory that `take` gives for so many bytes, or in private memory if it gives none.
     pub(crate) fn with(
         len: usize,
         method: MethodName,
         take: impl FnOnce(u32) -> Result<Option<loan::Loan>, NoMemory>,
     ) -> Result<Self, LoanError> {
-        const { assert!(T::PLAIN && <T as Argument<T>>::COPY, "{}", ELEMENTS) };
+        let () = Self::CAN_BE_LENT;
         let bytes = len.checked_mul(size_of::<T>()).filter(|bytes| *bytes <= MAX_SIZE);
         let Some(bytes) = bytes.and_then(|bytes| u32::try_from(bytes).ok()) else {
             return Err(LoanError { method, error: EncodeError::TooLarge { limit: MAX_SIZE } });
@@ -132,7 +137,7 @@ impl<T: Message> Loan<T> {
 
 /// Zeroed values of a plain type.
 fn zeros<T: Message>(len: usize) -> Vec<T> {
-    const { assert!(T::PLAIN, "{}", ELEMENTS) };
+    let () = Loan::<T>::CAN_BE_LENT;
     let mut all = Vec::<T>::with_capacity(len);
     // SAFETY: the capacity is at least `len`.
     unsafe { all.as_mut_ptr().write_bytes(0, len) };
@@ -169,7 +174,7 @@ impl<T: Message> Loan<T> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn part_of<M: Message>(kept: &Kept<M>, part: impl for<'a> FnOnce(&'a Archived<M>) -> &'a [T]) -> Self {
-        const { assert!(T::PLAIN && <T as Argument<T>>::COPY, "{}", ELEMENTS) };
+        let () = Self::CAN_BE_LENT;
         // What `part` gives lives as long as what it was given, which the owner keeps.
         let all = part(kept);
         Loan { data: NonNull::from(all).cast(), len: all.len(), memory: Memory::Kept { _owner: kept.owner() } }
@@ -208,6 +213,7 @@ impl<T> Loan<T> {
     /// let mut read = ipc_rpc::Loan::from(vec![1u8, 2, 3]);
     /// read.truncate(2);
     /// assert_eq!(*read, [1, 2]);
+    /// assert_eq!(Vec::from(read), [1, 2]);
     /// ```
     pub fn truncate(&mut self, len: usize) {
         self.len = self.len.min(len);
@@ -267,7 +273,6 @@ impl<T> From<Vec<T>> for Loan<T> {
 /// ```
 impl<T: Message> From<Kept<Vec<T>>> for Loan<T> {
     fn from(kept: Kept<Vec<T>>) -> Self {
-        const { assert!(T::PLAIN, "{}", ELEMENTS) };
         Loan::part_of(&kept, |all| plain_slice(all.as_slice()))
     }
 }
