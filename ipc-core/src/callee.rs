@@ -302,8 +302,9 @@ impl<P> Channel<P> {
         };
         let lent: Vec<u32> = replies.keys().copied().filter(|block| is_lent_for_release(*block)).collect();
         let free: Vec<Extent> = lent.iter().filter_map(|block| replies.remove(block)).collect();
-        drop(replies);
+        // Under the lock, which whoever serves one of these blocks next takes first: what its next reply refers to is not theirs.
         lent.iter().for_each(|block| self.loans.unpin(*block, &self.arena));
+        drop(replies);
         let any = !free.is_empty();
         free.into_iter().for_each(|extent| self.arena.free(extent));
         any
@@ -1048,16 +1049,17 @@ impl<P> CallWatch<P> {
         CallWatch { channel: channel.this.clone(), block, call }
     }
 
-    /// Takes `len` bytes of the callee's arena for replies to refer to. `None`: the channel is gone, or its peer does not read
-    /// replies where they lie.
+    /// Takes `len` bytes of the callee's arena for replies to refer to. `None`: the channel is gone, its peer does not read
+    /// replies where they lie, or `may_write` says that it is not to write to what the handler refers to.
     ///
     /// # Errors
     /// [`NoMemory`].
-    pub fn loan(&self, len: u32) -> Result<Option<Loan>, NoMemory>
+    pub fn loan(&self, len: u32, may_write: impl FnOnce(&P) -> bool) -> Result<Option<Loan>, NoMemory>
     where
         P: Send + Sync + 'static,
     {
-        match self.channel.upgrade().filter(|channel| channel.loans.are_allowed()) {
+        let lends = |channel: &Arc<Channel<P>>| channel.loans.are_allowed() && may_write(&channel.peer);
+        match self.channel.upgrade().filter(lends) {
             Some(channel) => Loan::new(channel, len).map(Some),
             None => Ok(None),
         }

@@ -382,8 +382,8 @@ impl Caller {
         Some(self.segment.pointer(at + inside as u32))
     }
 
-    /// The request in `block` is written anew: what went along with it is void.
-    pub(crate) fn forget_exports(&self, block: u32) {
+    /// The request in `block` was read, or is not to be sent.
+    fn forget_exports(&self, block: u32) {
         self.exports.end(block).into_iter().for_each(|extent| self.arena.free(extent));
     }
 

@@ -235,11 +235,8 @@ impl<C: Holder> Draft<C> {
     /// along as the descriptor of this number. Gives the address that stands for it. `None`: it has to be copied.
     #[cold]
     pub fn export(&mut self, index: u32, data: NonNull<u8>, len: usize, limit: Limit) -> Option<NonNull<u8>> {
-        let (caller, block) = (&*self.slot.caller, self.slot.block);
-        if index == 0 && block.flags & EXPORTS != 0 {
-            caller.forget_exports(block.number);
-        }
-        let found = caller.export((block.number, index), data, len, limit);
+        // What was sent before stays until the block is home: if this cannot be sent, the peer maps that.
+        let found = self.slot.caller.export((self.slot.block.number, index), data, len, limit);
         if found.is_some() {
             self.slot.block.flags |= EXPORTS | PARCEL;
         }

@@ -3,7 +3,7 @@
 //! # Ownership
 //! A loan belongs to its [`Loan`] handle, and to each block whose message refers to it: the block *pins* it (`pins.rs`) until it
 //! comes home (the caller's) or its reply has been read (the callee's). It is freed when the handle is gone and no block that
-//! is away pins it. Whoever holds the handle may write as long as none does; [`Loan::is_pinned`] says so, and only who borrows
+//! is away pins it. Whoever holds the handle may write as long as none does; [`Loan::is_still_pinned`] says so, and only who borrows
 //! from the handle can have it pinned.
 //!
 //! # Locks
@@ -203,7 +203,16 @@ impl Loans {
         free.into_iter().for_each(|extent| arena.free(extent));
     }
 
-    /// Has every block at home forget the loan at `at`. With `asks`, those that are away are looked at when they come home.
+    /// Does a block that is away refer to the loan at `at`, or is it held?
+    #[cold]
+    fn is_pinned(&self, at: u32) -> bool {
+        let state = lock(&self.state);
+        state.more.iter().any(|(_, other)| *other == at)
+            || self.pins.iter().any(|pin| pin.at() == Some(at) && pin.is_away())
+    }
+
+    /// Has every block at home forget the loan at `at`, which nobody borrows meanwhile: a block could be about to leave with it.
+    /// With `asks`, those that are away are looked at when they come home.
     fn forget(&self, state: &State, at: u32, asks: bool) {
         let Some(entry) = state.find(at).and_then(|place| state.loans.get(place)) else { return };
         for pin in self.pins.iter().filter(|pin| pin.at() == Some(at)) {
@@ -303,14 +312,20 @@ impl Loan {
         (self.lender.segment().pointer(self.at), self.len as usize)
     }
 
-    /// May somebody else read it? `false` stays so for as long as nobody borrows it.
+    /// May somebody else read it?
     #[inline]
     pub fn is_pinned(&self) -> bool {
+        self.blocks.load(Ordering::Acquire) != 0 && self.lender.loans().is_pinned(self.at)
+    }
+
+    /// The same. `false` stays so for as long as nobody borrows it.
+    #[inline]
+    pub fn is_still_pinned(&mut self) -> bool {
         self.blocks.load(Ordering::Acquire) != 0 && self.look_for_pins()
     }
 
     #[cold]
-    fn look_for_pins(&self) -> bool {
+    fn look_for_pins(&mut self) -> bool {
         let loans = self.lender.loans();
         loans.forget(&lock(&loans.state), self.at, false);
         self.blocks.load(Ordering::Acquire) != 0
@@ -320,5 +335,67 @@ impl Loan {
 impl Drop for Loan {
     fn drop(&mut self) {
         self.lender.loans().leave(self.at, self.lender.arena());
+    }
+}
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use std::thread;
+
+    use super::*;
+    use crate::layout::Geometry;
+
+    struct Bank {
+        loans: Loans,
+        segment: Segment,
+        arena: Arc<Arena>,
+    }
+
+    impl Source for Bank {
+        fn share(&self, _: NonNull<u8>, _: usize) -> Option<Shared> {
+            None
+        }
+    }
+
+    impl Lender for Bank {
+        fn loans(&self) -> &Loans {
+            &self.loans
+        }
+        fn segment(&self) -> &Segment {
+            &self.segment
+        }
+        fn arena(&self) -> &Arena {
+            &self.arena
+        }
+        fn this(&self) -> Option<Arc<dyn Lender>> {
+            None
+        }
+    }
+
+    #[test]
+    fn who_only_asks_whether_it_is_pinned_takes_no_pin_away() {
+        let segment = Segment::create(Geometry::new(2, CHUNK, 0).unwrap()).unwrap();
+        let arena = Arena::new(&segment, segment.geometry().caller_arena_at(), CHUNK);
+        let bank = Arc::new(Bank { loans: Loans::new(2), segment, arena });
+        let mut loan = Loan::new(bank.clone(), 4096).unwrap();
+        let done = AtomicBool::new(false);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    let _ = loan.is_pinned();
+                }
+            });
+            let pinned = (0..300_000).all(|_| {
+                assert!(bank.loans.pin(0, loan.at, 4096));
+                let pinned = loan.is_pinned();
+                bank.loans.unpin(0, &bank.arena);
+                pinned
+            });
+            done.store(true, Ordering::Relaxed);
+            assert!(pinned, "its owner would write while a message refers to it");
+        });
+        assert!(!loan.is_pinned() && !loan.is_still_pinned());
+        drop(loan);
+        assert_eq!(bank.arena.usage().used, 0);
     }
 }

@@ -122,8 +122,11 @@ impl Sealed {
         if known.is_err() || u64::try_from(stat.st_size) != Ok(START + len) {
             return Err("its size is not that of the message");
         }
-        // A page that is missing would be taken from this process's memory, or end it.
-        if u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512) < START + len {
+        // A page that is missing would be taken from this process's memory, or end it. Their number says nothing: there can be
+        // some behind the end.
+        // SAFETY: plain system call on our own descriptor.
+        let hole = unsafe { libc::lseek(file.as_raw_fd(), 0, libc::SEEK_HOLE) };
+        if hole != stat.st_size {
             return Err("it has holes");
         }
         let len = usize::try_from(len).map_err(|_| "it is longer than a message may be")?;
@@ -203,5 +206,16 @@ mod tests {
         // SAFETY: plain system call on our own descriptor.
         assert_eq!(unsafe { libc::ftruncate(holes.file.as_raw_fd(), 1 << 20) }, 0);
         assert!(why(holes.seal((1 << 20) - 8).unwrap(), (1 << 20) - 8).contains("holes"));
+        // As many pages as it should have, but elsewhere.
+        let Writing { file, map } = Writing::new(8).unwrap();
+        drop(map);
+        let (mode, len) = (libc::FALLOC_FL_KEEP_SIZE, 1 << 20);
+        // SAFETY: plain system call on our own descriptor.
+        assert_eq!(unsafe { libc::ftruncate(file.as_raw_fd(), len) }, 0);
+        // SAFETY: as above.
+        assert_eq!(unsafe { libc::fallocate(file.as_raw_fd(), mode, len, len) }, 0);
+        // SAFETY: as above.
+        assert_eq!(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_ADD_SEALS, SEALS) }, 0);
+        assert!(why(file, (1 << 20) - 8).contains("holes"));
     }
 }

@@ -60,6 +60,9 @@ impl Segment {
         check_file_size(geometry.len())?;
         // SAFETY: plain system call on our own descriptor.
         check(unsafe { libc::ftruncate(file.as_raw_fd(), size) })?;
+        // Who is given it for reading only, and is another user, is not to open it anew.
+        // SAFETY: plain system call on our own descriptor.
+        check(unsafe { libc::fchmod(file.as_raw_fd(), 0o444) })?;
         // SAFETY: plain system call on our own descriptor.
         check(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_ADD_SEALS, SEALS) })?;
         commit(file.as_fd(), 0, geometry.caller_arena_at())?;

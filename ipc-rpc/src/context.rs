@@ -26,6 +26,7 @@ use crate::message::Message;
 use crate::message::private_exports::{access, owned};
 use crate::router::Client;
 use crate::runtime::Runtime;
+use crate::trust::Reading;
 
 /// What a handler can ask about the call it serves: how long it may take, whether anybody still waits, who calls, and what
 /// the caller said besides the arguments.
@@ -162,7 +163,8 @@ impl Context {
     pub fn loan<T: Message>(&self, len: usize) -> Result<Loan<T>, LoanError> {
         let method = MethodName { service: "Context", method: "loan" };
         Loan::with(len, method, |bytes| match &self.0.watch {
-            Some(watch) => watch.loan(bytes),
+            // A peer that is not trusted could change what is written there while the handler refers to it.
+            Some(watch) => watch.loan(bytes, |client| client.reading != Reading::Snapshot),
             None => Ok(None),
         })
     }

@@ -39,8 +39,8 @@ use crate::message::{Archived, Argument, EncodeError, MAX_SIZE, Message};
 ///
 /// What is received is a loan in name only: a handler with an argument `Loan<T>`, `&Loan<T>` or `&Frame`, and a caller without
 /// `view()`, get private memory that everything was copied to. `&[T]`, `&Archived<Frame>` and [`Kept<Frame>`](Kept) are read
-/// where they lie. Private memory, which is passed as any slice is, are also loans of a connection whose other side reads copies
-/// ([`Trust::Snapshot`](crate::Trust)), clones, and what has less than 64 bytes; [`is_shared`](Loan::is_shared) tells.
+/// where they lie. Private memory, which is passed as any slice is, are also loans of a connection of which either side reads
+/// copies ([`Trust::Snapshot`](crate::Trust)), clones, and what has less than 64 bytes; [`is_shared`](Loan::is_shared) tells.
 ///
 /// ```
 /// use ipc_rpc::{Loan, Message, service, testing};
@@ -291,7 +291,12 @@ impl<T> Deref for Loan<T> {
 impl<T> DerefMut for Loan<T> {
     #[inline]
     fn deref_mut(&mut self) -> &mut [T] {
-        if self.is_lent() {
+        let is_lent = match &mut self.memory {
+            Memory::Shared(memory) => memory.is_still_pinned(),
+            Memory::Kept { .. } => true,
+            Memory::Private { .. } => false,
+        };
+        if is_lent {
             self.part();
         }
         // SAFETY: as in `deref`; nobody reads them either: what is not lent stays so while this is borrowed.

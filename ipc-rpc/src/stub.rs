@@ -202,7 +202,9 @@ impl Stub {
     pub fn loan<T: Message>(&self, len: usize) -> Result<Loan<T>, LoanError> {
         let connection = self.session.read();
         let method = MethodName { service: connection.service.name, method: "loan" };
-        Loan::with(len, method, |bytes| match connection.caller.lends() {
+        // A peer that is not trusted could change what is written there while this process refers to it.
+        let lends = connection.caller.lends() && connection.trust == Trust::InPlace;
+        Loan::with(len, method, |bytes| match lends {
             true => connection.caller.loan(bytes).map(Some),
             false => Ok(None),
         })

@@ -246,6 +246,26 @@ fn where_it_cannot_be_shared_it_is_copied() {
 }
 
 #[test]
+fn who_is_not_trusted_has_no_access_to_a_loan() {
+    let place = Place::new("who_is_not_trusted_has_no_access_to_a_loan");
+    let wary = place.serve::<&str>(SERVER, &["trust=snapshot"]);
+    let client = LargeClient::connect(place.socket()).unwrap();
+    // The client reads where things lie, so it could; but the handler has written, and reads, it as its own.
+    let (spot, bytes) = client.make(MIB as u64, 3).unwrap();
+    assert_eq!((spot.inode, bytes.len()), (0, MIB));
+    drop(wary);
+    let _server = place.serve::<&str>(SERVER, &[]);
+    let (spot, _) = client.make(MIB as u64, 3).unwrap();
+    assert_ne!(spot.inode, 0);
+    let config = ClientConfig { trust: Some(Trust::Snapshot), ..ClientConfig::default() };
+    let careful = LargeClient::connect_with(place.socket(), &config).unwrap();
+    let mut loan = careful.loan::<u8>(MIB).unwrap();
+    assert!(!loan.is_shared());
+    loan.fill(1);
+    assert_eq!(careful.place(&loan).unwrap().1, sum(&loan));
+}
+
+#[test]
 fn the_memory_of_one_connection_is_passed_over_another_one() {
     let place = Place::new("the_memory_of_one_connection_is_passed_over_another_one");
     let server = place.serve::<&str>(SERVER, &[]);
