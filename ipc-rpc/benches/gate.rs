@@ -28,14 +28,14 @@ const ROUNDS: u64 = 1000;
 
 /// Instructions of one round, by the name that the count is printed under.
 const BASELINE: [(&str, u64); 10] = [
-    ("null client", 187),
-    ("null server", 285),
-    ("small client", 288),
-    ("small server", 318),
-    ("text client", 571),
-    ("text server", 734),
-    ("page client", 1654),
-    ("page server", 331),
+    ("null client", 194),
+    ("null server", 290),
+    ("small client", 294),
+    ("small server", 323),
+    ("text client", 634),
+    ("text server", 775),
+    ("page client", 1865),
+    ("page server", 342),
     ("queue push_and_pop", 60),
     ("extents take_and_free", 432),
 ];

@@ -13,6 +13,7 @@ use std::ptr::NonNull;
 use std::slice;
 
 use ipc_core::callee::Attached;
+use ipc_core::imports::WORTH_MAPPING;
 use ipc_core::memory::NoMemory;
 use rkyv::Place;
 use rkyv::rancor::Fallible;
@@ -302,6 +303,9 @@ impl<'g> Encoder<'g> {
                 }
                 _ => {}
             }
+        }
+        if len < WORTH_MAPPING {
+            return Ok(None);
         }
         let Some(data) = self.grow.export(self.descriptors, data, len) else { return Ok(None) };
         self.descriptors += 1;
