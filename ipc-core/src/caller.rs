@@ -42,7 +42,7 @@ use crate::gap::{Gap, Odds, Waiting};
 use crate::given::{self, Given, Of, Zombie};
 use crate::handover;
 use crate::hot::{self, Kept};
-use crate::imports::{Exports, Place, WORTH_MAPPING};
+use crate::imports::{Exports, Holds, Place, WORTH_MAPPING};
 use crate::lane::{self, Cargo, Lane, Parcel, Undeliverable};
 use crate::layout::{self, BlockHead, EXTENT, MAX_MESSAGE, PAGE, RELEASE, SENDS_PARCEL, STOPPING, was_begun};
 use crate::loan::{self, Lender, Loan, Loans};
@@ -383,8 +383,10 @@ impl Caller {
     }
 
     /// The request in `block` was read, or is not to be sent.
-    fn forget_exports(&self, block: u32) {
-        self.exports.end(block).into_iter().for_each(|extent| self.arena.free(extent));
+    fn forget_exports(&self, block: u32) -> Holds {
+        let (extents, holds) = self.exports.end(block);
+        extents.into_iter().for_each(|extent| self.arena.free(extent));
+        holds
     }
 
     /// Sends a part of the parcel of the request in `block`.
@@ -799,6 +801,10 @@ impl Caller {
                 return;
             }
         }
+        if block.flags & EXPORTS != 0 {
+            wakers.push(Waker::from(Arc::new(self.forget_exports(block.number))));
+            block.flags &= !EXPORTS;
+        }
         self.free_memory(block);
         if self.pool.push(block.number) {
             wakers.extend(self.next_waiter(given));
@@ -1035,7 +1041,7 @@ impl Caller {
             self.loans.unpin(block.number, &self.arena);
         }
         if block.flags & EXPORTS != 0 {
-            self.forget_exports(block.number);
+            drop(self.forget_exports(block.number));
         }
     }
 

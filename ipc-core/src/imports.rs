@@ -12,6 +12,7 @@ use std::any::Any;
 use std::collections::HashMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
+use std::task::Wake;
 
 use crate::extent::Extent;
 use crate::layout::PAGE;
@@ -46,7 +47,16 @@ pub(crate) struct Exports(Mutex<HashMap<u32, Vec<Export>>>);
 struct Export {
     extent: Extent,
     /// Keeps the memory as it is.
-    _hold: Box<dyn Any + Send + Sync>,
+    hold: Box<dyn Any + Send + Sync>,
+}
+
+/// What kept memory as it was, to be dropped when no lock is held: it may be the last owner of a channel, with all that users
+/// have left there.
+pub(crate) struct Holds(#[allow(dead_code)] Vec<Box<dyn Any + Send + Sync>>);
+
+/// Where there is a list of those that are woken without a lock, it takes part.
+impl Wake for Holds {
+    fn wake(self: Arc<Self>) {}
 }
 
 impl std::fmt::Debug for Exports {
@@ -57,14 +67,15 @@ impl std::fmt::Debug for Exports {
 
 impl Exports {
     pub(crate) fn add(&self, block: u32, extent: Extent, hold: Box<dyn Any + Send + Sync>) {
-        lock(&self.0).entry(block).or_default().push(Export { extent, _hold: hold });
+        lock(&self.0).entry(block).or_default().push(Export { extent, hold });
     }
 
     /// The request was read, or is not to be sent. Gives the addresses back.
     #[cold]
-    pub(crate) fn end(&self, block: u32) -> Vec<Extent> {
+    pub(crate) fn end(&self, block: u32) -> (Vec<Extent>, Holds) {
         let all = lock(&self.0).remove(&block).unwrap_or_default();
-        all.into_iter().map(|export| export.extent).collect()
+        let (extents, holds) = all.into_iter().map(|Export { extent, hold }| (extent, hold)).unzip();
+        (extents, Holds(holds))
     }
 }
 
