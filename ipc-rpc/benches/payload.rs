@@ -1,6 +1,6 @@
 //! Calls with much data, beside one copy of as much in the same run.
 //!
-//! `cargo bench -p ipc-rpc --bench payload` starts itself again as the server, on a core of its own, and goes through sizes
+//! `cargo bench -p ipc-rpc --bench payload` starts itself again as the server, and goes through sizes
 //! from 8 B to 256 MiB. For each it takes turns between a call without data, a `memcpy` into shared memory that the server has
 //! read last, and the ways of passing data; what is printed are medians. The handlers look at one element, so what is measured
 //! is the passing alone:
@@ -106,20 +106,6 @@ impl Memory {
     }
 }
 
-/// Keeps this process to one core, if there are two.
-fn stay_on(core: usize) {
-    // SAFETY: plain system call. Not those that are allowed: the server inherits the core of its parent.
-    if unsafe { libc::sysconf(libc::_SC_NPROCESSORS_ONLN) } < 2 {
-        return;
-    }
-    // SAFETY: all-zero bytes are a valid `cpu_set_t`, a plain C structure of integers.
-    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
-    // SAFETY: a small number of a core.
-    unsafe { libc::CPU_SET(core, &mut set) };
-    // SAFETY: `set` is a valid set of that size. Where it is not permitted, the figures are worse.
-    unsafe { libc::sched_setaffinity(0, size_of_val(&set), &raw const set) };
-}
-
 /// A child process that is killed when the parent is done, however it ends.
 struct Killed(Child);
 
@@ -165,7 +151,6 @@ fn duration(nanoseconds: f64) -> String {
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
     if let [_, name, fd] = &args[..] {
-        stay_on(1);
         std::thread::spawn(|| {
             // The end of standard input is the end of the parent.
             let _ = std::io::stdin().read(&mut [0]);
@@ -183,7 +168,6 @@ fn main() {
 const WAYS: [&str; 7] = ["null", "memcpy", "loaned", "copied in", "viewed", "owned", "echo"];
 
 fn measure() {
-    stay_on(0);
     let folder = std::env::temp_dir().join(format!("ipc-rpc-bench-{}", std::process::id()));
     std::fs::create_dir_all(&folder).expect("a temporary folder");
     let name = folder.join("payload.sock").display().to_string();
@@ -200,7 +184,7 @@ fn measure() {
             Err(_) => std::thread::sleep(Duration::from_millis(5)),
         }
     };
-    let memory = Memory::map(&file);
+    let (memory, viewing) = (Memory::map(&file), client.view());
 
     print!("{:>8}", "");
     WAYS.iter().for_each(|way| print!("{way:>12}"));
@@ -214,11 +198,11 @@ fn measure() {
         let call = |way: usize| match way {
             0 => client.null().expect("a call"),
             1 => memory.copy(&data),
-            2 => assert_eq!(client.view().one(&loan).expect("a call").get(), expected),
+            2 => assert_eq!(viewing.one(&loan).expect("a call").get(), expected),
             3 => assert_eq!(client.one(&data).expect("a call"), expected),
-            4 => assert_eq!(client.view().lend(len as u64).expect("a call")[0], 7),
+            4 => assert_eq!(viewing.lend(len as u64).expect("a call")[0], 7),
             5 => assert_eq!(client.lend(len as u64).expect("a call")[0], 7),
-            _ => assert_eq!(client.view().echo(&data).expect("a call")[len / 2], expected),
+            _ => assert_eq!(viewing.echo(&data).expect("a call")[len / 2], expected),
         };
         let rounds = if len >= 64 * MIB { 9 } else { 41 };
         let mut all = [const { Vec::new() }; WAYS.len()];
@@ -230,7 +214,7 @@ fn measure() {
                     call(1);
                     start.elapsed().as_nanos() as f64
                 } else {
-                    call(way); // Both sides come out of whatever the last way made of them.
+                    time(|| call(way)); // Both sides come out of whatever the last way made of them.
                     time(|| call(way))
                 };
                 // The first round pays for the memory.
