@@ -28,6 +28,12 @@ impl ServiceDesc {
         };
         MethodName { service: self.name, method }
     }
+
+    /// The reply is no value of its type.
+    #[cold]
+    pub(crate) fn invalid(&self, method: u16, error: MessageError) -> CallError {
+        CallError::Reply { method: self.method(method), error }
+    }
 }
 
 impl CallError {
@@ -102,7 +108,7 @@ impl Connection {
     /// The reply is no value of its type.
     #[cold]
     pub(crate) fn invalid(&self, method: u16, error: MessageError) -> CallError {
-        CallError::Reply { method: self.name(method), error }
+        self.service.invalid(method, error)
     }
 
     /// No answer came within the time that was `allowed`.

@@ -161,7 +161,7 @@ impl Stub {
     /// # Errors
     /// [`CallError`].
     pub fn view<A: Message, R: Message>(&self, method: u16, args: &impl Argument<A>) -> Result<Reply<R>, CallError> {
-        reply(method, self.send(method, args)?)
+        self.send_and(method, args, move |answer| reply(method, answer))
     }
 
     /// Calls a method whose result is a `Result<R, E>`, and leaves an `Ok` where it lies.
@@ -173,25 +173,47 @@ impl Stub {
         method: u16,
         args: &impl Argument<A>,
     ) -> Result<Reply<R>, CallError<E>> {
-        reply_result(method, self.send(method, args).map_err(CallError::widen)?)
+        let result = self.send_and(method, args, move |answer| Ok(reply_result(method, answer)));
+        result.map_err(CallError::widen)?
     }
 
-    /// The path of a call as far as the reply's bytes.
-    fn send<A: Message>(&self, method: u16, args: &impl Argument<A>) -> Result<Answer<Shared>, CallError> {
+    /// The path of a call as far as the reply's bytes; goes on with `then`.
+    #[inline(always)]
+    fn send_and<A: Message, T>(
+        &self,
+        method: u16,
+        args: &impl Argument<A>,
+        then: impl Fn(Answer<Shared>) -> Result<T, CallError> + Copy,
+    ) -> Result<T, CallError> {
         let connection = self.session.read();
-        let again = |error, until| self.again(&connection, method, error, until, |stub| stub.send(method, args));
+        let again = |error, until| {
+            self.again(&connection, method, error, until, |stub| stub.send_anew(method, args).and_then(then))
+        };
         let caller = Shared(Reading::share(&connection));
         if !self.is_plain() {
             let terms = self.terms(&connection, method)?;
             return match self.begin_on(&connection, caller, method, args, &terms) {
-                Ok(pending) => connection.wait(method, pending, terms.limit, || terms.allowed, Ok, again),
+                Ok(pending) => connection.wait(method, pending, terms.limit, || terms.allowed, then, again),
                 Err(error) => again(error, terms.limit.moment()),
             };
         }
         let limit = self.limit();
         match connection.begin(caller, method, args, limit) {
-            Ok(pending) => connection.wait(method, pending, limit, || self.allowed(), Ok, again),
+            Ok(pending) => connection.wait(method, pending, limit, || self.allowed(), then, again),
             Err(error) => again(error, limit.moment()),
+        }
+    }
+
+    /// The same for a call that is made again.
+    #[cold]
+    #[inline(never)]
+    fn send_anew<A: Message>(&self, method: u16, args: &impl Argument<A>) -> Result<Answer<Shared>, CallError> {
+        let connection = self.session.read();
+        let again = |error, until| self.again(&connection, method, error, until, |stub| stub.send_anew(method, args));
+        let terms = self.terms(&connection, method)?;
+        match self.begin_on(&connection, Shared(Reading::share(&connection)), method, args, &terms) {
+            Ok(pending) => connection.wait(method, pending, terms.limit, || terms.allowed, Ok, again),
+            Err(error) => again(error, terms.limit.moment()),
         }
     }
 
@@ -368,12 +390,12 @@ impl Connection {
 
 /// An answer, left where it lies.
 pub(crate) fn reply<R: Message>(method: u16, answer: Answer<Shared>) -> Result<Reply<R>, CallError> {
-    let connection = answer.holder().0.clone();
-    let held = Held::of(answer).map_err(|error| connection.invalid(method, error))?;
+    let (service, loans) = (answer.holder().0.service, answer.holder().0.loans.clone());
+    let held = Held::of(answer).map_err(|error| service.invalid(method, error))?;
     let (bytes, len) = held.bytes();
     // SAFETY: readable as long as `held` lives; unchanged as the trust level has it.
-    let form = unsafe { access_with::<R>(bytes.as_ptr(), len, connection.loans.clone()) };
-    let form = std::ptr::from_ref(form.map_err(|error| connection.invalid(method, error))?);
+    let form = unsafe { access_with::<R>(bytes.as_ptr(), len, loans) };
+    let form = std::ptr::from_ref(form.map_err(|error| service.invalid(method, error))?);
     // SAFETY: `form` lies in the bytes that `held` keeps, and was checked.
     Ok(unsafe { Reply::new(held, form) })
 }
@@ -383,12 +405,12 @@ pub(crate) fn reply_result<R: Message, E: Message>(
     method: u16,
     answer: Answer<Shared>,
 ) -> Result<Reply<R>, CallError<E>> {
-    let connection = answer.holder().0.clone();
-    let held = Held::of(answer).map_err(|error| connection.invalid(method, error).widen())?;
+    let (service, loans) = (answer.holder().0.service, answer.holder().0.loans.clone());
+    let held = Held::of(answer).map_err(|error| service.invalid(method, error).widen())?;
     let (bytes, len) = held.bytes();
     // SAFETY: readable as long as `held` lives; unchanged as the trust level has it.
-    let form = unsafe { access_with::<Result<R, E>>(bytes.as_ptr(), len, connection.loans.clone()) };
-    let form = form.map_err(|error| connection.invalid(method, error).widen())?;
+    let form = unsafe { access_with::<Result<R, E>>(bytes.as_ptr(), len, loans) };
+    let form = form.map_err(|error| service.invalid(method, error).widen())?;
     match result_form::<R, E>(form) {
         Ok(form) => {
             let form = std::ptr::from_ref(form);
@@ -397,7 +419,7 @@ pub(crate) fn reply_result<R: Message, E: Message>(
         }
         Err(form) => match owned::<E>(form) {
             Ok(error) => Err(CallError::Handler(error)),
-            Err(error) => Err(connection.invalid(method, error).widen()),
+            Err(error) => Err(service.invalid(method, error).widen()),
         },
     }
 }
