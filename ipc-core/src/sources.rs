@@ -5,7 +5,7 @@ use std::any::Any;
 use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::ptr::NonNull;
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 /// Memory with an owner.
 pub trait Source: Send + Sync {
@@ -37,9 +37,14 @@ struct Sources {
 
 static SOURCES: Mutex<Sources> = Mutex::new(Sources { all: Vec::new(), limit: 64 });
 
+// Not the one of `sync.rs`, whose mutex cannot be a static everywhere. Nobody waits under it.
+fn lock() -> MutexGuard<'static, Sources> {
+    SOURCES.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// From now on `source` is asked.
 pub fn add(source: Weak<dyn Source>) {
-    let mut sources = crate::sync::lock(&SOURCES);
+    let mut sources = lock();
     if sources.all.len() >= sources.limit {
         sources.all.retain(|source| source.strong_count() > 0);
         sources.limit = (2 * sources.all.len()).max(64);
@@ -50,7 +55,7 @@ pub fn add(source: Weak<dyn Source>) {
 /// Keeps the `len` bytes at `data` as they are, if anybody has them.
 pub fn find(data: NonNull<u8>, len: usize) -> Option<Shared> {
     // Asked, and dropped, without the lock.
-    let all: Vec<_> = crate::sync::lock(&SOURCES).all.iter().filter_map(Weak::upgrade).collect();
+    let all: Vec<_> = lock().all.iter().filter_map(Weak::upgrade).collect();
     all.iter().find_map(|source| source.share(data, len))
 }
 
