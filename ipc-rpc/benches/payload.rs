@@ -5,7 +5,8 @@
 //! read last, and the ways of passing data; what is printed are medians. The handlers look at one element, so what is measured
 //! is the passing alone:
 //!
-//! - *loaned*: the argument lies in a loan, the reply is viewed;
+//! - *loaned*: the argument lies in a loan, the reply is a number;
+//! - *and viewed*: the same, with a reply that is read where it lies;
 //! - *copied in*: the argument is any slice;
 //! - *viewed*: the reply is a loan, and read where it lies;
 //! - *owned*: the same, copied to private memory;
@@ -165,7 +166,7 @@ fn main() {
     }
 }
 
-const WAYS: [&str; 7] = ["null", "memcpy", "loaned", "copied in", "viewed", "owned", "echo"];
+const WAYS: [&str; 8] = ["null", "memcpy", "loaned", "and viewed", "copied in", "viewed", "owned", "echo"];
 
 fn measure() {
     let folder = std::env::temp_dir().join(format!("ipc-rpc-bench-{}", std::process::id()));
@@ -198,10 +199,11 @@ fn measure() {
         let call = |way: usize| match way {
             0 => client.null().expect("a call"),
             1 => memory.copy(&data),
-            2 => assert_eq!(viewing.one(&loan).expect("a call").get(), expected),
-            3 => assert_eq!(client.one(&data).expect("a call"), expected),
-            4 => assert_eq!(viewing.lend(len as u64).expect("a call")[0], 7),
-            5 => assert_eq!(client.lend(len as u64).expect("a call")[0], 7),
+            2 => assert_eq!(client.one(&loan).expect("a call"), expected),
+            3 => assert_eq!(viewing.one(&loan).expect("a call").get(), expected),
+            4 => assert_eq!(client.one(&data).expect("a call"), expected),
+            5 => assert_eq!(viewing.lend(len as u64).expect("a call")[0], 7),
+            6 => assert_eq!(client.lend(len as u64).expect("a call")[0], 7),
             _ => assert_eq!(viewing.echo(&data).expect("a call")[len / 2], expected),
         };
         let rounds = if len >= 64 * MIB { 9 } else { 41 };
@@ -223,7 +225,7 @@ fn measure() {
                 }
             }
         }
-        let [null, memcpy, loaned, copied, ..] = all.each_mut().map(|times| median(times));
+        let [null, memcpy, loaned, viewed, copied, ..] = all.each_mut().map(|times| median(times));
         print!("{:>8}", size(len));
         all.iter_mut().for_each(|times| print!("{:>12}", duration(median(times))));
         println!("{:>20.2}", copied / memcpy);
@@ -231,7 +233,8 @@ fn measure() {
             verdicts.push(format!("{what}: {ratio:.2} ({most}) {}", if ratio <= most { "met" } else { "MISSED" }));
         };
         if len == 64 * MIB {
-            verdict("loaned and viewed at 64 MiB over the null call".into(), loaned / null, 1.5);
+            verdict("loaned at 64 MiB over the null call".into(), loaned / null, 1.5);
+            verdict("loaned and viewed at 64 MiB over the null call".into(), viewed / null, 1.5);
         }
         if len >= MIB {
             verdict(format!("copied in at {} over one memcpy", size(len)), copied / memcpy, 1.15);

@@ -9,8 +9,9 @@ use ipc_rpc::{CallError, Streaming};
 use crate::CalcClient;
 use crate::process::{Again, Folder};
 
-/// What memory may grow by, in KiB, after the first tenth of a stream. All of it would be 8 and 640 MiB.
-const FLAT: u64 = 2048;
+/// What memory may grow by, in KiB, after the first tenth of a stream. All of it would be 8 and 640 MiB; a window of large items,
+/// which has 2, may have been given back before that and come again.
+const FLAT: u64 = 3072;
 
 /// A kind of stream.
 #[derive(Clone, Copy)]
