@@ -19,7 +19,7 @@ enum Act {
         stream: u8,
         bytes: [u8; 2],
     },
-    /// Word about a stream: what follows 0x7F00, the number that it says, and its bytes.
+    /// Word about a stream: what follows 0x3F00, the number that it says, and its bytes.
     Word {
         block: u8,
         what: u8,
@@ -81,7 +81,7 @@ libfuzzer_sys::fuzz_target!(|acts: Vec<Act>| {
                                 Number::Any(n) => n,
                             };
                             let tag = u32::from(number) << 16 | u32::from(stream);
-                            let request = Request { method: 0x7f00 + u16::from(what), tag, bytes, far: None };
+                            let request = Request { method: 0x3f00 + u16::from(what), tag, bytes, far: None };
                             attacker.request(u32::from(*block), &request);
                             step();
                         }
@@ -95,7 +95,7 @@ libfuzzer_sys::fuzz_target!(|acts: Vec<Act>| {
                     break;
                 }
             }
-            let known = |status| matches!(status, 0 | 1 | 2 | 17 | 18 | 19 | 32 | 33 | 34);
+            let known = |status| matches!(status, 0 | 1 | 2 | 17 | 18 | 19 | 20 | 32 | 33 | 34);
             assert!(hurry || (0..BLOCKS).all(|n| attacker.status(n).is_none_or(known)));
             attacker.leave(server, step);
         })

@@ -38,7 +38,7 @@ pub fn attack(attacker: &mut Attacker) {
             }
         }
         // Word about objects, which is for clients to hear.
-        for method in 0x7f10..0x7f14 {
+        for method in 0x3f10..0x3f14 {
             peer.write(15, method, &[]);
             lend(&peer, 15);
             settle(&peer, 15);

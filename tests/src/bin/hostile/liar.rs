@@ -142,7 +142,7 @@ fn call_objects(back: OwnedFd, random: &mut Random, begin: Instant) -> u64 {
         let block = random.below(16) as u32;
         let bytes: Vec<u8> = (0..random.below(40)).map(|_| random.any() as u8).collect();
         let method = match random.below(3) {
-            0 => 0x7f10 + random.below(3) as u16,
+            0 => 0x3f10 + random.below(3) as u16,
             1 => random.any() as u16,
             _ => peer.numbers[random.below(peer.numbers.len() as u64) as usize],
         };

@@ -181,11 +181,11 @@ fn changing(attacker: &mut Attacker, peer: &Peer) {
 
 /// Word about streams: those that there are, in the wrong order and number, and those that there are none of.
 fn streams(attacker: &mut Attacker, peer: &Peer) {
-    const NEXT: u16 = 0x7f00;
-    const OPEN_INPUT: u16 = 0x7f01;
-    const ITEM: u16 = 0x7f02;
-    const END: u16 = 0x7f03;
-    const CLOSE: u16 = 0x7f04;
+    const NEXT: u16 = 0x3f00;
+    const OPEN_INPUT: u16 = 0x3f01;
+    const ITEM: u16 = 0x3f02;
+    const END: u16 = 0x3f03;
+    const CLOSE: u16 = 0x3f04;
     let items = [5u64.to_le_bytes().as_slice(), &[1, 2, 3], &[0xff; 100]].map(<[u8]>::to_vec);
     for _ in 0..150 {
         let random = &mut attacker.random;
@@ -201,7 +201,7 @@ fn streams(attacker: &mut Attacker, peer: &Peer) {
             5 => say(peer, block, ITEM, stream, number, item),
             6 => say(peer, block, END, stream, number, item),
             7 => say(peer, block, CLOSE, stream, number % 8, &[]),
-            _ => say(peer, block, 0x7f05 + random.below(0x30) as u16, stream, number, item),
+            _ => say(peer, block, 0x3f05 + random.below(0x30) as u16, stream, number, item),
         }
         attacker.count("streams: credits, items, ends, numbers", 1);
         // Items and credits that are not due stay; their blocks are used again nevertheless, now and then.
