@@ -29,13 +29,12 @@ use crate::layout::{
     ABANDONED, BRINGS_PARCEL, BlockHead, EXTENT_START, INLINE, INLINE_ROOM, KEPT, LOANED, MAX_MESSAGE, RELEASE,
     REPLIED, SENDS_PARCEL, was_begun,
 };
-use crate::loan::{self, Lender, Loan, Loans};
+use crate::loan::{Lender, Loan, Loans};
 use crate::memory::{Memory, MemoryUsage, NoMemory};
 use crate::poll::Signal;
 use crate::queue::{Kind, Producer};
 use crate::segment::{Area, Segment};
 use crate::socket::{self, Drained};
-use crate::sources::{Shared, Source};
 use crate::sync::{AtomicBool, AtomicU8, AtomicU32, Mutex, MutexGuard, Ordering};
 use crate::word::{self, Corrupt, Seen, Tell};
 
@@ -430,12 +429,6 @@ impl<P: Send + Sync + 'static> Lender for Channel<P> {
     }
 }
 
-impl<P: Send + Sync + 'static> Source for Channel<P> {
-    fn share(&self, data: NonNull<u8>, len: usize) -> Option<Shared> {
-        loan::share(self, data, len)
-    }
-}
-
 /// What is to be done when the handler has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
@@ -547,13 +540,13 @@ impl Place {
 
     fn attach<P>(&mut self, channel: &Channel<P>, data: NonNull<u8>, len: usize) -> Attached {
         let (Some(at), Ok(len)) = (channel.segment.offset_of(data), u32::try_from(len)) else { return Attached::No };
-        // The caller has the memory of its request for as long as it has the reply.
-        let inside = at.wrapping_sub(self.request_at);
-        if channel.loans.are_allowed() && inside <= self.request_len && len <= self.request_len - inside {
-            return Attached::Yes;
-        }
         if !channel.loans.are_allowed() || self.end.get() == End::Deferred {
             return Attached::No;
+        }
+        // The caller has the memory of its request for as long as it has the reply.
+        let inside = at.wrapping_sub(self.request_at);
+        if inside <= self.request_len && len <= self.request_len - inside {
+            return Attached::Yes;
         }
         if self.extent.is_none() {
             return Attached::IfMoved;

@@ -45,7 +45,7 @@ use crate::hot::{self, Kept};
 use crate::imports::{Exports, Holds, Place, WORTH_MAPPING};
 use crate::lane::{self, Cargo, Lane, Parcel, Undeliverable};
 use crate::layout::{self, BlockHead, EXTENT, MAX_MESSAGE, PAGE, RELEASE, SENDS_PARCEL, STOPPING, was_begun};
-use crate::loan::{self, Lender, Loan, Loans};
+use crate::loan::{Lender, Loan, Loans};
 use crate::memory::{Memory, MemoryUsage, NoMemory};
 use crate::pool::Pool;
 use crate::prefetch;
@@ -53,7 +53,7 @@ use crate::queue::{Kind, Producer};
 use crate::segment::has_known_pages;
 use crate::segment::{Area, Segment};
 use crate::socket::{self, Drained};
-use crate::sources::{self, Shared, Source};
+use crate::sources::{self, Shared};
 use crate::sync::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Condvar, Mutex, MutexGuard, Ordering, fence, lock};
 use crate::word::{self, Corrupt, Lent};
 use crate::yielding::Yielding;
@@ -164,7 +164,6 @@ pub(crate) const PARCEL: u32 = 16;
 pub(crate) const KEPT: u32 = 32;
 /// The memory of the reply is to be given back before the block is used again.
 const GIVES_BACK: u32 = 64;
-
 /// The request refers to memory of a third process.
 pub(crate) const EXPORTS: u32 = 128;
 
@@ -172,8 +171,8 @@ pub(crate) const EXPORTS: u32 = 128;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Block {
     pub(crate) number: u32,
-    /// [`LARGE`], [`POLLED`], [`RANG`], [`PINS`], [`PARCEL`], [`KEPT`], [`GIVES_BACK`], [`EXPORTS`]. As wide as the number: padding would be
-    /// copied along.
+    /// [`LARGE`], [`POLLED`], [`RANG`], [`PINS`], [`PARCEL`], [`KEPT`], [`GIVES_BACK`], [`EXPORTS`]. As wide as the number:
+    /// padding would be copied along.
     pub(crate) flags: u32,
 }
 
@@ -362,7 +361,7 @@ impl Caller {
         len: usize,
         limit: Limit,
     ) -> Option<NonNull<u8>> {
-        if len < WORTH_MAPPING || !self.loans.are_allowed() || !has_known_pages() {
+        if len < WORTH_MAPPING || !self.loans.are_allowed() || !has_known_pages() || self.exports.are_many() {
             return None;
         }
         let Shared { file, offset, hold } = sources::find(data, len)?;
@@ -1251,12 +1250,6 @@ impl Lender for Caller {
 
     fn this(&self) -> Option<Arc<dyn Lender>> {
         Some(self.this.upgrade()?)
-    }
-}
-
-impl Source for Caller {
-    fn share(&self, data: NonNull<u8>, len: usize) -> Option<Shared> {
-        loan::share(self, data, len)
     }
 }
 

@@ -40,6 +40,10 @@ impl Place {
     pub const NOWHERE: Place = Place { at: 0, len: 0, page: 0 };
 }
 
+fn count<T>(by_block: &HashMap<u32, Vec<T>>) -> usize {
+    by_block.values().map(Vec::len).sum()
+}
+
 /// What the requests in the blocks of a caller refer to.
 #[derive(Default)]
 pub(crate) struct Exports(Mutex<HashMap<u32, Vec<Export>>>);
@@ -66,6 +70,11 @@ impl std::fmt::Debug for Exports {
 }
 
 impl Exports {
+    /// Are there as many as the peer maps at once? What comes next is to be copied.
+    pub(crate) fn are_many(&self) -> bool {
+        count(&lock(&self.0)) >= MOST
+    }
+
     pub(crate) fn add(&self, block: u32, extent: Extent, hold: Box<dyn Any + Send + Sync>) {
         lock(&self.0).entry(block).or_default().push(Export { extent, hold });
     }
@@ -102,7 +111,7 @@ impl Imports {
             return Err("memory is to be mapped outside of the client's arena".into());
         }
         let mut all = lock(&self.0);
-        if all.values().map(Vec::len).sum::<usize>() >= MOST {
+        if count(&all) >= MOST {
             return Err(format!("more than {MOST} parts of other processes' memory at once"));
         }
         segment.overlay(at, len, file.as_fd(), u64::from(page) * u64::from(PAGE)).map_err(|error| error.to_string())?;
@@ -110,8 +119,7 @@ impl Imports {
         Ok(())
     }
 
-    /// The request was read: the segment is mapped where something else was.
-    /// `false`: the system refuses to, so that this connection cannot go on.
+    /// The request was read: the segment is mapped where something else was. `false`: the system refuses to, so that this connection cannot go on.
     #[cold]
     pub(crate) fn end(&self, segment: &Segment, block: u32) -> bool {
         let all = lock(&self.0).remove(&block).unwrap_or_default();

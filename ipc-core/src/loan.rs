@@ -35,13 +35,15 @@ pub trait Lender: Source + 'static {
     fn this(&self) -> Option<Arc<dyn Lender>>;
 }
 
-/// What a [`Lender`] answers to who wants to pass memory of its loans on.
-pub(crate) fn share(lender: &dyn Lender, data: NonNull<u8>, len: usize) -> Option<Shared> {
-    let at = lender.segment().offset_of(data)?;
-    let held = lender.loans().hold(at, u32::try_from(len).ok()?)?;
-    let hold = Hold { lender: lender.this()?, at: held };
-    let file = lender.segment().read_only().ok()?;
-    Some(Shared { file, offset: u64::from(at), hold: Box::new(hold) })
+/// Its loans can be passed on.
+impl<L: Lender> Source for L {
+    fn share(&self, data: NonNull<u8>, len: usize) -> Option<Shared> {
+        let (lender, at) = (self.this()?, self.segment().offset_of(data)?);
+        let held = self.loans().hold(at, u32::try_from(len).ok()?)?;
+        let hold = Hold { lender, at: held };
+        let file = self.segment().read_only().ok()?;
+        Some(Shared { file, offset: u64::from(at), hold: Box::new(hold) })
+    }
 }
 
 /// Keeps a loan as it is.
@@ -349,12 +351,6 @@ mod tests {
         loans: Loans,
         segment: Segment,
         arena: Arc<Arena>,
-    }
-
-    impl Source for Bank {
-        fn share(&self, _: NonNull<u8>, _: usize) -> Option<Shared> {
-            None
-        }
     }
 
     impl Lender for Bank {

@@ -310,28 +310,16 @@ fn next_len(socket: BorrowedFd<'_>) -> io::Result<usize> {
 pub fn receive(socket: BorrowedFd<'_>) -> io::Result<(Vec<u8>, Vec<OwnedFd>)> {
     // No more than it needs: what a thread has once allocated it keeps.
     let mut buffer = vec![0; next_len(socket)?.min(MAX_PACKET)];
-    let mut control = Control([0; 64]);
-    let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
-    // SAFETY: all-zero bytes are a valid `msghdr`, a plain C structure.
-    let mut message: libc::msghdr = unsafe { mem::zeroed() };
-    message.msg_iov = &raw mut part;
-    message.msg_iovlen = 1;
-    message.msg_control = control.0.as_mut_ptr().cast();
     // SAFETY: pure computation.
-    message.msg_controllen = unsafe { libc::CMSG_SPACE((MAX_DESCRIPTORS * mem::size_of::<RawFd>()) as u32) } as _;
-    // A descriptor that a peer has passed may be set to block at any time, by that peer.
-    let flags = libc::MSG_CMSG_CLOEXEC | libc::MSG_DONTWAIT;
-    let len = loop {
-        // SAFETY: all pointers in `message` are to locals and to `buffer`, which live for the call.
-        let got = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, flags) };
-        match call(got) {
+    let room = unsafe { libc::CMSG_SPACE((MAX_DESCRIPTORS * mem::size_of::<RawFd>()) as u32) };
+    let (len, descriptors, lacks) = loop {
+        match receive_into(socket, &mut buffer, room as usize) {
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) if e.kind() == io::ErrorKind::ConnectionReset => break 0,
+            Err(e) if e.kind() == io::ErrorKind::ConnectionReset => break (0, Vec::new(), 0),
             other => break other?,
         }
     };
-    let descriptors = descriptors(&message);
-    if message.msg_flags & libc::MSG_TRUNC != 0 {
+    if lacks & libc::MSG_TRUNC != 0 {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "the peer sent a packet that is too long"));
     }
     buffer.truncate(len);
@@ -354,6 +342,24 @@ pub struct Packet {
 /// # Errors
 /// `WouldBlock` if there is none.
 pub fn next(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Packet> {
+    // Not `CMSG_SPACE`, whose padding has room for a second one.
+    // SAFETY: pure computation.
+    let room = unsafe { libc::CMSG_LEN(mem::size_of::<RawFd>() as u32) };
+    let (len, mut descriptors, lacks) = receive_into(socket, buffer, room as usize)?;
+    Ok(Packet {
+        len: (lacks & libc::MSG_TRUNC == 0).then_some(len),
+        descriptor: descriptors.pop(),
+        lost: lacks & libc::MSG_CTRUNC != 0,
+    })
+}
+
+/// Receives one packet, and descriptors in so many bytes of a control message. Gives the length, the descriptors, and the flags
+/// that say what there was no room for.
+fn receive_into(
+    socket: BorrowedFd<'_>,
+    buffer: &mut [u8],
+    room: usize,
+) -> io::Result<(usize, Vec<OwnedFd>, libc::c_int)> {
     let mut control = Control([0; 64]);
     let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
     // SAFETY: all-zero bytes are a valid `msghdr`, a plain C structure.
@@ -361,17 +367,12 @@ pub fn next(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Packet> {
     message.msg_iov = &raw mut part;
     message.msg_iovlen = 1;
     message.msg_control = control.0.as_mut_ptr().cast();
-    // Not `CMSG_SPACE`, whose padding has room for a second one.
-    // SAFETY: pure computation.
-    message.msg_controllen = unsafe { libc::CMSG_LEN(mem::size_of::<RawFd>() as u32) } as _;
+    message.msg_controllen = room.min(control.0.len()) as _;
+    // A descriptor that a peer has passed may be set to block at any time, by that peer.
     let flags = libc::MSG_CMSG_CLOEXEC | libc::MSG_DONTWAIT;
     // SAFETY: all pointers in `message` are to locals and to `buffer`, which live for the call.
     let len = call(unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, flags) })?;
-    Ok(Packet {
-        len: (message.msg_flags & libc::MSG_TRUNC == 0).then_some(len),
-        descriptor: descriptors(&message).pop(),
-        lost: message.msg_flags & libc::MSG_CTRUNC != 0,
-    })
+    Ok((len, descriptors(&message), message.msg_flags))
 }
 
 /// Takes ownership of every descriptor in the control part of a received message.
@@ -456,23 +457,6 @@ pub fn ring(socket: BorrowedFd<'_>) {
     }
 }
 
-/// Reads the rings that have come, a bounded number of them. Descriptors sent along are dropped by the kernel.
-pub fn drain(socket: BorrowedFd<'_>) -> Drained {
-    for _ in 0..64 {
-        let mut byte = 0u8;
-        // SAFETY: one byte of a local.
-        let got = unsafe { libc::recv(socket.as_raw_fd(), (&raw mut byte).cast(), 1, libc::MSG_DONTWAIT) };
-        match call(got) {
-            Ok(0) => return Drained::HungUp,
-            Ok(_) => {}
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Drained::Quiet,
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(_) => return Drained::HungUp,
-        }
-    }
-    Drained::More
-}
-
 /// Ends the connection for both sides, whoever else holds the descriptor.
 pub fn shut_down(socket: BorrowedFd<'_>) {
     // SAFETY: plain system call; an error means that it is shut down already.
@@ -505,14 +489,15 @@ mod tests {
     #[test]
     fn a_doorbell_rings_and_hangs_up() {
         let (a, b) = pair().unwrap();
-        assert_eq!(drain(b.as_fd()), Drained::Quiet);
+        let lane = crate::lane::Lane::new(1);
+        assert_eq!(lane.empty(b.as_fd()), (Drained::Quiet, false));
         for _ in 0..100_000 {
             ring(a.as_fd()); // never blocks
         }
-        assert_eq!(drain(b.as_fd()), Drained::More);
-        while drain(b.as_fd()) == Drained::More {}
+        assert_eq!(lane.empty(b.as_fd()), (Drained::More, true));
+        while lane.empty(b.as_fd()).0 == Drained::More {}
         drop(a);
-        assert_eq!(drain(b.as_fd()), Drained::HungUp);
+        assert_eq!(lane.empty(b.as_fd()).0, Drained::HungUp);
     }
 
     #[test]

@@ -61,19 +61,24 @@ fn folder() -> PathBuf {
 }
 
 /// Keeps other processes of ours from binding or removing sockets in the same folder meanwhile. Leaves nothing behind.
+///
+/// It is a lease: whoever can read the folder, `/tmp` for example, can hold its lock for ever, and so does a process of
+/// ours that is stopped just there. So a server that has waited for long binds without it, and one that has held it for
+/// long removes nothing any more.
 struct FolderLock {
     _folder: File,
+    until: u64,
 }
 
 impl FolderLock {
-    /// Waits no longer than `patience`: whoever can read the folder, `/tmp` for example, can hold its lock for ever.
+    /// Waits no longer than `patience`.
     fn take(path: &Path, patience: Duration) -> io::Result<Self> {
         let folder = File::open(path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")))?;
         let deadline = clock::after(patience);
         loop {
             // SAFETY: plain system call on our own descriptor.
             if unsafe { libc::flock(folder.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } == 0 {
-                return Ok(FolderLock { _folder: folder });
+                return Ok(FolderLock { _folder: folder, until: clock::after(LEASE) });
             }
             match io::Error::last_os_error() {
                 e if e.kind() == io::ErrorKind::Interrupted => {}
@@ -88,10 +93,16 @@ impl FolderLock {
             }
         }
     }
+
+    fn is_valid(&self) -> bool {
+        clock::now() < self.until
+    }
 }
 
 /// How long a server waits to bind its name while others hold the lock, each for an instant.
 const BIND_PATIENCE: Duration = Duration::from_secs(5);
+/// For how long the lock allows to remove a socket; far less than a server waits before it binds without.
+const LEASE: Duration = Duration::from_secs(1);
 /// How long to wait only to tidy up.
 const SWEEP_PATIENCE: Duration = Duration::from_millis(200);
 
@@ -127,7 +138,16 @@ impl Endpoint {
     /// Listens at `path`. The socket of a process that was killed is replaced, that of a living one is had from it by who
     /// `takes_over`.
     pub(crate) fn bind(path: &Path, mode: u32, takes_over: bool) -> Result<Self, NotBound> {
-        let lock = FolderLock::take(path, BIND_PATIENCE)?;
+        Self::bind_after(BIND_PATIENCE, path, mode, takes_over)
+    }
+
+    fn bind_after(patience: Duration, path: &Path, mode: u32, takes_over: bool) -> Result<Self, NotBound> {
+        let lock = match FolderLock::take(path, patience) {
+            // Who keeps it for so long removes nothing any more. Only two servers that begin at the same instant now,
+            // where somebody killed has left a socket, could both get the name.
+            Err(e) if e.kind() == io::ErrorKind::TimedOut => None,
+            other => Some(other?),
+        };
         let deadline = clock::after(BIND_PATIENCE);
         let listener = loop {
             match socket::listen(path, mode) {
@@ -205,9 +225,9 @@ impl Drop for Endpoint {
         if self.process != std::process::id() {
             return;
         }
-        let Ok(_lock) = FolderLock::take(&self.path, SWEEP_PATIENCE) else { return };
+        let Ok(lock) = FolderLock::take(&self.path, SWEEP_PATIENCE) else { return };
         // A name that was bound anew by another process is not ours to remove.
-        if fs::symlink_metadata(&self.path).is_ok_and(|m| (m.dev(), m.ino()) == self.file) {
+        if fs::symlink_metadata(&self.path).is_ok_and(|m| (m.dev(), m.ino()) == self.file) && lock.is_valid() {
             let _ = fs::remove_file(&self.path);
         }
     }
@@ -234,8 +254,8 @@ pub(crate) fn is_socket(path: &Path) -> bool {
 
 /// Removes the socket file of a server that was killed, if that is what lies at `path`.
 pub(crate) fn sweep(path: &Path) {
-    let Ok(_lock) = FolderLock::take(path, SWEEP_PATIENCE) else { return };
-    if matches!(answers(path), Ok(None)) {
+    let Ok(lock) = FolderLock::take(path, SWEEP_PATIENCE) else { return };
+    if matches!(answers(path), Ok(None)) && lock.is_valid() {
         let _ = fs::remove_file(path);
     }
 }
@@ -263,8 +283,14 @@ mod tests {
         sweep(&path);
         let error = FolderLock::take(&path, Duration::from_millis(5)).err().unwrap();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
-        drop(lock);
-        drop(Endpoint::bind(&path, 0o600, false).ok().unwrap());
+        // The socket of one that was killed, while somebody is stopped who would have removed it.
+        drop(socket::listen(&path, 0o600).unwrap());
+        let endpoint = Endpoint::bind_after(Duration::from_millis(5), &path, 0o600, false).ok().unwrap();
+        assert!(answers(&path).unwrap().is_some());
+        let late = FolderLock { until: clock::now(), ..lock };
+        assert!(!late.is_valid());
+        drop(late);
+        drop(endpoint);
         assert!(!path.exists());
         fs::remove_dir(&folder).unwrap();
     }

@@ -185,31 +185,27 @@ impl Stub {
         args: &impl Argument<A>,
         then: impl Fn(Answer<Shared>) -> Result<T, CallError> + Copy,
     ) -> Result<T, CallError> {
+        if !self.is_plain() {
+            return self.send_on_terms(method, args).and_then(then);
+        }
         let connection = self.session.read();
         let again = |error, until| {
-            self.again(&connection, method, error, until, |stub| stub.send_anew(method, args).and_then(then))
+            self.again(&connection, method, error, until, |stub| stub.send_on_terms(method, args).and_then(then))
         };
-        let caller = Shared(Reading::share(&connection));
-        if !self.is_plain() {
-            let terms = self.terms(&connection, method)?;
-            return match self.begin_on(&connection, caller, method, args, &terms) {
-                Ok(pending) => connection.wait(method, pending, terms.limit, || terms.allowed, then, again),
-                Err(error) => again(error, terms.limit.moment()),
-            };
-        }
         let limit = self.limit();
-        match connection.begin(caller, method, args, limit) {
+        match connection.begin(Shared(Reading::share(&connection)), method, args, limit) {
             Ok(pending) => connection.wait(method, pending, limit, || self.allowed(), then, again),
             Err(error) => again(error, limit.moment()),
         }
     }
 
-    /// The same for a call that is made again.
+    /// The same for a call that is made again, or that is no plain one.
     #[cold]
     #[inline(never)]
-    fn send_anew<A: Message>(&self, method: u16, args: &impl Argument<A>) -> Result<Answer<Shared>, CallError> {
+    fn send_on_terms<A: Message>(&self, method: u16, args: &impl Argument<A>) -> Result<Answer<Shared>, CallError> {
         let connection = self.session.read();
-        let again = |error, until| self.again(&connection, method, error, until, |stub| stub.send_anew(method, args));
+        let again =
+            |error, until| self.again(&connection, method, error, until, |stub| stub.send_on_terms(method, args));
         let terms = self.terms(&connection, method)?;
         match self.begin_on(&connection, Shared(Reading::share(&connection)), method, args, &terms) {
             Ok(pending) => connection.wait(method, pending, terms.limit, || terms.allowed, Ok, again),

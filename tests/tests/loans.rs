@@ -355,6 +355,29 @@ fn what_was_received_is_passed_on_without_a_copy() {
 }
 
 #[test]
+fn more_than_a_server_maps_at_once_is_copied() {
+    let place = Place::new("more_than_a_server_maps_at_once_is_copied");
+    let server = place.serve::<&str>(SERVER, &[]);
+    let client = LargeClient::connect(place.socket()).unwrap();
+    let config = ClientConfig { blocks: 512, ..ClientConfig::default() };
+    let other = LargeClient::connect_with(place.socket(), &config).unwrap();
+    let loan = filled(&client, 300_000, 6);
+    let before = proc::mappings(server.pid()).len();
+    // Each of them is kept until this test is over.
+    let gate = place.join("gate");
+    fs::write(&gate, "").unwrap();
+    for _ in 0..260 {
+        other.relay_later("nobody", &gate, &loan).unwrap();
+    }
+    // A part of the segment behind each of them is a mapping of its own, or is not if the next one follows.
+    let mapped = proc::mappings(server.pid()).len() - before;
+    assert!((256..=512).contains(&mapped), "{mapped}");
+    let (spot, total) = other.place(&loan).unwrap();
+    assert_eq!(total, sum(&loan));
+    assert_ne!(spot, Spot::of(&loan));
+}
+
+#[test]
 fn what_comes_back_is_read_where_it_was_sent_from() {
     let place = Place::new("what_comes_back_is_read_where_it_was_sent_from");
     let _server = place.serve::<&str>(SERVER, &[]);

@@ -284,11 +284,8 @@ impl<'g> Encoder<'g> {
     #[cold]
     #[inline(never)]
     fn attach(&mut self, data: NonNull<u8>, len: usize, align: usize) -> Result<Option<usize>, EncodeError> {
-        // The reader looks at no more.
-        if self.attached.saturating_add(len) > MAX_SIZE {
-            return Err(EncodeError::too_large());
-        }
-        if !data.addr().get().is_multiple_of(align) {
+        // The reader looks at no more outside of the archive than one may have.
+        if self.attached.saturating_add(len) > MAX_SIZE || !data.addr().get().is_multiple_of(align) {
             return Ok(None);
         }
         if let Some(at) = self.position_of(data) {

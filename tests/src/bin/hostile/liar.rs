@@ -113,7 +113,7 @@ fn host(socket: &OwnedFd, hello: &[u8], mut descriptors: Vec<OwnedFd>, random: &
     thread::scope(|scope| {
         let calls = scope.spawn(move || call_objects(back, &mut Random::new(seed), begin));
         let mut lies = 1;
-        while !over() && socket::drain(socket.as_fd()) != socket::Drained::HungUp {
+        while !over() && !raw::has_hung_up(socket.as_fd()) {
             lies += lie(&segment, random);
             if random.chance(100) {
                 socket::ring(socket.as_fd());
