@@ -10,6 +10,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use ipc_core::callee::{Attached, Call, Deferred, Greeting, Handler};
 use ipc_core::lane::{self, Parcel, Undeliverable};
@@ -187,6 +188,8 @@ impl Router {
 #[derive(Debug)]
 pub(crate) struct Client {
     pub(crate) reading: Reading,
+    /// Every call goes the long way, [`Router::dressed`]: somebody is to see it before its handler, or its request is copied.
+    pub(crate) dressed: AtomicBool,
     /// It reads replies where they lie.
     pub(crate) in_place: bool,
     /// The addresses that its requests may refer to.
@@ -286,7 +289,9 @@ impl Handler for Router {
         let in_place = hello.in_place;
         let loans = if reading == Reading::Snapshot { 0..0 } else { segment.addresses(Area::CallerArena) };
         let keeps = Keeps::new(self.admission.limits.kept, self.runtime.kept.clone());
-        let client = Client { reading, in_place, loans, who, callbacks, tasks, runtime, streams, keeps, rejections };
+        let dressed = AtomicBool::new(reading == Reading::Snapshot);
+        let client =
+            Client { reading, dressed, in_place, loans, who, callbacks, tasks, runtime, streams, keeps, rejections };
         Greeting {
             answer: handshake::welcome(&methods, reading != Reading::Snapshot),
             accepted: Some((segment, client)),
@@ -296,7 +301,7 @@ impl Handler for Router {
     #[inline]
     fn call(&self, client: &Client, call: &mut Call<'_, Client>) -> (u16, usize) {
         let Some(route) = self.methods.get(usize::from(call.method())) else { return self.special(client, call) };
-        if client.reading == Reading::Snapshot {
+        if client.dressed.load(Ordering::Relaxed) {
             return self.dressed(route, client, call, None);
         }
         let (request, len) = call.request();
