@@ -53,7 +53,7 @@ pub mod clock;
 #[cfg(not(loom))]
 pub mod committed;
 #[cfg(not(loom))]
-mod futex;
+pub mod futex;
 #[cfg(not(loom))]
 mod given;
 #[cfg(not(loom))]

@@ -403,8 +403,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Signals are the program's business: one that is ended by SIGTERM or Ctrl-C without a [`ServerHandle::shutdown`] has been
-//! killed as far as clients can see.
+//! SIGTERM and Ctrl-C shut a server down in order, once: a second one kills ([`ServerBuilder::signals`]).
 //!
 //! A name without a slash is a socket in a folder that only this user can use; one with a slash is the path of a socket. The
 //! name of a server that was killed is free.
@@ -667,6 +666,7 @@ mod runtime;
 mod server;
 mod service;
 mod session;
+mod signals;
 mod status;
 mod stream;
 mod stub;

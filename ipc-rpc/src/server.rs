@@ -21,6 +21,7 @@ use crate::rejected::Rejected;
 use crate::router::{Admission, Router};
 use crate::runtime::Runs;
 use crate::service::Dispatch;
+use crate::signals::Watched;
 use crate::trust::{Reading, Trust};
 use crate::usage::ServerUsage;
 
@@ -235,6 +236,8 @@ pub struct ServerBuilder {
     waiting: Waiting,
     /// The server that has the name is to give it away.
     takes_over: bool,
+    /// Signals shut it down.
+    signals: bool,
 }
 
 impl fmt::Debug for ServerBuilder {
@@ -264,6 +267,7 @@ impl Default for ServerBuilder {
             grace: Duration::from_secs(1),
             waiting: Waiting::Adaptive,
             takes_over: false,
+            signals: true,
         }
     }
 }
@@ -318,6 +322,21 @@ impl ServerBuilder {
     /// ```
     pub fn grace(mut self, time: Duration) -> Self {
         self.grace = time;
+        self
+    }
+
+    /// Whether SIGTERM and SIGINT (Ctrl-C) shut the server down, as [`ServerHandle::shutdown`] does, so that [`Server::run`]
+    /// returns; a second one kills the process, handlers or not. Default: `true`. It is so while the server runs, for those of
+    /// the two signals that would have killed the process: a handler of the program's stays, and so does a signal that is
+    /// ignored. A program that does other things besides serving ends them when `run` has returned, or says `false` here and
+    /// has a handler of its own call `shutdown`.
+    ///
+    /// ```
+    /// let builder = ipc_rpc::Server::builder().signals(false);
+    /// # drop(builder);
+    /// ```
+    pub fn signals(mut self, hear: bool) -> Self {
+        self.signals = hear;
         self
     }
 
@@ -503,7 +522,7 @@ impl Control {
         self.callee.lock().unwrap_or_else(PoisonError::into_inner).upgrade()
     }
 
-    fn shutdown(&self) {
+    pub(crate) fn shutdown(&self) {
         self.stopping.store(true, Ordering::SeqCst);
         if let Some(callee) = self.callee() {
             callee.stop();
@@ -561,7 +580,8 @@ impl Server {
         ServerHandle { control: self.control.clone() }
     }
 
-    /// Serves `service`, and those added to the builder, until [`ServerHandle::shutdown`].
+    /// Serves `service`, and those added to the builder, until [`ServerHandle::shutdown`] or a
+    /// [signal](ServerBuilder::signals).
     ///
     /// # Errors
     /// [`ServeError`].
@@ -570,12 +590,14 @@ impl Server {
         self.run()
     }
 
-    /// Serves what was added to the builder, until [`ServerHandle::shutdown`]. This thread is one of the workers.
+    /// Serves what was added to the builder, until [`ServerHandle::shutdown`] or a [signal](ServerBuilder::signals). This
+    /// thread is one of the workers.
     ///
     /// # Errors
     /// [`ServeError`].
     pub fn run(mut self) -> Result<(), ServeError> {
         let listener = self.listener()?;
+        let _watched = self.watched()?;
         let running = Running::start(std::mem::take(&mut self.builder), listener, &self.control, 1)?;
         running.callee.work(0);
         // The name is free before the last handler has ended: a new server can take it.
@@ -586,7 +608,7 @@ impl Server {
     /// Serves `service`, and those added to the builder, in a future: the futures of `async` methods are polled where this
     /// one is polled, so they can use the runtime it runs in. Several are under way at a time, and each is polled only when it
     /// was woken. Methods that are not `async` run on the server's threads as ever. The future is ready after
-    /// [`ServerHandle::shutdown`]. Dropping it shuts the server down too, and waits for the handlers that are not `async`.
+    /// [`ServerHandle::shutdown`] or a [signal](ServerBuilder::signals). Dropping it shuts the server down too, and waits for the handlers that are not `async`.
     ///
     /// # Errors
     /// [`ServeError`].
@@ -606,6 +628,7 @@ impl Server {
         self.builder.runs = Runs::Inside;
         let grace = self.builder.grace;
         let listener = self.listener()?;
+        let _watched = self.watched()?;
         let mut running = Running::start(std::mem::take(&mut self.builder), listener, &self.control, 0)?;
         // Should this future be dropped, nobody polls the handlers any more.
         running.grace = Duration::ZERO;
@@ -634,6 +657,11 @@ impl Server {
             Some(endpoint) if self.control.handed_over.load(Ordering::SeqCst) => endpoint.leave(),
             endpoint => drop(endpoint),
         }
+    }
+
+    /// Until this is dropped, signals shut the server down.
+    fn watched(&self) -> io::Result<Option<Watched>> {
+        self.builder.signals.then(|| Watched::new(&self.control)).transpose()
     }
 
     fn listener(&self) -> io::Result<Option<OwnedFd>> {

@@ -119,6 +119,13 @@ pub fn is_alive(pid: u32) -> bool {
     state.is_some_and(|s| !matches!(s, 'Z' | 'X'))
 }
 
+/// Has process `pid` a handler for `signal`?
+pub fn handles(pid: u32, signal: i32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let caught = status.lines().find_map(|l| l.strip_prefix("SigCgt:")).map(str::trim);
+    caught.and_then(|set| u64::from_str_radix(set, 16).ok()).is_some_and(|set| set >> (signal - 1) & 1 == 1)
+}
+
 /// Are all threads of process `pid` stopped by a signal?
 pub fn is_stopped(pid: u32) -> bool {
     let stopped = |thread: Thread| {

@@ -15,6 +15,10 @@ use std::process::Command;
 pub const KILL: i32 = libc::SIGKILL;
 /// Stops a process.
 pub const STOP: i32 = libc::SIGSTOP;
+/// Asks a process to end.
+pub const TERMINATE: i32 = libc::SIGTERM;
+/// What Ctrl-C sends.
+pub const INTERRUPT: i32 = libc::SIGINT;
 /// Has a stopped process go on.
 pub const CONTINUE: i32 = libc::SIGCONT;
 
@@ -26,6 +30,50 @@ pub fn kill(pid: u32, signal: i32) {
     // SAFETY: plain arguments.
     let done = unsafe { libc::kill(pid as libc::pid_t, signal) };
     assert_eq!(done, 0, "kill {pid}: {}", io::Error::last_os_error());
+}
+
+fn dispose(signal: i32, action: libc::sighandler_t) {
+    // SAFETY: a default, or a handler that only writes a constant.
+    let before = unsafe { libc::signal(signal, action) };
+    assert_ne!(before, libc::SIG_ERR, "signal {signal}");
+}
+
+extern "C" fn say_heard(_: libc::c_int) {
+    let text = b"heard\n";
+    // SAFETY: reads a constant.
+    unsafe { libc::write(1, text.as_ptr().cast(), text.len()) };
+}
+
+/// From now on SIGTERM has this process print `heard`, and nothing else.
+pub fn say_when_terminated() {
+    dispose(TERMINATE, say_heard as extern "C" fn(libc::c_int) as usize);
+}
+
+/// Starts `command` with Ctrl-C ignored.
+pub fn ignore_interrupts(command: &mut Command) {
+    let ignore = || {
+        dispose(INTERRUPT, libc::SIG_IGN);
+        Ok(())
+    };
+    // SAFETY: between `fork` and `exec` this makes a system call only.
+    unsafe { command.pre_exec(ignore) };
+}
+
+/// Forks a child that does nothing until it is killed, and dies with this thread. Its number.
+///
+/// # Panics
+/// The system refuses.
+pub fn fork_a_sleeper() -> u32 {
+    // SAFETY: the child makes system calls only.
+    let pid = unsafe { libc::fork() };
+    if pid == 0 {
+        die_with_parent();
+        loop {
+            // SAFETY: no arguments.
+            unsafe { libc::pause() };
+        }
+    }
+    u32::try_from(pid).expect("a child")
 }
 
 /// Has the kernel kill this process when the thread that started it is gone.

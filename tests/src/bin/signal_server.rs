@@ -1,0 +1,77 @@
+//! A server that is told to end by signals: `signal_server NAME [async] [own] [off] [other=NAME] [again] [grace=MILLISECONDS]`.
+//!
+//! Prints `bound`, and `ended` when it has returned from serving. `own`: it has a handler for SIGTERM, which prints `heard`.
+//! `off`: it wants no signals. `other`: it has a second server, which ends first. `again`: it serves once more afterwards. The
+//! line `fork` on standard input has it fork a child that sleeps, and print the child's number.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use ipc_rpc::{Server, ServerBuilder, service};
+use ipc_rpc_tests::services::{Adder, CalcDispatcher, WorkDispatcher, Worker};
+use ipc_rpc_tests::{helper, system};
+
+/// Handlers that wait without a thread.
+#[service]
+pub trait Later {
+    /// As `Work::pass`.
+    async fn later(&self, gate: &str) -> u64;
+}
+
+struct Gatekeeper;
+
+impl Later for Gatekeeper {
+    async fn later(&self, gate: &str) -> u64 {
+        std::fs::write(format!("{gate}.in"), "").expect("a folder for gates");
+        while !std::fs::exists(format!("{gate}.out")).expect("a folder for gates") {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        1
+    }
+}
+
+fn services(builder: ServerBuilder) -> ServerBuilder {
+    let builder = builder.service(CalcDispatcher::new(Adder)).service(WorkDispatcher::new(Worker::default()));
+    builder.service(LaterDispatcher::new(Gatekeeper))
+}
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    let name = arguments.next().expect("a name");
+    let (mut builder, mut other) = (Server::builder().workers(1), None);
+    let (mut future, mut again) = (false, false);
+    for argument in arguments {
+        match argument.split_once('=').unwrap_or((&argument, "")) {
+            ("async", _) => future = true,
+            ("own", _) => system::say_when_terminated(),
+            ("off", _) => builder = builder.signals(false),
+            ("other", name) => other = Some(name.to_owned()),
+            ("again", _) => again = true,
+            ("grace", time) => builder = builder.grace(Duration::from_millis(time.parse().expect("a number"))),
+            (unknown, _) => panic!("no option {unknown}"),
+        }
+    }
+    helper::live_no_longer_than_the_test(|line| match line {
+        "fork" => println!("{}", system::fork_a_sleeper()),
+        unknown => panic!("no command {unknown}"),
+    });
+    let other = other.map(|name| {
+        let other = services(Server::builder()).bind(name).expect("a free name");
+        std::thread::spawn(|| other.run())
+    });
+    for _ in 0..1 + u32::from(again) {
+        let server = services(builder.clone()).bind(&name).expect("a free name");
+        println!("bound");
+        let served = if future {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+            runtime.block_on(server.run_async())
+        } else {
+            server.run()
+        };
+        println!("{}", served.map_or_else(|error| error.to_string(), |()| "ended".to_owned()));
+    }
+    if let Some(other) = other {
+        other.join().expect("a server").expect("a server");
+    }
+    ExitCode::SUCCESS
+}
