@@ -5,6 +5,7 @@
 //! the items it would have defined, so that one mistake gives one message.
 #![deny(unsafe_code)]
 
+mod docs;
 mod message;
 mod report;
 mod service;

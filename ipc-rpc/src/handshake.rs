@@ -419,8 +419,10 @@ mod tests {
 
     static NARROW: ServiceDesc = ServiceDesc {
         name: "Calc",
+        docs: "",
         methods: &[MethodDesc {
             name: "add",
+            docs: "",
             params: &[
                 ParamDesc { name: "a", desc: <i64 as Message>::desc },
                 ParamDesc { name: "b", desc: <i32 as Message>::desc },
@@ -434,8 +436,10 @@ mod tests {
     };
     static WIDE: ServiceDesc = ServiceDesc {
         name: "Calc",
+        docs: "",
         methods: &[MethodDesc {
             name: "add",
+            docs: "",
             params: &[
                 ParamDesc { name: "a", desc: <i64 as Message>::desc },
                 ParamDesc { name: "b", desc: <i64 as Message>::desc },

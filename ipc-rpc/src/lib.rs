@@ -648,6 +648,7 @@ mod call_error;
 mod callback;
 mod connect;
 mod context;
+pub mod describe;
 mod endpoint;
 mod executor;
 mod expected;

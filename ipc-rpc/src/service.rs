@@ -32,6 +32,8 @@ pub(crate) const FLUSH: u16 = u16::MAX;
 pub struct ServiceDesc {
     /// Name of the trait.
     pub name: &'static str,
+    /// What its comments say.
+    pub docs: &'static str,
     /// Its methods; the position in this list is the method's index.
     pub methods: &'static [MethodDesc],
     /// The services whose handles its methods take: the client serves these to the server.
@@ -43,6 +45,8 @@ pub struct ServiceDesc {
 pub struct MethodDesc {
     /// Name on the wire.
     pub name: &'static str,
+    /// What its comments say.
+    pub docs: &'static str,
     /// Its arguments, in order.
     pub params: &'static [ParamDesc],
     /// Its result.

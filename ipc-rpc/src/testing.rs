@@ -229,8 +229,10 @@ mod tests {
 
     static RESTS: ServiceDesc = ServiceDesc {
         name: "Rests",
+        docs: "",
         methods: &[MethodDesc {
             name: "rest",
+            docs: "",
             params: &[],
             result: <() as Message>::desc,
             oneway: false,

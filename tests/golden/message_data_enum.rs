@@ -204,30 +204,37 @@ const _: () = {
                     id: ::ipc_rpc::__private::TypeId::of::<Self>(),
                     kind: ::ipc_rpc::__private::Kind::Enum(
                         "Shape",
+                        "",
                         &[<T as ::ipc_rpc::__private::Message>::desc],
                         &[
                             ::ipc_rpc::__private::Variant {
                                 name: "Unit",
+                                docs: "",
                                 fields: &[],
                             },
                             ::ipc_rpc::__private::Variant {
                                 name: "Circle",
+                                docs: "",
                                 fields: &[
                                     ::ipc_rpc::__private::Field {
                                         name: "r",
+                                        docs: "",
                                         desc: <f32 as ::ipc_rpc::__private::Message>::desc,
                                     },
                                 ],
                             },
                             ::ipc_rpc::__private::Variant {
                                 name: "Named",
+                                docs: "",
                                 fields: &[
                                     ::ipc_rpc::__private::Field {
                                         name: "0",
+                                        docs: "",
                                         desc: <String as ::ipc_rpc::__private::Message>::desc,
                                     },
                                     ::ipc_rpc::__private::Field {
                                         name: "1",
+                                        docs: "",
                                         desc: <T as ::ipc_rpc::__private::Message>::desc,
                                     },
                                 ],

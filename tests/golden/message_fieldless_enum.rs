@@ -88,14 +88,17 @@ const _: () = {
                     id: ::ipc_rpc::__private::TypeId::of::<Self>(),
                     kind: ::ipc_rpc::__private::Kind::Enum(
                         "Color",
+                        "",
                         &[],
                         &[
                             ::ipc_rpc::__private::Variant {
                                 name: "Red",
+                                docs: "",
                                 fields: &[],
                             },
                             ::ipc_rpc::__private::Variant {
                                 name: "Green",
+                                docs: "",
                                 fields: &[],
                             },
                         ],

@@ -208,24 +208,29 @@ const _: () = {
                     id: ::ipc_rpc::__private::TypeId::of::<Self>(),
                     kind: ::ipc_rpc::__private::Kind::Struct(
                         "Page",
+                        "",
                         &[<T as ::ipc_rpc::__private::Message>::desc],
                         &[
                             ::ipc_rpc::__private::Field {
                                 name: "items",
+                                docs: "",
                                 desc: <Vec<T> as ::ipc_rpc::__private::Message>::desc,
                             },
                             ::ipc_rpc::__private::Field {
                                 name: "slots",
+                                docs: "",
                                 desc: <[T; N] as ::ipc_rpc::__private::Message>::desc,
                             },
                             ::ipc_rpc::__private::Field {
                                 name: "of",
+                                docs: "",
                                 desc: <PhantomData<
                                     U,
                                 > as ::ipc_rpc::__private::Message>::desc,
                             },
                             ::ipc_rpc::__private::Field {
                                 name: "next",
+                                docs: "",
                                 desc: <Option<
                                     Box<Page<T, U, N>>,
                                 > as ::ipc_rpc::__private::Message>::desc,

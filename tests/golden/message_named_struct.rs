@@ -117,14 +117,17 @@ const _: () = {
                     id: ::ipc_rpc::__private::TypeId::of::<Self>(),
                     kind: ::ipc_rpc::__private::Kind::Struct(
                         "Query",
+                        "",
                         &[],
                         &[
                             ::ipc_rpc::__private::Field {
                                 name: "text",
+                                docs: "What to look for.",
                                 desc: <String as ::ipc_rpc::__private::Message>::desc,
                             },
                             ::ipc_rpc::__private::Field {
                                 name: "limit",
+                                docs: "",
                                 desc: <u32 as ::ipc_rpc::__private::Message>::desc,
                             },
                         ],

@@ -111,14 +111,17 @@ const _: () = {
                     id: ::ipc_rpc::__private::TypeId::of::<Self>(),
                     kind: ::ipc_rpc::__private::Kind::Struct(
                         "Point",
+                        "",
                         &[],
                         &[
                             ::ipc_rpc::__private::Field {
                                 name: "0",
+                                docs: "",
                                 desc: <f32 as ::ipc_rpc::__private::Message>::desc,
                             },
                             ::ipc_rpc::__private::Field {
                                 name: "1",
+                                docs: "",
                                 desc: <f32 as ::ipc_rpc::__private::Message>::desc,
                             },
                         ],

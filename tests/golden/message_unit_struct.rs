@@ -50,7 +50,7 @@ const _: () = {
             const {
                 &::ipc_rpc::__private::Desc {
                     id: ::ipc_rpc::__private::TypeId::of::<Self>(),
-                    kind: ::ipc_rpc::__private::Kind::Struct("Nothing", &[], &[]),
+                    kind: ::ipc_rpc::__private::Kind::Struct("Nothing", "", &[], &[]),
                 }
             }
         }

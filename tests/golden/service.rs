@@ -206,9 +206,11 @@ const _: () = {
     }
     static __SERVICE: ::ipc_rpc::__private::ServiceDesc = ::ipc_rpc::__private::ServiceDesc {
         name: "Calc",
+        docs: "Adds numbers and remembers words.",
         methods: &[
             ::ipc_rpc::__private::MethodDesc {
                 name: "add",
+                docs: "The sum of `a` and `b`.",
                 params: &[
                     ::ipc_rpc::__private::ParamDesc {
                         name: "a",
@@ -227,6 +229,7 @@ const _: () = {
             #[cfg(feature = "words")]
             ::ipc_rpc::__private::MethodDesc {
                 name: "find_word",
+                docs: "",
                 params: &[
                     ::ipc_rpc::__private::ParamDesc {
                         name: "query",
@@ -255,6 +258,7 @@ const _: () = {
             },
             ::ipc_rpc::__private::MethodDesc {
                 name: "match",
+                docs: "",
                 params: &[
                     ::ipc_rpc::__private::ParamDesc {
                         name: "text",

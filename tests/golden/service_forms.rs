@@ -323,9 +323,11 @@ const _: () = {
     }
     static __SERVICE: ::ipc_rpc::__private::ServiceDesc = ::ipc_rpc::__private::ServiceDesc {
         name: "Jobs",
+        docs: "",
         methods: &[
             ::ipc_rpc::__private::MethodDesc {
                 name: "run",
+                docs: "Runs one.",
                 params: &[
                     ::ipc_rpc::__private::ParamDesc {
                         name: "name",
@@ -339,6 +341,7 @@ const _: () = {
             },
             ::ipc_rpc::__private::MethodDesc {
                 name: "wait",
+                docs: "",
                 params: &[
                     ::ipc_rpc::__private::ParamDesc {
                         name: "id",
@@ -352,6 +355,7 @@ const _: () = {
             },
             ::ipc_rpc::__private::MethodDesc {
                 name: "note",
+                docs: "",
                 params: &[
                     ::ipc_rpc::__private::ParamDesc {
                         name: "text",
@@ -365,6 +369,7 @@ const _: () = {
             },
             ::ipc_rpc::__private::MethodDesc {
                 name: "tail",
+                docs: "",
                 params: &[
                     ::ipc_rpc::__private::ParamDesc {
                         name: "path",
@@ -378,6 +383,7 @@ const _: () = {
             },
             ::ipc_rpc::__private::MethodDesc {
                 name: "sum",
+                docs: "",
                 params: &[
                     ::ipc_rpc::__private::ParamDesc {
                         name: "numbers",
@@ -391,6 +397,7 @@ const _: () = {
             },
             ::ipc_rpc::__private::MethodDesc {
                 name: "upper",
+                docs: "",
                 params: &[
                     ::ipc_rpc::__private::ParamDesc {
                         name: "lines",
@@ -408,6 +415,7 @@ const _: () = {
             },
             ::ipc_rpc::__private::MethodDesc {
                 name: "store",
+                docs: "",
                 params: &[
                     ::ipc_rpc::__private::ParamDesc {
                         name: "frame",
@@ -429,6 +437,7 @@ const _: () = {
             },
             ::ipc_rpc::__private::MethodDesc {
                 name: "hash",
+                docs: "",
                 params: &[
                     ::ipc_rpc::__private::ParamDesc {
                         name: "path",

@@ -77,8 +77,10 @@ async fn give_way() {
 
 static SERVICE: ServiceDesc = ServiceDesc {
     name: "Scripted",
+    docs: "",
     methods: &[MethodDesc {
         name: "run",
+        docs: "",
         params: &[ParamDesc { name: "what", desc: <String as Message>::desc }],
         result: <String as Message>::desc,
         oneway: false,

@@ -7,6 +7,7 @@ use syn::spanned::Spanned;
 use syn::{Attribute, Data, DeriveInput, Generics, Index, Member, Type, Visibility};
 
 use super::attribute::Options;
+use crate::docs;
 
 /// A type that derives `Message`.
 pub(super) struct Model {
@@ -88,6 +89,11 @@ impl Model {
     pub(super) fn view(&self) -> Ident {
         let default = || format_ident!("{}View", self.ident, span = generated(self.ident.span()));
         self.options.view.as_ref().map_or_else(default, own)
+    }
+
+    /// What the type's comments say.
+    pub(super) fn docs(&self) -> String {
+        docs::text(&self.attributes)
     }
 
     /// All fields of the type.

@@ -263,10 +263,10 @@ pub(super) fn indexes(service: &Service) -> TokenStream {
 
 /// The static that describes the service to the other end.
 pub(super) fn table(service: &Service) -> TokenStream {
-    let Service { private: p, names, .. } = service;
+    let Service { private: p, names, docs, .. } = service;
     let (table, name) = (&names.table, &names.wire);
     let methods = service.methods.iter().map(|method| {
-        let Method { gates, wire: (name, _), params, result, .. } = method;
+        let Method { gates, wire: (name, _), docs, params, result, .. } = method;
         let params = params.iter().filter_map(|param| {
             let name = param.wire_name();
             let desc = param.kind.desc(p)?;
@@ -278,6 +278,7 @@ pub(super) fn table(service: &Service) -> TokenStream {
             #(#gates)*
             #p::MethodDesc {
                 name: #name,
+                docs: #docs,
                 params: &[#(#params),*],
                 result: #result,
                 oneway: #oneway,
@@ -293,6 +294,7 @@ pub(super) fn table(service: &Service) -> TokenStream {
     quote! {
         static #table: #p::ServiceDesc = #p::ServiceDesc {
             name: #name,
+            docs: #docs,
             methods: &[#(#methods),*],
             callbacks: &[#(#callbacks),*],
         };

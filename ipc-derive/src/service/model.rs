@@ -12,6 +12,7 @@ use syn::{
 use super::attrs;
 use super::names::{Names, own};
 use super::parse::{MethodAttrs, Parsed};
+use crate::docs;
 
 /// One service.
 pub(super) struct Service {
@@ -19,6 +20,8 @@ pub(super) struct Service {
     pub(super) item: ItemTrait,
     /// Path of the hidden module that the expansion names everything through.
     pub(super) private: TokenStream,
+    /// What the trait's comments say.
+    pub(super) docs: String,
     pub(super) mock: bool,
     pub(super) names: Names,
     pub(super) methods: Vec<Method>,
@@ -31,6 +34,8 @@ pub(super) struct Method {
     pub(super) ident: Ident,
     /// Its name on the wire, and where that is written.
     pub(super) wire: (String, Span),
+    /// What its comments say.
+    pub(super) docs: String,
     /// `cfg` attributes: the method exists where they hold.
     pub(super) gates: Vec<Attribute>,
     /// Attributes for the client's methods.
@@ -105,7 +110,7 @@ pub(super) fn build(parsed: Parsed) -> Service {
     });
     let methods =
         functions.zip(methods).map(|((position, method), said)| build_method(position, method, said)).collect();
-    Service { names: Names::of(&item.ident), item, private, mock, methods }
+    Service { names: Names::of(&item.ident), docs: docs::text(&item.attrs), item, private, mock, methods }
 }
 
 fn build_method(item: usize, method: &TraitItemFn, said: MethodAttrs) -> Method {
@@ -130,6 +135,7 @@ fn build_method(item: usize, method: &TraitItemFn, said: MethodAttrs) -> Method 
         item,
         ident: own(ident),
         wire,
+        docs: docs::text(&method.attrs),
         gates: attrs::gates(&method.attrs),
         shown: attrs::shown(&method.attrs),
         params: params.collect(),

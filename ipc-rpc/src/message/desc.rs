@@ -1,7 +1,7 @@
 //! Descriptions of message types, for fingerprints and for naming the first difference between two sides.
 //!
-//! A description is a graph: edges are functions, so that recursive types can point to themselves. It holds names and
-//! layout only; nothing in its lines depends on module paths, crate versions or the target.
+//! A description is a graph: edges are functions, so that recursive types can point to themselves. Its lines hold
+//! names and layout only: no documentation, and nothing that depends on module paths, crate versions or the target.
 
 use std::any::TypeId;
 use std::collections::VecDeque;
@@ -33,10 +33,10 @@ pub enum Kind {
     Tuple(&'static [DescFn]),
     /// An array and its length.
     Array(DescFn, usize),
-    /// A struct of the user's: name, the parameters that travel, fields.
-    Struct(&'static str, &'static [DescFn], &'static [Field]),
-    /// An enum of the user's: name, the parameters that travel, variants.
-    Enum(&'static str, &'static [DescFn], &'static [Variant]),
+    /// A struct of the user's: name, documentation, the parameters that travel, fields.
+    Struct(&'static str, &'static str, &'static [DescFn], &'static [Field]),
+    /// An enum of the user's: name, documentation, the parameters that travel, variants.
+    Enum(&'static str, &'static str, &'static [DescFn], &'static [Variant]),
 }
 
 /// A field; tuple fields are named by their number.
@@ -45,6 +45,8 @@ pub enum Kind {
 pub struct Field {
     /// Its name.
     pub name: &'static str,
+    /// Its documentation.
+    pub docs: &'static str,
     /// Its type.
     pub desc: DescFn,
 }
@@ -55,6 +57,8 @@ pub struct Field {
 pub struct Variant {
     /// Its name.
     pub name: &'static str,
+    /// Its documentation.
+    pub docs: &'static str,
     /// Its fields.
     pub fields: &'static [Field],
 }
@@ -73,11 +77,11 @@ pub fn lines(desc: DescFn) -> Vec<String> {
     let mut lines = vec![walk.name_of(desc())];
     while let Some((name, desc)) = walk.pending.pop_front() {
         match desc.kind {
-            Kind::Struct(_, _, fields) => {
+            Kind::Struct(.., fields) => {
                 lines.push(format!("struct {name}"));
                 walk.fields(&mut lines, &name, fields);
             }
-            Kind::Enum(_, _, variants) => {
+            Kind::Enum(.., variants) => {
                 lines.push(format!("enum {name}"));
                 for variant in variants {
                     let name = format!("{name}::{}", variant.name);
@@ -113,7 +117,7 @@ impl Walk {
             Kind::Tuple([one]) => format!("({},)", self.name_of(one())),
             Kind::Tuple(parts) => format!("({})", self.list(parts)),
             Kind::Array(element, length) => format!("[{}; {length}]", self.name_of(element())),
-            Kind::Struct(name, args, _) | Kind::Enum(name, args, _) => self.user_defined(desc, name, args),
+            Kind::Struct(name, _, args, _) | Kind::Enum(name, _, args, _) => self.user_defined(desc, name, args),
         }
     }
 

@@ -208,7 +208,7 @@ impl MessageError {
         MessageError::build(MessageErrorKind::TooDeep, format!("nested deeper than {MAX_DEPTH} levels"))
     }
 
-    pub(super) fn invalid(reason: String) -> Self {
+    pub(crate) fn invalid(reason: String) -> Self {
         MessageError::build(MessageErrorKind::Invalid, reason)
     }
 

@@ -8,6 +8,7 @@
 // length, alignment and, unless the caller vouches for the bytes, the checker's verdict.
 
 mod argument;
+pub(crate) mod bytes;
 mod checker;
 mod desc;
 mod elements;

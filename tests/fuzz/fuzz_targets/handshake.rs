@@ -5,9 +5,11 @@ use ipc_rpc::__private::{Message, MethodDesc, ParamDesc, ServiceDesc, read_packe
 
 static SERVICE: ServiceDesc = ServiceDesc {
     name: "Calc",
+    docs: "",
     methods: &[
         MethodDesc {
             name: "add",
+            docs: "",
             params: &[
                 ParamDesc { name: "a", desc: <u64 as Message>::desc },
                 ParamDesc { name: "b", desc: <u64 as Message>::desc },
@@ -19,6 +21,7 @@ static SERVICE: ServiceDesc = ServiceDesc {
         },
         MethodDesc {
             name: "names",
+            docs: "",
             params: &[],
             result: <Vec<String> as Message>::desc,
             oneway: false,

@@ -8,11 +8,12 @@ use quote::{format_ident, quote, quote_spanned};
 use syn::Generics;
 
 use super::{Context, Parts};
+use crate::docs;
 use crate::message::model::{Field, Variant, generated};
 
 pub(super) fn parts(context: &Context<'_>, variants: &[Variant]) -> Parts {
     let Context { p, this, archived, model, bounds, .. } = context;
-    let name = model.name();
+    let (name, docs) = (model.name(), model.docs());
     let numbered: Vec<Numbered<'_>> = variants.iter().zip(0..=u8::MAX).map(Numbered::new).collect();
     let (_, arguments, _) = bounds.generics.split_for_impl();
     let reading = match model.is_fieldless_enum() {
@@ -33,9 +34,9 @@ pub(super) fn parts(context: &Context<'_>, variants: &[Variant]) -> Parts {
         quote! { #pattern => #this::#variant { #(#members: #decode(#names)?,)* } }
     });
     let described = numbered.iter().map(|it| {
-        let name = it.name();
+        let (name, docs) = (it.name(), docs::text(&it.variant.docs));
         let fields = context.describe(&it.variant.fields);
-        quote! { #p::Variant { name: #name, fields: #fields } }
+        quote! { #p::Variant { name: #name, docs: #docs, fields: #fields } }
     });
     let parameters = context.parameters();
 
@@ -60,7 +61,7 @@ pub(super) fn parts(context: &Context<'_>, variants: &[Variant]) -> Parts {
         read_slice,
         deserialize: quote! { ::core::result::Result::Ok(match __form { #(#decoded,)* }) },
         debug: quote! { match self { #(#shown,)* } },
-        kind: quote! { #p::Kind::Enum(#name, #parameters, &[#(#described),*]) },
+        kind: quote! { #p::Kind::Enum(#name, #docs, #parameters, &[#(#described),*]) },
     }
 }
 

@@ -13,6 +13,7 @@ use syn::{Attribute, Generics, Visibility};
 
 use super::bounds::Bounds;
 use super::model::{Field, Fields, Kind, Model, Style, own};
+use crate::docs;
 
 /// All items for `model`.
 pub(super) fn expand(model: &Model) -> TokenStream {
@@ -226,9 +227,9 @@ impl<'m> Context<'m> {
     fn describe(&self, fields: &Fields) -> TokenStream {
         let Context { p, .. } = self;
         let described = fields.list.iter().map(|field| {
-            let name = field.name();
+            let (name, docs) = (field.name(), docs::text(&field.docs));
             let desc = self.of(field, "desc");
-            quote! { #p::Field { name: #name, desc: #desc } }
+            quote! { #p::Field { name: #name, docs: #docs, desc: #desc } }
         });
         quote! { &[#(#described),*] }
     }

@@ -9,7 +9,7 @@ use crate::message::model::{Field, Fields, Style};
 
 pub(super) fn parts(context: &Context<'_>, fields: &Fields) -> Parts {
     let Context { p, this, archived, model, .. } = context;
-    let name = model.name();
+    let (name, docs) = (model.name(), model.docs());
     let list = &fields.list;
     let types: Vec<_> = list.iter().map(|field| &field.ty).collect();
     let members: Vec<&Member> = list.iter().map(|field| &field.member).collect();
@@ -70,7 +70,7 @@ pub(super) fn parts(context: &Context<'_>, fields: &Fields) -> Parts {
             ::core::result::Result::Ok(#this { #(#members: #decode(&__form.#members)?,)* })
         },
         debug: context.show(&name, fields, shown),
-        kind: quote! { #p::Kind::Struct(#name, #parameters, #description) },
+        kind: quote! { #p::Kind::Struct(#name, #docs, #parameters, #description) },
     }
 }
 

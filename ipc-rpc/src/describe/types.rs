@@ -1,0 +1,239 @@
+//! The parts of a description.
+#![allow(unsafe_code)]
+// The derive implements `Message`.
+
+use crate::Message;
+
+/// A service: what its trait says.
+#[derive(Message, Debug, Clone, PartialEq, Eq)]
+#[message(crate = crate)]
+#[non_exhaustive]
+pub struct ServiceInfo {
+    /// Name of the trait.
+    pub name: String,
+    /// What its comments say, without the `///`.
+    pub docs: String,
+    /// Its methods, in order.
+    pub methods: Vec<MethodInfo>,
+}
+
+/// A method of a service.
+#[derive(Message, Debug, Clone, PartialEq, Eq)]
+#[message(crate = crate)]
+#[non_exhaustive]
+pub struct MethodInfo {
+    /// Name on the wire.
+    pub name: String,
+    /// What its comments say, without the `///`.
+    pub docs: String,
+    /// Its arguments, in order.
+    pub params: Vec<ParamInfo>,
+    /// The number of its result's type.
+    pub result: u32,
+    /// Its callers do not wait for a reply.
+    pub oneway: bool,
+    /// Running it twice is as good as once.
+    pub idempotent: bool,
+    /// What a client and a server compare: the names and layouts of all of its types.
+    pub fingerprint: u64,
+}
+
+/// An argument of a method.
+#[derive(Message, Debug, Clone, PartialEq, Eq)]
+#[message(crate = crate)]
+#[non_exhaustive]
+pub struct ParamInfo {
+    /// Its name in the trait.
+    pub name: String,
+    /// The number of its type.
+    pub ty: u32,
+}
+
+/// A type. Others are told by their number, their place in [`Description::types`](super::Description::types).
+#[derive(Message, Debug, Clone, PartialEq, Eq)]
+#[message(crate = crate)]
+#[non_exhaustive]
+pub enum TypeInfo {
+    /// A type without parts.
+    Primitive(Primitive),
+    /// A descriptor, by the name of its type: `OwnedFd`, `File`, `TcpStream` ..
+    Descriptor(String),
+    /// An object of the client, by the name of its service.
+    Callback(String),
+    /// Items that travel beside the request and the reply.
+    Stream(u32),
+    /// `Option`.
+    Option(u32),
+    /// `Result`: of the value, of the error.
+    Result(u32, u32),
+    /// `Vec`, and what lies in a message as one does.
+    Vec(u32),
+    /// `Box`.
+    Box(u32),
+    /// `HashMap`, `BTreeMap`: of the keys, of the values.
+    Map(u32, u32),
+    /// `HashSet`, `BTreeSet`.
+    Set(u32),
+    /// A tuple.
+    Tuple(Vec<u32>),
+    /// An array, and how many elements it has.
+    Array(u32, u64),
+    /// A struct.
+    Struct(StructInfo),
+    /// An enum.
+    Enum(EnumInfo),
+    /// A type that this version of the crate has no description for, by its name.
+    Unknown(String),
+}
+
+/// A type without parts.
+#[derive(Message, Debug, Clone, Copy, PartialEq, Eq)]
+#[message(crate = crate)]
+#[non_exhaustive]
+#[allow(missing_docs)] // Named as they are in Rust.
+pub enum Primitive {
+    U8,
+    U16,
+    U32,
+    U64,
+    U128,
+    I8,
+    I16,
+    I32,
+    I64,
+    I128,
+    F32,
+    F64,
+    Bool,
+    Char,
+    String,
+    Duration,
+    /// `()`
+    Unit,
+    PhantomData,
+}
+
+/// A struct of the user's.
+#[derive(Message, Debug, Clone, PartialEq, Eq)]
+#[message(crate = crate)]
+#[non_exhaustive]
+pub struct StructInfo {
+    /// Its name. Two types can have the same.
+    pub name: String,
+    /// What its comments say, without the `///`.
+    pub docs: String,
+    /// The types in place of its parameters, as far as they travel.
+    pub arguments: Vec<u32>,
+    /// Its fields, in order.
+    pub fields: Vec<FieldInfo>,
+}
+
+/// A field of a struct or of a variant.
+#[derive(Message, Debug, Clone, PartialEq, Eq)]
+#[message(crate = crate)]
+#[non_exhaustive]
+pub struct FieldInfo {
+    /// Its name; of a tuple its number.
+    pub name: String,
+    /// What its comments say, without the `///`.
+    pub docs: String,
+    /// The number of its type.
+    pub ty: u32,
+}
+
+/// An enum of the user's.
+#[derive(Message, Debug, Clone, PartialEq, Eq)]
+#[message(crate = crate)]
+#[non_exhaustive]
+pub struct EnumInfo {
+    /// Its name. Two types can have the same.
+    pub name: String,
+    /// What its comments say, without the `///`.
+    pub docs: String,
+    /// The types in place of its parameters, as far as they travel.
+    pub arguments: Vec<u32>,
+    /// Its variants, in order.
+    pub variants: Vec<VariantInfo>,
+}
+
+/// A variant of an enum.
+#[derive(Message, Debug, Clone, PartialEq, Eq)]
+#[message(crate = crate)]
+#[non_exhaustive]
+pub struct VariantInfo {
+    /// Its name.
+    pub name: String,
+    /// What its comments say, without the `///`.
+    pub docs: String,
+    /// Its fields, in order.
+    pub fields: Vec<FieldInfo>,
+}
+
+impl Primitive {
+    /// All of them, with their names.
+    const ALL: [(Primitive, &str); 18] = [
+        (Primitive::U8, "u8"),
+        (Primitive::U16, "u16"),
+        (Primitive::U32, "u32"),
+        (Primitive::U64, "u64"),
+        (Primitive::U128, "u128"),
+        (Primitive::I8, "i8"),
+        (Primitive::I16, "i16"),
+        (Primitive::I32, "i32"),
+        (Primitive::I64, "i64"),
+        (Primitive::I128, "i128"),
+        (Primitive::F32, "f32"),
+        (Primitive::F64, "f64"),
+        (Primitive::Bool, "bool"),
+        (Primitive::Char, "char"),
+        (Primitive::String, "String"),
+        (Primitive::Duration, "Duration"),
+        (Primitive::Unit, "()"),
+        (Primitive::PhantomData, "PhantomData"),
+    ];
+
+    /// The one called so.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Primitive::ALL.into_iter().find_map(|(primitive, known)| (known == name).then_some(primitive))
+    }
+
+    /// Its name in Rust.
+    ///
+    /// ```
+    /// use ipc_rpc::describe::Primitive;
+    /// assert_eq!(Primitive::U32.name(), "u32");
+    /// ```
+    pub fn name(self) -> &'static str {
+        Primitive::ALL.into_iter().find_map(|(primitive, name)| (primitive == self).then_some(name)).unwrap_or_default()
+    }
+}
+
+impl TypeInfo {
+    /// The types that it is made of, each place of one.
+    pub fn parts(&self) -> Vec<u32> {
+        let of = |fields: &[FieldInfo]| fields.iter().map(|field| field.ty).collect::<Vec<_>>();
+        match self {
+            TypeInfo::Primitive(_) | TypeInfo::Descriptor(_) | TypeInfo::Callback(_) | TypeInfo::Unknown(_) => vec![],
+            TypeInfo::Stream(part)
+            | TypeInfo::Option(part)
+            | TypeInfo::Vec(part)
+            | TypeInfo::Box(part)
+            | TypeInfo::Set(part)
+            | TypeInfo::Array(part, _) => vec![*part],
+            TypeInfo::Result(a, b) | TypeInfo::Map(a, b) => vec![*a, *b],
+            TypeInfo::Tuple(parts) => parts.clone(),
+            TypeInfo::Struct(StructInfo { fields, .. }) => of(fields),
+            TypeInfo::Enum(EnumInfo { variants, .. }) => variants.iter().flat_map(|v| of(&v.fields)).collect(),
+        }
+    }
+
+    /// Name and arguments of a type of the user's.
+    pub(crate) fn user_defined(&self) -> Option<(&str, &[u32])> {
+        match self {
+            TypeInfo::Struct(StructInfo { name, arguments, .. }) | TypeInfo::Enum(EnumInfo { name, arguments, .. }) => {
+                Some((name, arguments))
+            }
+            _ => None,
+        }
+    }
+}
