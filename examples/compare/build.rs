@@ -15,12 +15,26 @@ fn main() {
 #[cfg(feature = "peers")]
 fn stubs() {
     use tonic_build::manual::{Builder, Method, Service};
-    let sum = Method::builder()
-        .name("sum")
-        .route_name("Sum")
-        .input_type("crate::mechanism::tonic::Request")
-        .output_type("crate::mechanism::tonic::Response")
-        .codec_path("tonic_prost::ProstCodec")
-        .build();
-    Builder::new().compile(&[Service::builder().name("Compare").package("compare").method(sum).build()]);
+    let service = |package: &str, name: &str, method: [&str; 2], types: [&str; 2]| {
+        let [name_of_function, route] = method;
+        let [request, response] = types;
+        let method = Method::builder()
+            .name(name_of_function)
+            .route_name(route)
+            .input_type(request)
+            .output_type(response)
+            .codec_path("tonic_prost::ProstCodec")
+            .build();
+        Service::builder().name(name).package(package).method(method).build()
+    };
+    let of_mechanism = ["crate::mechanism::tonic::Request", "crate::mechanism::tonic::Response"];
+    Builder::new().compile(&[
+        service("compare", "Compare", ["sum", "Sum"], of_mechanism),
+        service(
+            "dictionary",
+            "Dictionary",
+            ["count", "Count"],
+            ["crate::dictionary::Word", "crate::dictionary::Entry"],
+        ),
+    ]);
 }

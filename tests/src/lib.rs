@@ -4,6 +4,8 @@
 //! them when the thread that started them is gone, so no helper outlives its test.
 #![deny(unsafe_code)]
 
+#[cfg(doctest)]
+mod book;
 pub mod callbacks;
 pub mod files;
 pub mod flows;
