@@ -13,8 +13,6 @@ use std::process::Command;
 
 /// Ends a process at once.
 pub const KILL: i32 = libc::SIGKILL;
-/// What Ctrl-C sends.
-pub const INTERRUPT: i32 = libc::SIGINT;
 /// Stops a process.
 pub const STOP: i32 = libc::SIGSTOP;
 /// Asks a process to end.
