@@ -106,6 +106,9 @@ const LEASE: Duration = Duration::from_secs(1);
 /// How long to wait only to tidy up.
 const SWEEP_PATIENCE: Duration = Duration::from_millis(200);
 
+/// In place of device and number of a file that somebody else removes.
+const NOT_OURS: (u64, u64) = (0, 0);
+
 /// A bound name. Dropping it removes the socket file.
 #[derive(Debug)]
 pub(crate) struct Endpoint {
@@ -182,7 +185,13 @@ impl Endpoint {
 impl Endpoint {
     /// The name is another server's now: its file stays.
     pub(crate) fn leave(mut self) {
-        self.file = (0, 0);
+        self.file = NOT_OURS;
+    }
+
+    /// A socket at `path` that whoever started this process listens at.
+    #[cfg(feature = "systemd")]
+    pub(crate) fn passed(path: PathBuf, listener: OwnedFd) -> Self {
+        Endpoint { path, listener, file: NOT_OURS, process: std::process::id() }
     }
 }
 
@@ -222,7 +231,7 @@ fn succeed(path: &Path, mode: u32, deadline: u64) -> Result<Option<OwnedFd>, Not
 
 impl Drop for Endpoint {
     fn drop(&mut self) {
-        if self.process != std::process::id() {
+        if self.process != std::process::id() || self.file == NOT_OURS {
             return;
         }
         let Ok(lock) = FolderLock::take(&self.path, SWEEP_PATIENCE) else { return };

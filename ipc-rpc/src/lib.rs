@@ -671,6 +671,8 @@ mod signals;
 mod status;
 mod stream;
 mod stub;
+#[cfg(feature = "systemd")]
+pub mod systemd;
 #[cfg(feature = "ndarray")]
 mod tensor;
 mod terms;

@@ -238,6 +238,9 @@ pub struct ServerBuilder {
     takes_over: bool,
     /// Signals shut it down.
     signals: bool,
+    /// systemd is told how it is.
+    #[cfg(feature = "systemd")]
+    notifies: bool,
 }
 
 impl fmt::Debug for ServerBuilder {
@@ -268,6 +271,8 @@ impl Default for ServerBuilder {
             waiting: Waiting::Adaptive,
             takes_over: false,
             signals: true,
+            #[cfg(feature = "systemd")]
+            notifies: false,
         }
     }
 }
@@ -499,11 +504,47 @@ impl ServerBuilder {
         let path = endpoint::path_of(name, true).map_err(|error| failed(name.into(), error))?;
         let default = if alone { 0o600 } else { 0o666 };
         match Endpoint::bind(&path, self.mode.unwrap_or(default), self.takes_over) {
-            Ok(endpoint) => Ok(Server { endpoint: Some(endpoint), builder: self, control: Arc::default() }),
+            Ok(endpoint) => Ok(self.at(endpoint)),
             Err(NotBound::NotHandedOver(reason)) => Err(BindError::NotHandedOver { path, reason }),
             Err(NotBound::Taken { pid }) => Err(BindError::AddressInUse { path, pid }),
             Err(NotBound::Io(error)) => Err(failed(path, error)),
         }
+    }
+
+    /// Serves at a socket that systemd listens at and has passed to this process: the one called `name`, see
+    /// [`systemd::names`](crate::systemd::names). Clients can connect before the server runs, and while it is restarted; they
+    /// wait. The socket's file, its mode and its folder are systemd's business ([`ServerBuilder::socket_mode`] and
+    /// [`ServerBuilder::take_over`] do nothing), who is let in is the server's as ever.
+    ///
+    /// The example at [`systemd`](crate::systemd) calls it.
+    ///
+    /// # Errors
+    /// [`NotActivated`](crate::systemd::NotActivated): there is no such socket, or it is none for packets.
+    #[cfg(feature = "systemd")]
+    pub fn bind_activated(self, name: impl AsRef<str>) -> Result<Server, crate::systemd::NotActivated> {
+        let (listener, path) = crate::systemd::listener(name.as_ref())?;
+        Ok(self.at(Endpoint::passed(path, listener)))
+    }
+
+    /// Tells systemd `READY=1` when the server has begun to serve, `STOPPING=1` when it is shut down, and `WATCHDOG=1` in
+    /// between if the unit has `WatchdogSec=`, for which it has a thread then. Of several servers in one process only the one
+    /// should do so whose end is the end of the process. What else there is to say
+    /// [`systemd::notify`](crate::systemd::notify) says. Does nothing if systemd does not want to be told.
+    ///
+    /// The example at [`systemd`](crate::systemd) calls it.
+    #[cfg(feature = "systemd")]
+    pub fn notify_systemd(mut self) -> Self {
+        self.notifies = true;
+        self
+    }
+
+    fn at(self, endpoint: Endpoint) -> Server {
+        let control = Control {
+            #[cfg(feature = "systemd")]
+            notifies: self.notifies,
+            ..Control::default()
+        };
+        Server { endpoint: Some(endpoint), builder: self, control: control.into() }
     }
 }
 
@@ -515,6 +556,9 @@ pub(crate) struct Control {
     callee: Mutex<Weak<Callees>>,
     /// Another server has the name.
     handed_over: AtomicBool,
+    /// systemd is told how the server is.
+    #[cfg(feature = "systemd")]
+    notifies: bool,
 }
 
 impl Control {
@@ -523,11 +567,27 @@ impl Control {
     }
 
     pub(crate) fn shutdown(&self) {
+        #[cfg(feature = "systemd")]
+        if self.notifies && !self.stopping.load(Ordering::SeqCst) {
+            crate::systemd::notify("STOPPING=1");
+        }
         self.stopping.store(true, Ordering::SeqCst);
         if let Some(callee) = self.callee() {
             callee.stop();
             callee.handler().runtime().begin_close();
         }
+    }
+
+    /// The server serves. What it gives tells systemd that it goes on to.
+    #[cfg(feature = "systemd")]
+    fn ready(self: &Arc<Self>) -> io::Result<Option<crate::systemd::Watchdog>> {
+        if !self.notifies || self.stopping.load(Ordering::SeqCst) {
+            return Ok(None);
+        }
+        crate::systemd::notify("READY=1");
+        let handle = ServerHandle { control: self.clone() };
+        // Takes every lock that workers take.
+        crate::systemd::Watchdog::start(move || _ = handle.usage())
     }
 
     /// The name is another server's: this one leaves it, and shuts down.
@@ -599,6 +659,8 @@ impl Server {
         let listener = self.listener()?;
         let _watched = self.watched()?;
         let running = Running::start(std::mem::take(&mut self.builder), listener, &self.control, 1)?;
+        #[cfg(feature = "systemd")]
+        let _watchdog = self.control.ready()?;
         running.callee.work(0);
         // The name is free before the last handler has ended: a new server can take it.
         self.leave_name();
@@ -630,6 +692,8 @@ impl Server {
         let listener = self.listener()?;
         let _watched = self.watched()?;
         let mut running = Running::start(std::mem::take(&mut self.builder), listener, &self.control, 0)?;
+        #[cfg(feature = "systemd")]
+        let _watchdog = self.control.ready()?;
         // Should this future be dropped, nobody polls the handlers any more.
         running.grace = Duration::ZERO;
         let runtime = running.callee.handler().runtime().clone();

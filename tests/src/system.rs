@@ -49,6 +49,22 @@ pub fn say_when_terminated() {
     dispose(TERMINATE, say_heard as extern "C" fn(libc::c_int) as usize);
 }
 
+/// Has `command` find `descriptor` under the number 3.
+pub fn pass_as_three(command: &mut Command, descriptor: OwnedFd) {
+    let pass = move || {
+        // SAFETY: plain arguments; the descriptor is the closure's.
+        let mut done = unsafe { libc::dup2(descriptor.as_raw_fd(), 3) };
+        if done == 3 {
+            // In case it is 3 already.
+            // SAFETY: plain arguments.
+            done = unsafe { libc::fcntl(3, libc::F_SETFD, 0) };
+        }
+        if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    };
+    // SAFETY: between `fork` and `exec` this makes system calls only.
+    unsafe { command.pre_exec(pass) };
+}
+
 /// Starts `command` with Ctrl-C ignored.
 pub fn ignore_interrupts(command: &mut Command) {
     let ignore = || {

@@ -10,7 +10,7 @@ use ipc_rpc_tests::proc;
 use ipc_rpc_tests::services::{CalcClient, WorkClient};
 use ipc_rpc_tests::system::{self, INTERRUPT, TERMINATE};
 
-const SERVER: &str = env!("CARGO_BIN_EXE_signal_server");
+const SERVER: &str = env!("CARGO_BIN_EXE_managed_server");
 
 /// As in the server.
 #[service]

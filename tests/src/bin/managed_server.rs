@@ -1,8 +1,10 @@
-//! A server that is told to end by signals: `signal_server NAME [async] [own] [off] [other=NAME] [again] [grace=MILLISECONDS]`.
+//! A server as a service manager runs one: `managed_server NAME [async] [own] [off] [other=NAME] [again]
+//! [grace=MILLISECONDS] [activated] [notify]`.
 //!
 //! Prints `bound`, and `ended` when it has returned from serving. `own`: it has a handler for SIGTERM, which prints `heard`.
-//! `off`: it wants no signals. `other`: it has a second server, which ends first. `again`: it serves once more afterwards. The
-//! line `fork` on standard input has it fork a child that sleeps, and print the child's number.
+//! `off`: it wants no signals. `other`: it has a second server. `again`: it serves once more afterwards. `activated`: the name
+//! is that of a socket it was passed. `notify`: it tells the manager how it is. The line `fork` on standard input has it fork
+//! a child that sleeps, and print the child's number.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -39,7 +41,7 @@ fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     let name = arguments.next().expect("a name");
     let (mut builder, mut other) = (Server::builder().workers(1), None);
-    let (mut future, mut again) = (false, false);
+    let (mut future, mut again, mut activated) = (false, false, false);
     for argument in arguments {
         match argument.split_once('=').unwrap_or((&argument, "")) {
             ("async", _) => future = true,
@@ -47,6 +49,8 @@ fn main() -> ExitCode {
             ("off", _) => builder = builder.signals(false),
             ("other", name) => other = Some(name.to_owned()),
             ("again", _) => again = true,
+            ("activated", _) => activated = true,
+            ("notify", _) => builder = builder.notify_systemd(),
             ("grace", time) => builder = builder.grace(Duration::from_millis(time.parse().expect("a number"))),
             (unknown, _) => panic!("no option {unknown}"),
         }
@@ -60,7 +64,19 @@ fn main() -> ExitCode {
         std::thread::spawn(|| other.run())
     });
     for _ in 0..1 + u32::from(again) {
-        let server = services(builder.clone()).bind(&name).expect("a free name");
+        let builder = services(builder.clone());
+        let server = if activated {
+            builder.bind_activated(&name).map_err(|error| error.to_string())
+        } else {
+            builder.bind(&name).map_err(|error| error.to_string())
+        };
+        let server = match server {
+            Ok(server) => server,
+            Err(error) => {
+                println!("{error}");
+                return ExitCode::FAILURE;
+            }
+        };
         println!("bound");
         let served = if future {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
