@@ -557,7 +557,6 @@
 //!
 //! A picture of the crate `image` needs no feature: `ImageBuffer<Rgba<u8>, Loan<u8>>` is one in a loan, decoders write into a
 //! loan as into any slice, and `into_raw` gives it back to be sent. What is received is read with `ImageBuffer<Rgba<u8>, &[u8]>`.
-//! (The feature `futures` is about streams: [`Streaming`] is then a `Stream` of `futures-core`.)
 //!
 //! # Errors
 //!
@@ -632,10 +631,23 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! # Features
+//!
+//! None is on by default, and the default build depends on rkyv, memmap2, libc and what macros need.
+//!
+//! | feature | what it adds |
+//! |---|---|
+//! | `arrow` | `Batch`: record batches of arrow-rs as messages |
+//! | `futures` | [`Streaming`] is a `Stream` of `futures-core` |
+//! | `ndarray` | `Tensor`: arrays of several dimensions as messages |
+//! | `systemd` | sockets that systemd passes, `READY=1` and its watchdog |
+//! | `fail-points` | for tests of this crate: places where a process stops or dies |
+//!
 //! # Limits
 //!
 //! Linux on 64-bit, little-endian machines. A message has less than 1 GiB. Do not use a connection on both sides of a `fork`.
 #![deny(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod admitted;
 mod allowed;
@@ -918,11 +930,6 @@ pub use stream::{Closed, NotSent, Sink, Streaming};
 pub use tensor::{ArchivedTensor, Tensor};
 pub use trust::Trust;
 pub use usage::{ClientUsage, ServerUsage};
-
-// The examples in the README compile.
-#[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
-struct Readme;
 
 /// What expansions of the macros name; no public interface.
 #[doc(hidden)]

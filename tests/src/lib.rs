@@ -22,3 +22,8 @@ pub mod system;
 pub mod watchdog;
 pub mod ways;
 pub mod zoo;
+
+// The examples in the README compile. Here, because a packed crate has no file above it.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
