@@ -374,6 +374,12 @@ impl Connection {
                 ConnectError::Config { reason }
             })?;
         let io = |error| ConnectError::Io { path: path.clone(), error };
+        // Whoever hangs up, before or after it could have read something, says as little.
+        let wordless = || ConnectError::Refused { path: path.clone(), reason: WORDLESS.into() };
+        let talked = |error: io::Error| match error.kind() {
+            io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => wordless(),
+            _ => io(error),
+        };
         let who = socket::credentials(socket.as_fd()).map_err(io)?;
         let own = if who.uid == endpoint::user() { Trust::InPlace } else { Trust::Snapshot };
         let trust = config.trust.unwrap_or(own);
@@ -385,7 +391,7 @@ impl Connection {
         let segment = Segment::create(geometry).map_err(io)?;
         let descriptors = [Some(segment.descriptor()), theirs.as_ref().map(AsFd::as_fd)];
         let descriptors: Vec<_> = descriptors.into_iter().flatten().collect();
-        socket::send_all(socket.as_fd(), &hello, &descriptors).map_err(io)?;
+        socket::send_all(socket.as_fd(), &hello, &descriptors).map_err(talked)?;
         ipc_core::fail_point!(HelloSent);
         drop(theirs);
         while !socket::wait_readable(socket.as_fd(), deadline.min(clock::after(TICK))).map_err(io)? {
@@ -394,10 +400,10 @@ impl Connection {
                 return Err(ConnectError::TimedOut { path, after: config.connect_timeout });
             }
         }
-        let (packet, _) = socket::receive(socket.as_fd()).map_err(io)?;
+        let (packet, _) = socket::receive(socket.as_fd()).map_err(talked)?;
         ipc_core::fail_point!(WelcomeRead);
         if packet.is_empty() {
-            return Err(ConnectError::Refused { path, reason: WORDLESS.into() });
+            return Err(wordless());
         }
         let (in_place, mut methods) = match handshake::answered(&packet, services) {
             Some(Answer::Welcome { in_place, methods }) => (in_place, methods),
