@@ -54,6 +54,13 @@ impl Default for Memory {
 }
 
 /// What an arena has now. Exact once nothing runs.
+///
+/// ```
+/// use ipc_core::memory::MemoryUsage;
+/// let mut halves = MemoryUsage::default();
+/// (halves.free, halves.longest_free) = (100, 50);
+/// assert_eq!(halves.fragmentation(), 0.5);
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MemoryUsage {
@@ -79,6 +86,13 @@ impl MemoryUsage {
     }
 
     /// That of both together.
+    ///
+    /// ```
+    /// use ipc_core::memory::MemoryUsage;
+    /// let mut one = MemoryUsage::default();
+    /// one.used = 3;
+    /// assert_eq!(one.and(one).used, 6);
+    /// ```
     #[must_use]
     pub fn and(self, other: MemoryUsage) -> Self {
         MemoryUsage {
@@ -91,6 +105,16 @@ impl MemoryUsage {
 }
 
 /// What there is not enough of.
+///
+/// ```
+/// use ipc_core::memory::{Lack, NoMemory};
+///
+/// /// Is it ours to raise a limit?
+/// fn can_be_raised(error: &NoMemory) -> bool {
+///     error.lack == Lack::Quota
+/// }
+/// # let _ = can_be_raised;
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Lack {
@@ -103,6 +127,12 @@ pub enum Lack {
 }
 
 /// There is no memory for a message. Nothing has changed by the attempt.
+///
+/// ```
+/// use ipc_core::memory::{Lack, NoMemory};
+/// let error = NoMemory { lack: Lack::Quota, wanted: 3, used: 8, allowed: 10 };
+/// assert!(error.passes() && error.to_string().contains("8 of the 10"));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NoMemory {
     /// What there is not enough of.
@@ -127,6 +157,11 @@ impl NoMemory {
     }
 
     /// May there be enough a little later, when others have let go of what they use?
+    ///
+    /// ```
+    /// use ipc_core::memory::NoMemory;
+    /// assert!(!NoMemory::fixed(100).passes()); // a buffer that does not grow
+    /// ```
     pub fn passes(&self) -> bool {
         matches!(self.lack, Lack::System(_)) || self.wanted <= self.allowed
     }

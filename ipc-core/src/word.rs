@@ -25,6 +25,14 @@ const WISHES: u32 = PARKED | ANNOUNCE | CANCELLED;
 const WATCHED_DONE: u32 = DONE | WATCHED;
 
 /// A shared word holds a value that no honest peer leaves there.
+///
+/// ```
+/// use ipc_core::word::Corrupt;
+/// fn is_an_error(corrupt: Corrupt) -> Box<dyn std::error::Error> {
+///     corrupt.into()
+/// }
+/// # let _ = is_an_error;
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Corrupt(
     /// The value found.

@@ -12,6 +12,12 @@ use crate::handshake::Mismatch;
 use crate::message::{EncodeError, MessageError};
 
 /// Which method a call went to; prints as `Search::find`.
+///
+/// ```
+/// use ipc_rpc::MethodName;
+/// let method = MethodName { service: "Search", method: "find" };
+/// assert_eq!(method.to_string(), "Search::find");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MethodName {
     /// The service trait.
@@ -171,6 +177,22 @@ pub enum CallError<E = Infallible> {
 
 impl<E> CallError<E> {
     /// Whether the handler may have run. `false` is certain, so the call can be repeated whatever it does.
+    ///
+    /// ```
+    /// use ipc_rpc::CallError;
+    ///
+    /// /// As often as it takes; what may have run is left alone.
+    /// fn surely<T>(mut call: impl FnMut() -> Result<T, CallError>) -> Result<T, CallError> {
+    ///     loop {
+    ///         match call() {
+    ///             Err(error) if !error.may_have_run() && error.is_retryable() => std::thread::yield_now(),
+    ///             done => return done,
+    ///         }
+    ///     }
+    /// }
+    /// assert_eq!(surely(|| Ok(1))?, 1);
+    /// # Ok::<(), CallError>(())
+    /// ```
     pub fn may_have_run(&self) -> bool {
         match self {
             CallError::TimedOut { may_have_run, .. } => *may_have_run,
@@ -222,6 +244,20 @@ impl<E> CallError<E> {
     }
 
     /// Whether the connection that the call was made over is over.
+    ///
+    /// ```
+    /// # use ipc_rpc::{service, testing};
+    /// # #[service]
+    /// # pub trait Slow { fn wait(&self); }
+    /// # struct Plain;
+    /// # impl Slow for Plain {
+    /// #     fn wait(&self) { std::thread::sleep(std::time::Duration::from_millis(50)) }
+    /// # }
+    /// let (slow, _server) = testing::pair(SlowDispatcher::new(Plain))?;
+    /// let error = slow.with_timeout(std::time::Duration::from_millis(1)).wait().unwrap_err();
+    /// assert!(!error.is_disconnected()); // it was only too slow
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn is_disconnected(&self) -> bool {
         matches!(self, CallError::NotStarted { .. } | CallError::MayHaveRun { .. } | CallError::Protocol { .. })
     }

@@ -26,6 +26,16 @@ const MAX_LINES: usize = 4096;
 ///
 /// Prints for example as `Calc::add argument 2: i64 here, i32 there`. Clients get it in
 /// [`CallError::Incompatible`](crate::CallError::Incompatible) and [`ConnectError::Incompatible`](crate::ConnectError::Incompatible).
+///
+/// ```
+/// use ipc_rpc::{CallError, Mismatch};
+///
+/// /// Is the server older than this program?
+/// fn lacks_method(error: &CallError) -> bool {
+///     matches!(error, CallError::Incompatible(mismatch) if mismatch.difference.is_none())
+/// }
+/// # let _ = lacks_method;
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Mismatch {
@@ -36,6 +46,19 @@ pub struct Mismatch {
 }
 
 /// The first difference between two signatures of a method.
+///
+/// ```
+/// use ipc_rpc::{Difference, Mismatch};
+///
+/// /// For a log.
+/// fn say(mismatch: &Mismatch) -> String {
+///     match &mismatch.difference {
+///         Some(Difference { place, here, there, .. }) => format!("{}: {place} is {here}, not {there}", mismatch.method),
+///         None => format!("{} is missing", mismatch.method),
+///     }
+/// }
+/// # let _ = say;
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Difference {

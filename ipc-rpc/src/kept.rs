@@ -200,6 +200,25 @@ impl<T: Message> Kept<T> {
     }
 
     /// Reads the value natively: a number, a `&str`, a slice, or a reference to the archived struct.
+    ///
+    /// ```
+    /// # use std::sync::Mutex;
+    /// # use ipc_rpc::{Kept, service, testing};
+    /// # #[service]
+    /// # pub trait Last { fn put(&self, text: Kept<String>) -> u64; }
+    /// # #[derive(Default)]
+    /// # struct Plain(Mutex<Option<Kept<String>>>);
+    /// # impl Last for Plain {
+    /// fn put(&self, text: Kept<String>) -> u64 {
+    ///     let len = text.get().len(); // of a `&str`
+    ///     *self.0.lock().unwrap() = Some(text);
+    ///     len as u64
+    /// }
+    /// # }
+    /// # let (last, _server) = testing::pair(LastDispatcher::new(Plain::default()))?;
+    /// # assert_eq!(last.put("four")?, 4);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn get(&self) -> View<'_, T> {
         T::view(self)
     }
@@ -210,6 +229,24 @@ impl<T: Message> Kept<T> {
     }
 
     /// Makes an owned value.
+    ///
+    /// ```
+    /// # use std::sync::Mutex;
+    /// # use ipc_rpc::{Kept, service, testing};
+    /// # #[service]
+    /// # pub trait Last { fn put(&self, text: Kept<String>) -> u64; }
+    /// # #[derive(Default)]
+    /// # struct Plain(Mutex<Option<Kept<String>>>);
+    /// # impl Last for Plain {
+    /// fn put(&self, text: Kept<String>) -> u64 {
+    ///     let owned: String = text.to_owned().unwrap(); // and the client has its memory back with the call
+    ///     owned.len() as u64
+    /// }
+    /// # }
+    /// # let (last, _server) = testing::pair(LastDispatcher::new(Plain::default()))?;
+    /// # assert_eq!(last.put("four")?, 4);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// A map or set that holds a key twice; no honest client sends one.

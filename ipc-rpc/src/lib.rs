@@ -706,12 +706,33 @@ mod waiting;
 /// ```
 pub mod mode {
     /// Methods return owned values.
+    ///
+    /// ```
+    /// # use ipc_rpc::{mode, service};
+    /// # #[service]
+    /// # pub trait Calc { fn add(&self, a: u64, b: u64) -> u64; }
+    /// fn sum(calc: &CalcClient<mode::Owned>) -> Option<u64> { calc.add(2, 3).ok() }
+    /// ```
     #[derive(Debug, Clone, Copy)]
     pub struct Owned;
     /// Methods return [`Reply`](crate::Reply)s that are read where they lie.
+    ///
+    /// ```
+    /// # use ipc_rpc::{mode, service};
+    /// # #[service]
+    /// # pub trait Calc { fn add(&self, a: u64, b: u64) -> u64; }
+    /// fn sum(calc: &CalcClient<mode::Viewing>) -> Option<u64> { calc.add(2, 3).ok().map(|sum| sum.get()) }
+    /// ```
     #[derive(Debug, Clone, Copy)]
     pub struct Viewing;
     /// Methods return [`Pending`](crate::Pending) calls, before there is a reply.
+    ///
+    /// ```
+    /// # use ipc_rpc::{mode, service};
+    /// # #[service]
+    /// # pub trait Calc { fn add(&self, a: u64, b: u64) -> u64; }
+    /// fn sum(calc: &CalcClient<mode::Starting>) -> Option<u64> { calc.add(2, 3).ok()?.wait().ok() }
+    /// ```
     #[derive(Debug, Clone, Copy)]
     pub struct Starting;
 }
@@ -727,6 +748,17 @@ pub use handshake::{Difference, Mismatch};
 pub use ipc_core::gap::Waiting;
 pub use ipc_core::memory::{Lack, Memory, MemoryUsage, NoMemory};
 pub use ipc_core::word::Corrupt;
+/// ```
+/// use ipc_rpc::{Archived, Message};
+///
+/// #[derive(Message)]
+/// pub struct Hit { pub path: String, pub line: u32 }
+///
+/// fn say(hit: &Archived<Hit>) -> String {
+///     format!("{}:{}", hit.path(), hit.line())
+/// }
+/// # let _ = say;
+/// ```
 pub use ipc_derive::Message;
 /// Turns a trait into a service.
 ///

@@ -68,6 +68,12 @@ pub struct Observer(Arc<dyn Fn(&ConnectionEvent<'_>) + Send + Sync>);
 impl Observer {
     /// Calls `tell` with each event. It should be brief: there is no new connection before it has returned, and calls that it
     /// makes with the same client fail at once while there is none.
+    ///
+    /// ```
+    /// use ipc_rpc::Observer;
+    /// let log = Observer::new(|event| eprintln!("{event}"));
+    /// # drop(log);
+    /// ```
     pub fn new(tell: impl Fn(&ConnectionEvent<'_>) + Send + Sync + 'static) -> Self {
         Observer(Arc::new(tell))
     }

@@ -64,11 +64,38 @@ impl<T: Message> Reply<T> {
     }
 
     /// Reads the value natively: a number, a `&str`, a slice, or a reference to the archived struct.
+    ///
+    /// ```
+    /// # use ipc_rpc::{service, testing};
+    /// # #[service]
+    /// # pub trait Texts { fn upper(&self, text: &str) -> String; }
+    /// # struct Plain;
+    /// # impl Texts for Plain { fn upper(&self, text: &str) -> String { text.to_uppercase() } }
+    /// # let (texts, _server) = testing::pair(TextsDispatcher::new(Plain))?;
+    /// let reply = texts.view().upper("memory")?;
+    /// let text: &str = reply.get();
+    /// assert_eq!(text, "MEMORY");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn get(&self) -> View<'_, T> {
         T::view(self)
     }
 
     /// Makes an owned value. Descriptors in it are duplicates, so that this can be done again.
+    ///
+    /// ```
+    /// # use ipc_rpc::{service, testing};
+    /// # #[service]
+    /// # pub trait Texts { fn upper(&self, text: &str) -> String; }
+    /// # struct Plain;
+    /// # impl Texts for Plain { fn upper(&self, text: &str) -> String { text.to_uppercase() } }
+    /// # let (texts, _server) = testing::pair(TextsDispatcher::new(Plain))?;
+    /// let reply = texts.view().upper("memory")?;
+    /// let text: String = reply.to_owned()?;
+    /// drop(reply);
+    /// assert_eq!(text, "MEMORY");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// A map or set that holds a key twice; no honest server sends one. A descriptor that has not come along, or cannot be

@@ -286,6 +286,24 @@ impl ServerBuilder {
     }
 
     /// Adds a service. A server can have many, each with its own trait.
+    ///
+    /// ```
+    /// use ipc_rpc::{Server, service};
+    ///
+    /// #[service]
+    /// pub trait Calc { fn add(&self, a: u64, b: u64) -> u64; }
+    /// #[service]
+    /// pub trait Clock { fn hour(&self) -> u8; }
+    /// struct Desk;
+    /// impl Calc for Desk {
+    ///     fn add(&self, a: u64, b: u64) -> u64 { a + b }
+    /// }
+    /// impl Clock for Desk {
+    ///     fn hour(&self) -> u8 { 12 }
+    /// }
+    /// let both = Server::builder().service(CalcDispatcher::new(Desk)).service(ClockDispatcher::new(Desk));
+    /// # drop(both);
+    /// ```
     pub fn service(mut self, service: impl Dispatch) -> Self {
         self.services.push(Arc::new(service));
         self
@@ -295,6 +313,12 @@ impl ServerBuilder {
     /// 4 to 64, and more when handlers take long. Only one of them looks for requests at a time, the others sleep. Handlers
     /// that wait for others - streams, callbacks, `#[rpc(blocking)]` - do not count: while they run, further threads take
     /// their places. Futures of `async` methods do not occupy a worker at all.
+    ///
+    /// ```
+    /// // One handler at a time.
+    /// let builder = ipc_rpc::Server::builder().workers(1);
+    /// # drop(builder);
+    /// ```
     pub fn workers(mut self, workers: usize) -> Self {
         self.workers = Workers { base: workers.max(1), spare: SPARE, grow: false };
         self
@@ -360,6 +384,12 @@ impl ServerBuilder {
     /// Permission bits of the socket file. Default: `0o600`, this user; `0o666` once others are allowed, since it is the
     /// server that knows who they are. Its folder is the one who binds to choose: others must be able to enter it, and not to
     /// write to it.
+    ///
+    /// ```
+    /// // Members of the socket's group may knock; the server decides whom it lets in.
+    /// let builder = ipc_rpc::Server::builder().allow_groups([100]).socket_mode(0o660);
+    /// # drop(builder);
+    /// ```
     pub fn socket_mode(mut self, mode: u32) -> Self {
         self.mode = Some(mode);
         self
@@ -406,6 +436,12 @@ impl ServerBuilder {
     }
 
     /// Bounds on what clients can take.
+    ///
+    /// ```
+    /// use ipc_rpc::{Limits, Server};
+    /// let builder = Server::builder().limits(Limits { clients: 8, ..Limits::default() });
+    /// # drop(builder);
+    /// ```
     pub fn limits(mut self, limits: Limits) -> Self {
         self.admission.limits = limits;
         self
@@ -426,12 +462,24 @@ impl ServerBuilder {
 
     /// How the requests of all clients are read. Default: in place for clients of the server's own user, a snapshot for
     /// others.
+    ///
+    /// ```
+    /// use ipc_rpc::{Server, Trust};
+    /// let of_sandboxed_clients = Server::builder().trust(Trust::Snapshot);
+    /// # drop(of_sandboxed_clients);
+    /// ```
     pub fn trust(mut self, trust: Trust) -> Self {
         self.admission.reading = Some(trust.into());
         self
     }
 
     /// Reads requests without validating their bytes.
+    ///
+    /// ```
+    /// // SAFETY: only the program that starts this one can enter the socket's folder, and it uses the generated client.
+    /// let builder = unsafe { ipc_rpc::Server::builder().trust_unchecked() };
+    /// # drop(builder);
+    /// ```
     ///
     /// # Safety
     /// Every process that can connect sends only what the generated clients of the same services send: an invalid request
@@ -486,6 +534,23 @@ impl ServerBuilder {
     /// folder (`$XDG_RUNTIME_DIR/ipc-rpc`, else a folder under the temporary one, which is made if it is missing); client and
     /// server need the same environment to agree on it. A name with a slash is a path, relative to the working directory if
     /// it does not begin with one; its folder has to exist. The whole path has at most 107 bytes.
+    ///
+    /// ```
+    /// # use ipc_rpc::Server;
+    /// # use ipc_rpc::{service, testing};
+    /// # #[service]
+    /// # pub trait Calc { fn add(&self, a: u64, b: u64) -> u64; }
+    /// # struct Adder;
+    /// # impl Calc for Adder { fn add(&self, a: u64, b: u64) -> u64 { a + b } }
+    /// # let folder = std::env::temp_dir().join(format!("ipc-rpc-doc-bind-builder-{}", std::process::id()));
+    /// # std::fs::create_dir_all(&folder)?;
+    /// # let name = folder.join("calc.sock").display().to_string();
+    /// let server = Server::builder().service(CalcDispatcher::new(Adder)).bind(&name)?;
+    /// assert_eq!(server.path().to_str(), Some(&*name));
+    /// # drop(server);
+    /// # std::fs::remove_dir_all(&folder)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// [`BindError`]: the name is taken by a living process, or the folder cannot be used.
@@ -618,11 +683,37 @@ pub struct Server {
 
 impl Server {
     /// Settings other than the defaults, or several services.
+    ///
+    /// ```
+    /// use ipc_rpc::{Server, Waiting};
+    /// let builder = Server::builder().workers(2).waiting(Waiting::Park);
+    /// # drop(builder);
+    /// ```
     pub fn builder() -> ServerBuilder {
         ServerBuilder::default()
     }
 
     /// Takes a name with default settings; see [`ServerBuilder::bind`].
+    ///
+    /// ```
+    /// # use ipc_rpc::Server;
+    /// # use ipc_rpc::{service, testing};
+    /// # #[service]
+    /// # pub trait Calc { fn add(&self, a: u64, b: u64) -> u64; }
+    /// # struct Adder;
+    /// # impl Calc for Adder { fn add(&self, a: u64, b: u64) -> u64 { a + b } }
+    /// # let folder = std::env::temp_dir().join(format!("ipc-rpc-doc-bind-name-{}", std::process::id()));
+    /// # std::fs::create_dir_all(&folder)?;
+    /// # let name = folder.join("calc.sock").display().to_string();
+    /// let server = Server::bind(&name)?; // clients can connect now, and wait
+    /// let handle = server.handle();
+    /// let serving = std::thread::spawn(move || server.serve(CalcDispatcher::new(Adder)));
+    /// assert_eq!(CalcClient::connect(&name)?.add(2, 3)?, 5);
+    /// # handle.shutdown();
+    /// # serving.join().unwrap()?;
+    /// # std::fs::remove_dir_all(&folder)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// [`BindError`].
@@ -631,17 +722,74 @@ impl Server {
     }
 
     /// The socket.
+    ///
+    /// ```
+    /// # use ipc_rpc::Server;
+    /// # use ipc_rpc::{service, testing};
+    /// # #[service]
+    /// # pub trait Calc { fn add(&self, a: u64, b: u64) -> u64; }
+    /// # struct Adder;
+    /// # impl Calc for Adder { fn add(&self, a: u64, b: u64) -> u64 { a + b } }
+    /// # let folder = std::env::temp_dir().join(format!("ipc-rpc-doc-path-{}", std::process::id()));
+    /// # std::fs::create_dir_all(&folder)?;
+    /// # let name = folder.join("calc.sock").display().to_string();
+    /// let server = Server::bind(&name)?;
+    /// println!("serving at {}", server.path().display());
+    /// # drop(server);
+    /// # std::fs::remove_dir_all(&folder)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn path(&self) -> &Path {
         self.endpoint.as_ref().map_or(Path::new(""), Endpoint::path)
     }
 
     /// A handle that can stop the server from another thread.
+    ///
+    /// ```
+    /// # use ipc_rpc::Server;
+    /// # use ipc_rpc::{service, testing};
+    /// # #[service]
+    /// # pub trait Calc { fn add(&self, a: u64, b: u64) -> u64; }
+    /// # struct Adder;
+    /// # impl Calc for Adder { fn add(&self, a: u64, b: u64) -> u64 { a + b } }
+    /// # let folder = std::env::temp_dir().join(format!("ipc-rpc-doc-handle-{}", std::process::id()));
+    /// # std::fs::create_dir_all(&folder)?;
+    /// # let name = folder.join("calc.sock").display().to_string();
+    /// let server = Server::bind(&name)?;
+    /// let handle = server.handle(); // before the server is busy serving
+    /// let serving = std::thread::spawn(move || server.serve(CalcDispatcher::new(Adder)));
+    /// handle.shutdown();
+    /// serving.join().unwrap()?;
+    /// # std::fs::remove_dir_all(&folder)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn handle(&self) -> ServerHandle {
         ServerHandle { control: self.control.clone() }
     }
 
     /// Serves `service`, and those added to the builder, until [`ServerHandle::shutdown`] or a
     /// [signal](ServerBuilder::signals).
+    ///
+    /// ```
+    /// # use ipc_rpc::Server;
+    /// # use ipc_rpc::{service, testing};
+    /// # #[service]
+    /// # pub trait Calc { fn add(&self, a: u64, b: u64) -> u64; }
+    /// # struct Adder;
+    /// # impl Calc for Adder { fn add(&self, a: u64, b: u64) -> u64 { a + b } }
+    /// # let folder = std::env::temp_dir().join(format!("ipc-rpc-doc-serve-{}", std::process::id()));
+    /// # std::fs::create_dir_all(&folder)?;
+    /// # let name = folder.join("calc.sock").display().to_string();
+    /// let server = Server::bind(&name)?;
+    /// # let handle = server.handle();
+    /// # let serving = std::thread::spawn(move || {
+    /// server.serve(CalcDispatcher::new(Adder))
+    /// # });
+    /// # handle.shutdown();
+    /// # serving.join().unwrap()?;
+    /// # std::fs::remove_dir_all(&folder)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// [`ServeError`].
@@ -652,6 +800,27 @@ impl Server {
 
     /// Serves what was added to the builder, until [`ServerHandle::shutdown`] or a [signal](ServerBuilder::signals). This
     /// thread is one of the workers.
+    ///
+    /// ```
+    /// # use ipc_rpc::Server;
+    /// # use ipc_rpc::{service, testing};
+    /// # #[service]
+    /// # pub trait Calc { fn add(&self, a: u64, b: u64) -> u64; }
+    /// # struct Adder;
+    /// # impl Calc for Adder { fn add(&self, a: u64, b: u64) -> u64 { a + b } }
+    /// # let folder = std::env::temp_dir().join(format!("ipc-rpc-doc-run-{}", std::process::id()));
+    /// # std::fs::create_dir_all(&folder)?;
+    /// # let name = folder.join("calc.sock").display().to_string();
+    /// let server = Server::builder().service(CalcDispatcher::new(Adder)).bind(&name)?;
+    /// # let handle = server.handle();
+    /// # let serving = std::thread::spawn(move || {
+    /// server.run()
+    /// # });
+    /// # handle.shutdown();
+    /// # serving.join().unwrap()?;
+    /// # std::fs::remove_dir_all(&folder)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// [`ServeError`].
@@ -672,6 +841,30 @@ impl Server {
     /// was woken. Methods that are not `async` run on the server's threads as ever. The future is ready after
     /// [`ServerHandle::shutdown`] or a [signal](ServerBuilder::signals). Dropping it shuts the server down too, and waits for the handlers that are not `async`.
     ///
+    /// ```
+    /// # use ipc_rpc::Server;
+    /// # use ipc_rpc::{service, testing};
+    /// # #[service]
+    /// # pub trait Calc { fn add(&self, a: u64, b: u64) -> u64; }
+    /// # struct Adder;
+    /// # impl Calc for Adder { fn add(&self, a: u64, b: u64) -> u64 { a + b } }
+    /// # let folder = std::env::temp_dir().join(format!("ipc-rpc-doc-serve-async-{}", std::process::id()));
+    /// # std::fs::create_dir_all(&folder)?;
+    /// # let name = folder.join("calc.sock").display().to_string();
+    /// let server = Server::bind(&name)?;
+    /// let handle = server.handle();
+    /// smol::block_on(async {
+    ///     let serving = smol::spawn(server.serve_async(CalcDispatcher::new(Adder)));
+    ///     let calc = smol::unblock(move || CalcClient::connect(&name)).await?;
+    ///     assert_eq!(calc.start().add(2, 3)?.await?, 5);
+    ///     handle.shutdown();
+    ///     serving.await?;
+    ///     Ok::<(), Box<dyn std::error::Error>>(())
+    /// })?;
+    /// # std::fs::remove_dir_all(&folder)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// [`ServeError`].
     pub fn serve_async(
@@ -683,6 +876,23 @@ impl Server {
     }
 
     /// Serves what was added to the builder in a future; see [`Server::serve_async`].
+    ///
+    /// ```
+    /// # use ipc_rpc::Server;
+    /// # use ipc_rpc::{service, testing};
+    /// # #[service]
+    /// # pub trait Calc { fn add(&self, a: u64, b: u64) -> u64; }
+    /// # struct Adder;
+    /// # impl Calc for Adder { fn add(&self, a: u64, b: u64) -> u64 { a + b } }
+    /// # let folder = std::env::temp_dir().join(format!("ipc-rpc-doc-run-async-{}", std::process::id()));
+    /// # std::fs::create_dir_all(&folder)?;
+    /// # let name = folder.join("calc.sock").display().to_string();
+    /// let server = Server::builder().service(CalcDispatcher::new(Adder)).bind(&name)?;
+    /// server.handle().shutdown(); // so that it ends at once
+    /// smol::block_on(server.run_async())?;
+    /// # std::fs::remove_dir_all(&folder)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// [`ServeError`].
@@ -734,6 +944,28 @@ impl Server {
 }
 
 /// Stops a server from another thread; see [`Server::handle`]. The example at [`ServerBuilder`] uses one.
+///
+/// ```
+/// # use ipc_rpc::Server;
+/// # use ipc_rpc::{service, testing};
+/// # #[service]
+/// # pub trait Calc { fn add(&self, a: u64, b: u64) -> u64; }
+/// # struct Adder;
+/// # impl Calc for Adder { fn add(&self, a: u64, b: u64) -> u64 { a + b } }
+/// # let folder = std::env::temp_dir().join(format!("ipc-rpc-doc-server-handle-{}", std::process::id()));
+/// # std::fs::create_dir_all(&folder)?;
+/// # let name = folder.join("calc.sock").display().to_string();
+/// let server = Server::bind(&name)?;
+/// let handle = server.handle();
+/// let serving = std::thread::spawn(move || server.serve(CalcDispatcher::new(Adder)));
+/// let calc = CalcClient::connect(&name)?;
+/// assert_eq!(calc.add(2, 3)?, 5);
+/// assert_eq!(handle.usage().clients, 1);
+/// handle.shutdown();
+/// serving.join().unwrap()?;
+/// # std::fs::remove_dir_all(&folder)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct ServerHandle {
     control: Arc<Control>,
@@ -745,6 +977,25 @@ impl ServerHandle {
     /// [`Server::run`] returns. Calls that were not begun are made again by
     /// their callers with the next server ([`Reconnect`](crate::Reconnect)); if there is none they fail with
     /// [`CallError::NotStarted`](crate::CallError::NotStarted).
+    ///
+    /// ```
+    /// # use ipc_rpc::Server;
+    /// # use ipc_rpc::{service, testing};
+    /// # #[service]
+    /// # pub trait Calc { fn add(&self, a: u64, b: u64) -> u64; }
+    /// # struct Adder;
+    /// # impl Calc for Adder { fn add(&self, a: u64, b: u64) -> u64 { a + b } }
+    /// # let folder = std::env::temp_dir().join(format!("ipc-rpc-doc-shutdown-{}", std::process::id()));
+    /// # std::fs::create_dir_all(&folder)?;
+    /// # let name = folder.join("calc.sock").display().to_string();
+    /// # let server = Server::bind(&name)?;
+    /// # let handle = server.handle();
+    /// let serving = std::thread::spawn(move || server.serve(CalcDispatcher::new(Adder)));
+    /// handle.shutdown();
+    /// serving.join().unwrap()?; // all handlers have ended
+    /// # std::fs::remove_dir_all(&folder)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn shutdown(&self) {
         self.control.shutdown();
     }
@@ -752,6 +1003,28 @@ impl ServerHandle {
     /// What the server has in use now; nothing, unless it serves.
     ///
     /// The example at [`ServerUsage`] reads it.
+    ///
+    /// ```
+    /// # use ipc_rpc::Server;
+    /// # use ipc_rpc::{service, testing};
+    /// # #[service]
+    /// # pub trait Calc { fn add(&self, a: u64, b: u64) -> u64; }
+    /// # struct Adder;
+    /// # impl Calc for Adder { fn add(&self, a: u64, b: u64) -> u64 { a + b } }
+    /// # let folder = std::env::temp_dir().join(format!("ipc-rpc-doc-usage-{}", std::process::id()));
+    /// # std::fs::create_dir_all(&folder)?;
+    /// # let name = folder.join("calc.sock").display().to_string();
+    /// # let server = Server::bind(&name)?;
+    /// # let handle = server.handle();
+    /// # let serving = std::thread::spawn(move || server.serve(CalcDispatcher::new(Adder)));
+    /// let calc = CalcClient::connect(&name)?;
+    /// calc.add(2, 3)?;
+    /// assert_eq!((handle.usage().clients, handle.usage().streams), (1, 0));
+    /// # handle.shutdown();
+    /// # serving.join().unwrap()?;
+    /// # std::fs::remove_dir_all(&folder)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn usage(&self) -> ServerUsage {
         self.control.callee().map_or_else(ServerUsage::default, |callee| ServerUsage::of(&callee))
     }
@@ -759,6 +1032,27 @@ impl ServerHandle {
     /// What the server has turned away since it began to serve; nothing, unless it serves.
     ///
     /// The example at [`Rejected`] reads it.
+    ///
+    /// ```
+    /// # use ipc_rpc::Server;
+    /// # use ipc_rpc::{service, testing};
+    /// # #[service]
+    /// # pub trait Calc { fn add(&self, a: u64, b: u64) -> u64; }
+    /// # struct Adder;
+    /// # impl Calc for Adder { fn add(&self, a: u64, b: u64) -> u64 { a + b } }
+    /// # let folder = std::env::temp_dir().join(format!("ipc-rpc-doc-rejected-handle-{}", std::process::id()));
+    /// # std::fs::create_dir_all(&folder)?;
+    /// # let name = folder.join("calc.sock").display().to_string();
+    /// # let server = Server::bind(&name)?;
+    /// # let handle = server.handle();
+    /// # let serving = std::thread::spawn(move || server.serve(CalcDispatcher::new(Adder)));
+    /// CalcClient::connect(&name)?.add(2, 3)?;
+    /// assert_eq!(handle.rejected().connections, 0);
+    /// # handle.shutdown();
+    /// # serving.join().unwrap()?;
+    /// # std::fs::remove_dir_all(&folder)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn rejected(&self) -> Rejected {
         self.control.callee().map_or_else(Rejected::default, |callee| callee.handler().rejections.count())
     }

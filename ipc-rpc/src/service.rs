@@ -71,6 +71,23 @@ pub struct ParamDesc {
 /// Runs the methods of one service; written by `#[service]`.
 ///
 /// The type is named by users as `XDispatcher`; only [`Server`](crate::Server) calls these methods.
+///
+/// ```
+/// use ipc_rpc::{Dispatch, Server, ServerBuilder, service};
+///
+/// #[service]
+/// pub trait Calc { fn add(&self, a: u64, b: u64) -> u64; }
+/// struct Adder;
+/// impl Calc for Adder {
+///     fn add(&self, a: u64, b: u64) -> u64 { a + b }
+/// }
+///
+/// /// A server of whatever service, with the settings of this program.
+/// fn ours(service: impl Dispatch) -> ServerBuilder {
+///     Server::builder().workers(2).service(service)
+/// }
+/// assert!(format!("{:?}", ours(CalcDispatcher::new(Adder))).contains("Calc"));
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no dispatcher of a service",
     label = "pass the dispatcher of an object: `XDispatcher::new(object)` for a `trait X`"
@@ -85,6 +102,25 @@ pub trait Dispatch: Send + Sync + 'static {
 }
 
 /// A dispatcher that knows its client; written by `#[service]`, used by [`testing::pair`](crate::testing::pair).
+///
+/// ```
+/// use ipc_rpc::{ConnectError, Pair, service, testing};
+///
+/// #[service]
+/// pub trait Calc { fn add(&self, a: u64, b: u64) -> u64; }
+/// struct Adder;
+/// impl Calc for Adder {
+///     fn add(&self, a: u64, b: u64) -> u64 { a + b }
+/// }
+///
+/// /// What many tests begin with.
+/// fn pair<D: Pair>(dispatcher: D) -> Result<(D::Client, testing::PairServer), ConnectError> {
+///     testing::pair(dispatcher)
+/// }
+/// let (calc, _server) = pair(CalcDispatcher::new(Adder))?;
+/// assert_eq!(calc.add(2, 3)?, 5);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait Pair: Dispatch {
     /// The client type.
     type Client;

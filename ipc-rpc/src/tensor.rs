@@ -48,6 +48,12 @@ pub struct Tensor<T> {
 impl<T> Tensor<T> {
     /// An array of this shape. The last dimension varies fastest.
     ///
+    /// ```
+    /// use ipc_rpc::{Loan, Tensor};
+    /// assert!(Tensor::new(&[2, 3], Loan::from(vec![0.0f32; 6])).is_ok());
+    /// assert!(Tensor::new(&[2, 3], Loan::from(vec![0.0f32; 5])).is_err());
+    /// ```
+    ///
     /// # Errors
     /// The shape needs another number of elements.
     pub fn new(shape: &[usize], elements: Loan<T>) -> Result<Self, ShapeError> {
@@ -58,6 +64,13 @@ impl<T> Tensor<T> {
 
     /// Reads it.
     ///
+    /// ```
+    /// use ipc_rpc::{Loan, Tensor};
+    /// let tensor = Tensor::new(&[2, 2], Loan::from(vec![1u8, 2, 3, 4]))?;
+    /// assert_eq!(tensor.view()?[[1, 0]], 3);
+    /// # Ok::<(), ndarray::ShapeError>(())
+    /// ```
+    ///
     /// # Errors
     /// It was received, and the peer gave a shape that needs another number of elements.
     pub fn view(&self) -> Result<ArrayViewD<'_, T>, ShapeError> {
@@ -65,6 +78,14 @@ impl<T> Tensor<T> {
     }
 
     /// Writes it. While a call may still read it, it is copied first, as a loan is.
+    ///
+    /// ```
+    /// use ipc_rpc::{Loan, Tensor};
+    /// let mut tensor = Tensor::new(&[2, 2], Loan::from(vec![0u8; 4]))?;
+    /// tensor.view_mut()?[[1, 0]] = 7;
+    /// assert_eq!(*tensor.into_elements(), [0, 0, 7, 0]);
+    /// # Ok::<(), ndarray::ShapeError>(())
+    /// ```
     ///
     /// # Errors
     /// As for [`view`](Tensor::view).
@@ -74,6 +95,12 @@ impl<T> Tensor<T> {
     }
 
     /// The elements, row by row.
+    ///
+    /// ```
+    /// use ipc_rpc::Tensor;
+    /// let elements = Tensor::from(ndarray::array![[1u8, 2], [3, 4]]).into_elements();
+    /// assert_eq!(*elements, [1, 2, 3, 4]);
+    /// ```
     pub fn into_elements(self) -> Loan<T> {
         self.elements
     }
@@ -99,6 +126,21 @@ impl<T: Clone, D: Dimension> From<Array<T, D>> for Tensor<T> {
 
 impl<T: Message> ArchivedTensor<T> {
     /// Reads it where it lies.
+    ///
+    /// ```
+    /// # use ipc_rpc::{Archived, Tensor, service, testing};
+    /// # #[service]
+    /// # pub trait Sums { fn sum(&self, numbers: &Archived<Tensor<f32>>) -> f32; }
+    /// # struct Plain;
+    /// # impl Sums for Plain {
+    /// fn sum(&self, numbers: &Archived<Tensor<f32>>) -> f32 {
+    ///     numbers.view().map_or(f32::NAN, |numbers| numbers.sum())
+    /// }
+    /// # }
+    /// # let (sums, _server) = testing::pair(SumsDispatcher::new(Plain))?;
+    /// # assert_eq!(sums.sum(&Tensor::from(ndarray::array![[1.0, 2.0], [3.0, 4.0]]))?, 10.0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// The peer gave a shape that needs another number of elements.

@@ -23,6 +23,19 @@ use crate::stub::Stub;
 use crate::usage::{ClientUsage, ServerUsage};
 
 /// A server that runs in threads of this process until it is dropped.
+///
+/// ```
+/// # use ipc_rpc::{service, testing};
+/// # #[service]
+/// # pub trait Calc { fn add(&self, a: u64, b: u64) -> u64; }
+/// # struct Adder;
+/// # impl Calc for Adder { fn add(&self, a: u64, b: u64) -> u64 { a + b } }
+/// let (calc, server) = testing::pair(CalcDispatcher::new(Adder))?;
+/// assert_eq!(calc.add(2, 3)?, 5);
+/// drop(server);
+/// assert!(calc.add(2, 3).is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct PairServer(Running);
 
 impl fmt::Debug for PairServer {
@@ -91,6 +104,18 @@ pub fn pair_with<D: Pair>(
 
 impl PairServer {
     /// What it has in use.
+    ///
+    /// ```
+    /// # use ipc_rpc::{service, testing};
+    /// # #[service]
+    /// # pub trait Calc { fn add(&self, a: u64, b: u64) -> u64; }
+    /// # struct Adder;
+    /// # impl Calc for Adder { fn add(&self, a: u64, b: u64) -> u64 { a + b } }
+    /// let (calc, server) = testing::pair(CalcDispatcher::new(Adder))?;
+    /// calc.add(2, 3)?;
+    /// assert_eq!(server.usage().clients, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn usage(&self) -> ServerUsage {
         ServerUsage::of(&self.0.callee)
     }

@@ -122,6 +122,17 @@ impl Batch {
     /// sent without being copied. Buffers of less than 4 KiB, and those that `take` gives private memory for, stay where they
     /// are.
     ///
+    /// ```
+    /// use ipc_rpc::{Batch, Context, LoanError};
+    /// use arrow_array::RecordBatch;
+    ///
+    /// /// In a handler: a table that replies refer to from now on.
+    /// fn lend(table: &RecordBatch, ctx: &Context) -> Result<RecordBatch, LoanError> {
+    ///     Batch::lend(table, |bytes| ctx.loan(bytes))
+    /// }
+    /// # let _ = lend;
+    /// ```
+    ///
     /// # Errors
     /// Those of `take`.
     pub fn lend(
@@ -317,6 +328,20 @@ fn whole(buffer: Buffer, spec: Option<BufferSpec>) -> Result<Buffer, ArrowError>
 
 /// What keeps a message in place: [`Reply`] and [`Kept`].
 ///
+/// ```
+/// use ipc_rpc::{Batch, Keeper, Kept, Message, Reply};
+/// use arrow_array::RecordBatch;
+///
+/// #[derive(Message)]
+/// pub struct Answer { pub title: String, pub table: Batch }
+///
+/// fn table<K: Keeper<Target = ArchivedAnswer>>(answer: K) -> Option<RecordBatch> {
+///     Batch::read(answer, |answer| answer.table()).ok()
+/// }
+/// let (of_an_argument, of_a_reply) = (table::<Kept<Answer>>, table::<Reply<Answer>>);
+/// # let _ = (of_an_argument, of_a_reply);
+/// ```
+///
 /// # Safety
 /// What it derefs to stays where it is, and unchanged, when this is moved, for as long as it lives.
 pub unsafe trait Keeper: Deref + Send + Sync + 'static {}
@@ -330,6 +355,15 @@ unsafe impl<T: Message> Keeper for Kept<T> where Archived<T>: Sync {}
 impl Kept<Batch> {
     /// The batch, whose columns are those in the client's memory and keep it.
     ///
+    /// ```
+    /// use ipc_rpc::{Batch, Kept};
+    ///
+    /// fn rows(table: Kept<Batch>) -> usize {
+    ///     table.to_batch().map_or(0, |table| table.num_rows())
+    /// }
+    /// # let _ = rows;
+    /// ```
+    ///
     /// # Errors
     /// The client sent columns that are none.
     pub fn to_batch(&self) -> Result<RecordBatch, ArrowError> {
@@ -339,6 +373,15 @@ impl Kept<Batch> {
 
 impl Reply<Batch> {
     /// The batch, whose columns are those in shared memory and keep it.
+    ///
+    /// ```
+    /// use ipc_rpc::{Batch, Reply};
+    ///
+    /// fn rows(table: Reply<Batch>) -> usize {
+    ///     table.into_batch().map_or(0, |table| table.num_rows())
+    /// }
+    /// # let _ = rows;
+    /// ```
     ///
     /// # Errors
     /// The server sent columns that are none.

@@ -11,6 +11,15 @@ use super::{EncodeError, Encoder, Message};
 /// `T` is an argument for `T`, `str` for `String`, `[T]` for `Vec<T>`, `&A` for whatever `A` is one for, and so through
 /// options, tuples, arrays and slices. What is written does not depend on which one is given.
 ///
+/// ```
+/// use ipc_rpc::Argument;
+///
+/// fn is_text<A: Argument<String> + ?Sized>(_: &A) {}
+/// is_text("memory");
+/// is_text(&String::from("memory"));
+/// is_text(&"memory");
+/// ```
+///
 /// # Safety
 ///
 /// `resolve` writes a valid form of `O` that points only to what `serialize` wrote, and if `COPY` is true, all bytes of

@@ -26,30 +26,115 @@ impl<'a, T: Message> Elements<'a, T> {
     }
 
     /// The number of elements.
+    ///
+    /// ```
+    /// # use ipc_rpc::{Archived, Message, service, testing};
+    /// # #[derive(Message)]
+    /// # pub struct Tags { pub all: Vec<String> }
+    /// # #[service]
+    /// # pub trait Shelf { fn tags(&self, text: &str) -> Tags; }
+    /// # struct Plain;
+    /// # impl Shelf for Plain {
+    /// #     fn tags(&self, text: &str) -> Tags { Tags { all: text.split(' ').map(str::to_owned).collect() } }
+    /// # }
+    /// # let (shelf, _server) = testing::pair(ShelfDispatcher::new(Plain))?;
+    /// let reply = shelf.view().tags("old blue thin")?;
+    /// let tags = reply.all(); // of a `Vec<String>`
+    /// assert_eq!(tags.len(), 3);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[inline]
     pub fn len(&self) -> usize {
         self.forms.len()
     }
 
     /// Whether there are none.
+    ///
+    /// ```
+    /// # use ipc_rpc::{Archived, Message, service, testing};
+    /// # #[derive(Message)]
+    /// # pub struct Tags { pub all: Vec<String> }
+    /// # #[service]
+    /// # pub trait Shelf { fn tags(&self, text: &str) -> Tags; }
+    /// # struct Plain;
+    /// # impl Shelf for Plain {
+    /// #     fn tags(&self, text: &str) -> Tags { Tags { all: text.split(' ').map(str::to_owned).collect() } }
+    /// # }
+    /// # let (shelf, _server) = testing::pair(ShelfDispatcher::new(Plain))?;
+    /// let reply = shelf.view().tags("old blue thin")?;
+    /// let tags = reply.all(); // of a `Vec<String>`
+    /// assert!(!tags.is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.forms.is_empty()
     }
 
     /// The element at `index`, if there is one.
+    ///
+    /// ```
+    /// # use ipc_rpc::{Archived, Message, service, testing};
+    /// # #[derive(Message)]
+    /// # pub struct Tags { pub all: Vec<String> }
+    /// # #[service]
+    /// # pub trait Shelf { fn tags(&self, text: &str) -> Tags; }
+    /// # struct Plain;
+    /// # impl Shelf for Plain {
+    /// #     fn tags(&self, text: &str) -> Tags { Tags { all: text.split(' ').map(str::to_owned).collect() } }
+    /// # }
+    /// # let (shelf, _server) = testing::pair(ShelfDispatcher::new(Plain))?;
+    /// let reply = shelf.view().tags("old blue thin")?;
+    /// let tags = reply.all(); // of a `Vec<String>`
+    /// assert_eq!((tags.get(1), tags.get(3)), (Some("blue"), None));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[inline]
     pub fn get(&self, index: usize) -> Option<View<'a, T>> {
         self.forms.get(index).map(T::view)
     }
 
     /// The elements in order.
+    ///
+    /// ```
+    /// # use ipc_rpc::{Archived, Message, service, testing};
+    /// # #[derive(Message)]
+    /// # pub struct Tags { pub all: Vec<String> }
+    /// # #[service]
+    /// # pub trait Shelf { fn tags(&self, text: &str) -> Tags; }
+    /// # struct Plain;
+    /// # impl Shelf for Plain {
+    /// #     fn tags(&self, text: &str) -> Tags { Tags { all: text.split(' ').map(str::to_owned).collect() } }
+    /// # }
+    /// # let (shelf, _server) = testing::pair(ShelfDispatcher::new(Plain))?;
+    /// let reply = shelf.view().tags("old blue thin")?;
+    /// let tags = reply.all(); // of a `Vec<String>`
+    /// assert_eq!(tags.iter().map(str::len).sum::<usize>(), 11);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[inline]
     pub fn iter(&self) -> ElementsIter<'a, T> {
         ElementsIter { forms: self.forms.iter() }
     }
 
     /// The elements in their archived form.
+    ///
+    /// ```
+    /// # use ipc_rpc::{Archived, Message, service, testing};
+    /// # #[derive(Message)]
+    /// # pub struct Tags { pub all: Vec<String> }
+    /// # #[service]
+    /// # pub trait Shelf { fn tags(&self, text: &str) -> Tags; }
+    /// # struct Plain;
+    /// # impl Shelf for Plain {
+    /// #     fn tags(&self, text: &str) -> Tags { Tags { all: text.split(' ').map(str::to_owned).collect() } }
+    /// # }
+    /// # let (shelf, _server) = testing::pair(ShelfDispatcher::new(Plain))?;
+    /// let reply = shelf.view().tags("old blue thin")?;
+    /// let tags = reply.all(); // of a `Vec<String>`
+    /// assert_eq!(tags.archived().len(), 3);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[inline]
     pub fn archived(&self) -> &'a [T::Form] {
         self.forms
@@ -92,6 +177,24 @@ impl<'a, T: Message> IntoIterator for &Elements<'a, T> {
 }
 
 /// Iterator over [`Elements`].
+///
+/// ```
+/// # use ipc_rpc::{Archived, Message, service, testing};
+/// # #[derive(Message)]
+/// # pub struct Tags { pub all: Vec<String> }
+/// # #[service]
+/// # pub trait Shelf { fn tags(&self, text: &str) -> Tags; }
+/// # struct Plain;
+/// # impl Shelf for Plain {
+/// #     fn tags(&self, text: &str) -> Tags { Tags { all: text.split(' ').map(str::to_owned).collect() } }
+/// # }
+/// # let (shelf, _server) = testing::pair(ShelfDispatcher::new(Plain))?;
+/// let reply = shelf.view().tags("old blue thin")?;
+/// let tags = reply.all(); // of a `Vec<String>`
+/// let mut tags = tags.into_iter();
+/// assert_eq!((tags.next(), tags.next_back(), tags.len()), (Some("old"), Some("thin"), 1));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct ElementsIter<'a, T: Message> {
     forms: std::slice::Iter<'a, T::Form>,
 }

@@ -60,6 +60,12 @@ pub enum EncodeError {
 }
 
 /// Why a descriptor cannot be sent along with a message.
+///
+/// ```
+/// use ipc_rpc::DescriptorError;
+/// let error = DescriptorError::TooMany { limit: 16 };
+/// assert_eq!(error.to_string(), "a message carries at most 16 descriptors");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DescriptorError {
@@ -161,6 +167,18 @@ impl Source for EncodeError {
 /// Why received bytes are not the message they should be.
 ///
 /// The text names the type and, where it is known, the field.
+///
+/// ```
+/// use ipc_rpc::{CallError, MessageError};
+///
+/// fn reason(error: &CallError) -> Option<&MessageError> {
+///     match error {
+///         CallError::Reply { error, .. } => Some(error), // prints as `Hit.line: ..`
+///         _ => None,
+///     }
+/// }
+/// # let _ = reason;
+/// ```
 pub struct MessageError(Box<Inner>);
 
 #[derive(Clone, PartialEq, Eq)]
@@ -171,6 +189,16 @@ struct Inner {
 }
 
 /// What is wrong with the bytes of a [`MessageError`].
+///
+/// ```
+/// # use std::collections::BTreeMap;
+/// # use ipc_rpc::{MessageError, MessageErrorKind};
+/// /// Is the map that was received one that no honest peer sends?
+/// fn is_forged(read: &Result<BTreeMap<u32, String>, MessageError>) -> bool {
+///     matches!(read, Err(error) if error.kind() == MessageErrorKind::DuplicateKey)
+/// }
+/// assert!(!is_forged(&Ok(BTreeMap::new())));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MessageErrorKind {
@@ -237,6 +265,16 @@ impl MessageError {
     }
 
     /// What is wrong, for code that wants to tell cases apart.
+    ///
+    /// ```
+    /// # use std::collections::BTreeMap;
+    /// # use ipc_rpc::{MessageError, MessageErrorKind};
+    /// /// Is the map that was received one that no honest peer sends?
+    /// fn is_forged(read: &Result<BTreeMap<u32, String>, MessageError>) -> bool {
+    ///     matches!(read, Err(error) if error.kind() == MessageErrorKind::DuplicateKey)
+    /// }
+    /// assert!(!is_forged(&Ok(BTreeMap::new())));
+    /// ```
     pub fn kind(&self) -> MessageErrorKind {
         self.0.kind
     }

@@ -49,9 +49,36 @@ compile_error!("ipc-rpc reads numbers where they lie in shared memory and suppor
 /// The form of `T` as it lies in a message.
 ///
 /// A handler that takes `&Archived<T>` reads the sender's bytes in place; nothing is decoded.
+///
+/// ```
+/// use ipc_rpc::{Archived, Message};
+///
+/// #[derive(Message)]
+/// pub struct Page { pub title: String }
+///
+/// fn title(page: &Archived<Page>) -> &str {
+///     page.title()
+/// }
+/// # let _ = title;
+/// ```
 pub type Archived<T> = <T as Message>::Form;
 
 /// What reading a `T` in place gives: a native value or a reference into the message.
+///
+/// ```
+/// use ipc_rpc::{Message, View};
+///
+/// #[derive(Message)]
+/// pub enum Area { Everywhere, Circle { radius: f32 } }
+///
+/// fn radius(area: View<'_, Area>) -> f32 {
+///     match area {
+///         AreaView::Everywhere => f32::INFINITY,
+///         AreaView::Circle { radius } => radius,
+///     }
+/// }
+/// assert_eq!(radius(AreaView::Circle { radius: 1.5 }), 1.5);
+/// ```
 pub type View<'a, T> = <T as Message>::View<'a>;
 
 /// A type whose values can be sent to another process.

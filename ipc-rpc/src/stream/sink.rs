@@ -86,6 +86,13 @@ impl std::error::Error for Closed {
 }
 
 /// Why [`Sink::try_send`] has not sent.
+///
+/// ```
+/// use ipc_rpc::{NotSent, Streaming};
+/// let (sink, stream) = Streaming::<u32>::channel();
+/// drop(stream);
+/// assert!(matches!(sink.try_send(&1), Err(NotSent::Closed(_))));
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum NotSent {
@@ -124,6 +131,31 @@ impl<T: Message> Sink<T> {
     /// Sends an item, as soon as the reader has room for it. Waits also while it is not known yet who reads: in a handler,
     /// send from another thread or task, or return `Streaming::from_iter(..)`.
     ///
+    /// ```
+    /// # use ipc_rpc::{Streaming, service, testing};
+    /// # #[service]
+    /// # pub trait Clock { fn ticks(&self, count: u32) -> Streaming<u32>; }
+    /// # struct Quartz;
+    /// # impl Clock for Quartz {
+    /// #     fn ticks(&self, count: u32) -> Streaming<u32> {
+    /// #         let (sink, ticks) = Streaming::channel();
+    /// #         std::thread::spawn(move || write(&sink, count));
+    /// #         ticks
+    /// #     }
+    /// # }
+    /// # use ipc_rpc::Sink;
+    /// fn write(ticks: &Sink<u32>, count: u32) {
+    ///     for tick in 0..count {
+    ///         if ticks.send(&tick).is_err() {
+    ///             return; // nobody reads any more
+    ///         }
+    ///     }
+    /// }
+    /// # let (clock, _server) = testing::pair(ClockDispatcher::new(Quartz))?;
+    /// # assert_eq!(clock.ticks(5)?.collect::<Result<Vec<_>, _>>()?, [0, 1, 2, 3, 4]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// [`Closed`].
     pub fn send(&self, item: &T) -> Result<(), Closed> {
@@ -135,6 +167,34 @@ impl<T: Message> Sink<T> {
     }
 
     /// Sends an item if the reader has room for it now.
+    ///
+    /// ```
+    /// # use ipc_rpc::{Streaming, service, testing};
+    /// # #[service]
+    /// # pub trait Clock { fn ticks(&self, count: u32) -> Streaming<u32>; }
+    /// # struct Quartz;
+    /// # impl Clock for Quartz {
+    /// #     fn ticks(&self, count: u32) -> Streaming<u32> {
+    /// #         let (sink, ticks) = Streaming::channel();
+    /// #         std::thread::spawn(move || write(&sink, count));
+    /// #         ticks
+    /// #     }
+    /// # }
+    /// # use ipc_rpc::{NotSent, Sink};
+    /// fn write(ticks: &Sink<u32>, count: u32) {
+    ///     let mut tick = 0;
+    ///     while tick < count {
+    ///         match ticks.try_send(&tick) {
+    ///             Ok(()) => tick += 1,
+    ///             Err(NotSent::Full) => std::thread::yield_now(), // or something useful
+    ///             Err(_) => return,
+    ///         }
+    ///     }
+    /// }
+    /// # let (clock, _server) = testing::pair(ClockDispatcher::new(Quartz))?;
+    /// # assert_eq!(clock.ticks(5)?.collect::<Result<Vec<_>, _>>()?, [0, 1, 2, 3, 4]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// [`NotSent`].
@@ -148,6 +208,33 @@ impl<T: Message> Sink<T> {
     }
 
     /// Ready once the reader has room, so that [`Sink::try_send`] most likely sends.
+    ///
+    /// ```
+    /// # use ipc_rpc::{Streaming, service, testing};
+    /// # #[service]
+    /// # pub trait Clock { fn ticks(&self, count: u32) -> Streaming<u32>; }
+    /// # struct Quartz;
+    /// # impl Clock for Quartz {
+    /// #     fn ticks(&self, count: u32) -> Streaming<u32> {
+    /// #         let (sink, ticks) = Streaming::channel();
+    /// #         std::thread::spawn(move || write(&sink, count));
+    /// #         ticks
+    /// #     }
+    /// # }
+    /// # use ipc_rpc::Sink;
+    /// # fn write(ticks: &Sink<u32>, count: u32) { let _ = smol::block_on(write_all(ticks, count)); }
+    /// async fn write_all(ticks: &Sink<u32>, count: u32) -> Result<(), ipc_rpc::Closed> {
+    ///     let mut tick = 0;
+    ///     while tick < count {
+    ///         std::future::poll_fn(|cx| ticks.poll_ready(cx)).await?;
+    ///         tick += u32::from(ticks.try_send(&tick).is_ok());
+    ///     }
+    ///     Ok(())
+    /// }
+    /// # let (clock, _server) = testing::pair(ClockDispatcher::new(Quartz))?;
+    /// # assert_eq!(clock.ticks(5)?.collect::<Result<Vec<_>, _>>()?, [0, 1, 2, 3, 4]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// [`Closed`].
@@ -164,6 +251,31 @@ impl<T: Message> Sink<T> {
 
     /// Sends an item once the reader has room for it; until then it asks for `cx` to be woken.
     ///
+    /// ```
+    /// # use ipc_rpc::{Streaming, service, testing};
+    /// # #[service]
+    /// # pub trait Clock { fn ticks(&self, count: u32) -> Streaming<u32>; }
+    /// # struct Quartz;
+    /// # impl Clock for Quartz {
+    /// #     fn ticks(&self, count: u32) -> Streaming<u32> {
+    /// #         let (sink, ticks) = Streaming::channel();
+    /// #         std::thread::spawn(move || write(&sink, count));
+    /// #         ticks
+    /// #     }
+    /// # }
+    /// # use ipc_rpc::Sink;
+    /// # fn write(ticks: &Sink<u32>, count: u32) { let _ = smol::block_on(write_all(ticks, count)); }
+    /// async fn write_all(ticks: &Sink<u32>, count: u32) -> Result<(), ipc_rpc::Closed> {
+    ///     for tick in 0..count {
+    ///         std::future::poll_fn(|cx| ticks.poll_send(cx, &tick)).await?;
+    ///     }
+    ///     Ok(())
+    /// }
+    /// # let (clock, _server) = testing::pair(ClockDispatcher::new(Quartz))?;
+    /// # assert_eq!(clock.ticks(5)?.collect::<Result<Vec<_>, _>>()?, [0, 1, 2, 3, 4]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// [`Closed`].
     pub fn poll_send(&self, cx: &mut Context<'_>, item: &T) -> Poll<Result<(), Closed>> {
@@ -179,6 +291,31 @@ impl<T: Message> Sink<T> {
 
     /// As [`Sink::send`], for async code.
     ///
+    /// ```
+    /// # use ipc_rpc::{Streaming, service, testing};
+    /// # #[service]
+    /// # pub trait Clock { fn ticks(&self, count: u32) -> Streaming<u32>; }
+    /// # struct Quartz;
+    /// # impl Clock for Quartz {
+    /// #     fn ticks(&self, count: u32) -> Streaming<u32> {
+    /// #         let (sink, ticks) = Streaming::channel();
+    /// #         std::thread::spawn(move || write(&sink, count));
+    /// #         ticks
+    /// #     }
+    /// # }
+    /// # use ipc_rpc::Sink;
+    /// # fn write(ticks: &Sink<u32>, count: u32) { let _ = smol::block_on(write_all(ticks, count)); }
+    /// async fn write_all(ticks: &Sink<u32>, count: u32) -> Result<(), ipc_rpc::Closed> {
+    ///     for tick in 0..count {
+    ///         ticks.send_async(&tick).await?;
+    ///     }
+    ///     Ok(())
+    /// }
+    /// # let (clock, _server) = testing::pair(ClockDispatcher::new(Quartz))?;
+    /// # assert_eq!(clock.ticks(5)?.collect::<Result<Vec<_>, _>>()?, [0, 1, 2, 3, 4]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// [`Closed`].
     pub async fn send_async(&self, item: &T) -> Result<(), Closed> {
@@ -186,6 +323,14 @@ impl<T: Message> Sink<T> {
     }
 
     /// Ends the stream with an error, which the reader gets after the items sent so far.
+    ///
+    /// ```
+    /// use ipc_rpc::Streaming;
+    /// let (sink, words) = Streaming::<String>::channel();
+    /// sink.fail("no more words");
+    /// let words: Vec<Result<String, _>> = words.collect();
+    /// assert!(words[0].as_ref().unwrap_err().to_string().ends_with("no more words"));
+    /// ```
     pub fn fail(mut self, reason: impl fmt::Display) {
         if let Some(channel) = self.channel.take() {
             channel.finish(Some(reason.to_string()));
@@ -193,6 +338,14 @@ impl<T: Message> Sink<T> {
     }
 
     /// Does nobody read any more? Of a reader in another process this is known as soon as it was told.
+    ///
+    /// ```
+    /// use ipc_rpc::Streaming;
+    /// let (sink, stream) = Streaming::<u32>::channel();
+    /// assert!(!sink.is_closed());
+    /// drop(stream);
+    /// assert!(sink.is_closed());
+    /// ```
     pub fn is_closed(&self) -> bool {
         self.channel.as_ref().is_none_or(|channel| channel.is_closed())
     }

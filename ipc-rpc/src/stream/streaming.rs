@@ -183,6 +183,22 @@ impl<T: Message> Streaming<T> {
     ///
     /// As the result of a method it is polled by the server's executor, as an argument by the call: the future of an async
     /// one, a thread otherwise.
+    ///
+    /// ```
+    /// use std::task::{Context, Poll, Waker};
+    /// use ipc_rpc::Streaming;
+    ///
+    /// struct Once(Option<u32>);
+    /// impl futures_core::Stream for Once {
+    ///     type Item = u32;
+    ///     fn poll_next(mut self: std::pin::Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<u32>> {
+    ///         Poll::Ready(self.0.take())
+    ///     }
+    /// }
+    /// let mut stream = Streaming::from_stream(Once(Some(7)));
+    /// let mut cx = Context::from_waker(Waker::noop());
+    /// assert!(matches!(stream.poll_next(&mut cx), Poll::Ready(Some(Ok(7)))));
+    /// ```
     #[cfg(feature = "futures")]
     pub fn from_stream(items: impl futures_core::Stream<Item = T> + Send + 'static) -> Self {
         Streaming::over(Source::Stream(Box::pin(items)))

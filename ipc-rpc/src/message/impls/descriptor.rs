@@ -20,6 +20,26 @@ use super::super::{Argument, Checker, Desc, Elements, EncodeError, Encoder, Kind
 ///
 /// There is nothing to be read of it where it lies. Take it as an owned argument (`file: OwnedFd`, `file: &File`, or a struct
 /// that has one), or ask [`Reply::to_owned`](crate::Reply::to_owned) for it.
+///
+/// ```
+/// use std::fs::File;
+/// use std::io::Read;
+/// use ipc_rpc::{service, testing};
+///
+/// #[service]
+/// pub trait Drawer { fn open(&self) -> File; }
+/// struct Desk;
+/// impl Drawer for Desk {
+///     fn open(&self) -> File { File::open("Cargo.toml").unwrap() }
+/// }
+///
+/// let (drawer, _server) = testing::pair(DrawerDispatcher::new(Desk))?;
+/// let reply = drawer.view().open()?; // in place there is only a `Descriptor`
+/// let (mut file, mut text) = (reply.to_owned()?, String::new());
+/// file.read_to_string(&mut text)?;
+/// assert!(text.contains("[package]"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 #[repr(transparent)]
 pub struct Descriptor(u32_le);
