@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
-use std::sync::{Arc, PoisonError, Weak};
+use std::sync::{Arc, OnceLock, PoisonError, Weak};
 
 use crate::arena::Arena;
 use crate::clock;
@@ -27,7 +27,7 @@ pub use crate::kept::Kept;
 use crate::lane::{self, Cargo, Lane, Parcel, Undeliverable};
 use crate::layout::{
     ABANDONED, BRINGS_PARCEL, BlockHead, EXTENT_START, INLINE, INLINE_ROOM, KEPT, LOANED, MAX_MESSAGE, RELEASE,
-    REPLIED, SENDS_PARCEL, was_begun,
+    REPLIED, SENDS_PARCEL, named, was_begun,
 };
 use crate::loan::{Lender, Loan, Loans};
 use crate::memory::{Memory, MemoryUsage, NoMemory};
@@ -35,7 +35,8 @@ use crate::poll::Signal;
 use crate::queue::{Kind, Producer};
 use crate::segment::{Area, Segment};
 use crate::socket::{self, Drained};
-use crate::sync::{AtomicBool, AtomicU8, AtomicU32, Mutex, MutexGuard, Ordering};
+use crate::statistics::{Statistics, Timing};
+use crate::sync::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Mutex, MutexGuard, Ordering, Sum};
 use crate::word::{self, Corrupt, Seen, Tell};
 
 /// What a handshake has to say about a new connection.
@@ -45,6 +46,36 @@ pub struct Greeting<P> {
     pub answer: Vec<u8>,
     /// The segment the peer has brought and what the handler wants to remember of it; `None`: refused.
     pub accepted: Option<(Segment, P)>,
+}
+
+/// An answer to a question that is no greeting: a packet, and descriptors that go along, at most four.
+#[derive(Debug)]
+pub struct Reply {
+    /// The packet.
+    pub packet: Vec<u8>,
+    /// What goes along.
+    pub descriptors: Vec<OwnedFd>,
+}
+
+/// What a channel has in use; see [`Callee::each_channel`](crate::scanner::Callee::each_channel).
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct ChannelUsage {
+    /// Tells channels of one callee apart.
+    pub id: u64,
+    /// When it was made, in nanoseconds of `CLOCK_MONOTONIC`.
+    pub since: u64,
+    /// Requests that were begun.
+    pub calls: u64,
+    /// Requests that were sent and have not begun. At most so many blocks are looked at.
+    pub queued: u32,
+    /// Calls that have begun and are not answered: the method's number as the peer says, and since when they are known to run,
+    /// in nanoseconds of `CLOCK_MONOTONIC`.
+    pub running: Vec<(u16, u64)>,
+    /// Call blocks.
+    pub blocks: u32,
+    /// The callee's arena, where large replies lie.
+    pub memory: MemoryUsage,
 }
 
 /// What runs the calls of a callee.
@@ -61,6 +92,17 @@ pub trait Handler: Send + Sync + 'static {
         socket: BorrowedFd<'_>,
         channels: usize,
     ) -> Greeting<Self::Peer>;
+
+    /// How many methods there are, with numbers from 0 on.
+    fn methods(&self) -> usize {
+        0
+    }
+
+    /// Is the first packet of a connection a question that is no greeting? Then what to answer; nothing else follows.
+    fn answers(&self, hello: &[u8], descriptors: &mut Vec<OwnedFd>, socket: BorrowedFd<'_>) -> Option<Reply> {
+        let _ = (hello, descriptors, socket);
+        None
+    }
 
     /// Is the first packet of a connection one of a successor, who is to have the listener? Then what to answer, as an error if
     /// it is not given away.
@@ -150,6 +192,15 @@ pub(crate) const RETIRED: u8 = 4;
 /// The handler knows that it has ended.
 pub(crate) const ENDED: u8 = 8;
 
+/// A call that was found running.
+#[derive(Debug)]
+struct Running {
+    /// Which one of its block it is.
+    call: (u32, u32),
+    /// When it was found.
+    since: u64,
+}
+
 /// The called side of one channel.
 #[derive(Debug)]
 pub(crate) struct Channel<P> {
@@ -168,6 +219,16 @@ pub(crate) struct Channel<P> {
     /// Makes one who sleeps look for requests.
     wake: Arc<Signal>,
     arena: Arc<Arena>,
+    statistics: Arc<Statistics>,
+    /// When it was made.
+    since: u64,
+    /// Requests begun by who had the role, and by others.
+    calls: Sum,
+    calls_without_role: Sum,
+    /// When the call of a block began, if it is one that is measured: a [`Timing`]. Made when there is the first.
+    timings: OnceLock<Box<[AtomicU64]>>,
+    /// The calls that a look at what is in use has found running, by block.
+    found_running: Mutex<HashMap<u32, Running>>,
     loans: Loans,
     pub(crate) imports: Imports,
     /// The extents that hold replies, by block. An extent is free again when its block is lent again: the caller has read
@@ -186,6 +247,7 @@ impl<P> Channel<P> {
         peer: P,
         memory: &Memory,
         wake: Arc<Signal>,
+        statistics: Arc<Statistics>,
     ) -> Arc<Self> {
         let geometry = *segment.geometry();
         let arena = Arena::new(&segment, geometry.callee_arena_at(), geometry.callee_arena());
@@ -197,6 +259,12 @@ impl<P> Channel<P> {
             blocks: (0..geometry.blocks()).map(|_| Served::default()).collect(),
             announcements: Producer::new(),
             lane: Lane::new(geometry.blocks()),
+            statistics,
+            since: clock::now(),
+            calls: Sum::new(0),
+            calls_without_role: Sum::new(0),
+            timings: OnceLock::new(),
+            found_running: Mutex::default(),
             wake,
             arena,
             loans: Loans::new(geometry.blocks()),
@@ -209,6 +277,71 @@ impl<P> Channel<P> {
             id,
             peer,
         })
+    }
+
+    /// A request is begun by who has the role, and is the only one to write this.
+    #[inline(always)]
+    pub(crate) fn count(&self) {
+        self.calls.store(self.calls.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+    }
+
+    /// A request is begun by somebody else.
+    #[cold]
+    pub(crate) fn count_without_role(&self) {
+        self.calls_without_role.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The call in `block` is one that is measured.
+    pub(crate) fn begin_timing(&self, block: u32, timing: Timing) {
+        let timings = self.timings.get_or_init(|| self.blocks.iter().map(|_| AtomicU64::new(0)).collect());
+        if let Some(place) = timings.get(block as usize) {
+            place.store(timing.0, Ordering::Relaxed);
+        }
+    }
+
+    /// It has ended for its worker: others have nothing to note.
+    pub(crate) fn drop_timing(&self, block: u32) {
+        self.take_timing(block);
+    }
+
+    /// When the call in `block` began, if it is one that is measured; before the block can be lent again.
+    fn take_timing(&self, block: u32) -> Timing {
+        let Some(place) = self.timings.get().and_then(|timings| timings.get(block as usize)) else {
+            return Timing::NONE;
+        };
+        let timing = Timing(place.load(Ordering::Relaxed));
+        place.store(0, Ordering::Relaxed);
+        timing
+    }
+
+    /// The call in `block` ends with so many bytes; the block is not lent again yet.
+    pub(crate) fn end_timing(&self, block: u32, method: u16, bytes: (u32, usize)) {
+        self.statistics.ended(named(method), self.take_timing(block), bytes);
+    }
+
+    /// What is in use. `since` is when a call that runs was found running, if one was.
+    pub(crate) fn in_use(&self, since: Option<u64>) -> ChannelUsage {
+        let (now, mut queued, mut running) = (clock::now(), 0, Vec::new());
+        let mut found = self.found_running.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::take(&mut *found);
+        for (block, served) in (0..).zip(&self.blocks) {
+            let Some(head) = self.segment.block(block) else { break };
+            let is_busy = || served.state.load(Ordering::Relaxed) & BUSY != 0;
+            if is_busy() {
+                let (call, method) = (served.call(), named(head.method.load(Ordering::Relaxed)));
+                let known = before.get(&block).filter(|known| known.call == call).map(|known| known.since);
+                let since = known.or(since).unwrap_or(now);
+                if is_busy() && served.call() == call {
+                    found.insert(block, Running { call, since });
+                    running.push((method, since));
+                }
+            } else if matches!(word::seen(head.word.load(Ordering::Relaxed)), Ok(Seen::Run)) {
+                queued += 1;
+            }
+        }
+        let calls = self.calls.load(Ordering::Relaxed).wrapping_add(self.calls_without_role.load(Ordering::Relaxed));
+        let (blocks, memory) = (self.segment.geometry().blocks(), self.arena.usage());
+        ChannelUsage { id: self.id, since: self.since, calls, queued, running, blocks, memory }
     }
 
     /// The peer reads replies where they lie: they may refer to loans from now on.
@@ -337,6 +470,9 @@ impl<P> Channel<P> {
     /// S2 for a request that is not run.
     pub(crate) fn refuse(&self, head: &BlockHead, block: u32, status: u16) {
         let method = head.method.load(Ordering::Relaxed);
+        if method != RELEASE {
+            self.statistics.failed(named(method), status);
+        }
         if method & BRINGS_PARCEL != 0 && method != RELEASE {
             self.lane.discard(block);
         }
@@ -663,6 +799,19 @@ impl<'a, P> Call<'a, P> {
         Ok(Call { channel, head, place: Place::read(channel, head, block)? })
     }
 
+    /// Number of the request's bytes.
+    #[inline(always)]
+    pub(crate) fn request_len(&self) -> u32 {
+        self.place.request_len
+    }
+
+    /// Notes among the figures of the method that this call ends without a result: with this status, or with
+    /// [`REPLIED`] where the result is the handler's error.
+    #[cold]
+    pub fn failed(&self, status: u16) {
+        self.channel.statistics.failed(named(self.place.method), status);
+    }
+
     /// The method number the caller asks for, not checked.
     #[inline]
     pub fn method(&self) -> u16 {
@@ -938,6 +1087,12 @@ impl<P> Deferred<P> {
         self.place.keep(&self.channel)
     }
 
+    /// As [`Call::failed`], for an error of the handler's own.
+    #[cold]
+    pub fn failed(&self) {
+        self.channel.statistics.failed(named(self.place.method), REPLIED);
+    }
+
     /// Answers the call with a status and the first `len` bytes of the reply buffer. [`NOT_RUN`](crate::layout::NOT_RUN) is the
     /// answer to a call of which nothing has run.
     pub fn finish(mut self, status: u16, len: usize) {
@@ -969,7 +1124,13 @@ impl<P> Deferred<P> {
             }
         }
         // Not watched: a promise to look at the word again is the role's, which this thread has nothing to do with.
+        let timing = channel.take_timing(block);
         channel.answer(head, block, state);
+        let method = named(self.place.method);
+        if status != REPLIED {
+            channel.statistics.failed(method, status);
+        }
+        channel.statistics.ended(method, timing, (self.place.request_len, len));
     }
 }
 

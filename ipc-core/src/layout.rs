@@ -79,6 +79,23 @@ pub const WORTH_SEALING: usize = 1 << 20;
 /// L32: bytes that stand in the block in place of a sealed message: its length.
 pub const STUB: usize = 8;
 
+/// L34: the first number of a file of figures; see [`statistics`](crate::statistics).
+pub const FIGURES: u64 = u64::from_le_bytes(*b"ipcstat\0");
+/// L35: version of its layout.
+pub const FIGURES_VERSION: u64 = 1;
+/// L36: where the rows of its workers begin.
+pub const ROWS: usize = 4096;
+/// L37: bytes of what is counted of a method besides.
+pub const METHOD_FIGURES: usize = 5120;
+
+/// Numbers of methods are below this; from here on they are requests of the framework.
+pub const OWN_METHODS: u16 = 0x3F00;
+
+/// The number of a method without the bits that say what else has come.
+pub const fn named(method: u16) -> u16 {
+    method & (BRINGS_PARCEL - 1)
+}
+
 /// L15: method number of a request that only gives the memory of the block's last reply back.
 pub const RELEASE: u16 = u16::MAX;
 

@@ -23,6 +23,7 @@ pub mod extent;
 pub mod fail_point;
 pub mod gap;
 pub mod handover;
+pub mod histogram;
 pub mod idle;
 pub mod keeping;
 pub mod layout;
@@ -37,6 +38,7 @@ pub mod schedule;
 pub mod serving;
 pub mod swap;
 pub mod sync;
+pub mod tallies;
 pub mod word;
 
 // The rest talks to the operating system and to real shared memory, which loom does not know.
@@ -84,6 +86,8 @@ pub mod segment;
 pub mod socket;
 #[cfg(not(loom))]
 pub mod sources;
+#[cfg(not(loom))]
+pub mod statistics;
 #[cfg(not(loom))]
 mod surplus;
 #[cfg(not(loom))]

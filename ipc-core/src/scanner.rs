@@ -26,21 +26,23 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, PoisonError, Weak};
 
-use crate::callee::{BUSY, Call, Channel, ENDED, HOLDS_REPLY, Handler, KEEPS, Served};
+use crate::callee::{BUSY, Call, Channel, ChannelUsage, ENDED, HOLDS_REPLY, Handler, KEEPS, Served};
 use crate::clock;
 use crate::doorbell;
 use crate::gap::{Gap, Waiting};
 use crate::handover;
 use crate::hold::{Found, Hold, NO_PLACE, Scanned, Spot};
 use crate::idle::Idle;
-use crate::layout::{BlockHead, NOT_RUN, RELEASE, TAKEN};
+use crate::layout::{BlockHead, NOT_RUN, RELEASE, TAKEN, named};
 use crate::memory::MemoryUsage;
 use crate::poll::{Poll, Signal, Ticker};
 use crate::role::Role;
 use crate::serving::Serving;
 use crate::socket;
+use crate::statistics::{Statistics, Timing};
 use crate::sync::thread::JoinHandle;
 use crate::sync::{AtomicBool, AtomicU32, AtomicU64, Mutex, MutexGuard, Ordering, looks, spin_hint};
+use crate::tallies;
 use crate::word::{Corrupt, Seen, Tell};
 use crate::yielding::Yielding;
 use long::Methods;
@@ -176,6 +178,7 @@ struct Shared<H: Handler> {
     wake: Arc<Signal>,
     tick: Ticker,
     listener: Option<OwnedFd>,
+    statistics: Arc<Statistics>,
     gap: Gap,
     yielding: Yielding,
     asleep_since: AtomicU64,
@@ -208,6 +211,8 @@ impl<H: Handler> Callee<H> {
         poll.add(stop.as_fd(), STOP)?;
         poll.add(wake.as_fd(), WAKE)?;
         poll.add(tick.as_fd(), TICK)?;
+        let serving: Box<[_]> = (0..base.saturating_add(workers.spare)).map(|_| Serving::default()).collect();
+        let statistics = Arc::new(Statistics::new(handler.methods(), serving.len())?);
         let shared = Arc::new_cyclic(|this| Shared {
             handler,
             this: this.clone(),
@@ -228,7 +233,8 @@ impl<H: Handler> Callee<H> {
             every: Mutex::default(),
             rung: Mutex::default(),
             greeting: Mutex::new(()),
-            serving: (0..base.saturating_add(workers.spare)).map(|_| Serving::default()).collect(),
+            serving,
+            statistics,
             base,
             next_id: AtomicU64::new(FIRST_CONNECTION),
             poll,
@@ -268,6 +274,27 @@ impl<H: Handler> Callee<H> {
     /// What is in use now. Exact once nothing runs.
     pub fn usage(&self) -> CalleeUsage {
         self.shared.usage()
+    }
+
+    /// The figures of its methods.
+    pub fn statistics(&self) -> &Arc<Statistics> {
+        &self.shared.statistics
+    }
+
+    /// Looks at each channel that is open: what its handler remembers of it, and what it has in use.
+    pub fn each_channel(&self, mut look: impl FnMut(&H::Peer, ChannelUsage)) {
+        let open: Vec<_> = {
+            let connections = self.shared.connections();
+            let channels = connections.values().filter_map(|c| match c {
+                Connection::Channel(channel) => Some(channel.clone()),
+                Connection::Greeting(_) => None,
+            });
+            channels.collect()
+        };
+        for channel in open {
+            let since = self.shared.serving.iter().filter_map(|s| s.runs_since(Arc::as_ptr(&channel))).min();
+            look(&channel.peer, channel.in_use(since));
+        }
     }
 
     /// Takes a connection in that did not come through the listener.
@@ -314,7 +341,18 @@ impl<H: Handler> Callee<H> {
 impl<H: Handler> Shared<H> {
     /// The entry of base worker number `me`, claimed for this thread.
     fn own(&self, me: usize) -> Option<&Serving<Channel<H::Peer>>> {
-        self.serving.get(..self.base)?.get(me).filter(|s| s.claim())
+        self.serving.get(..self.base)?.get(me).filter(|s| s.claim())?;
+        self.counting(me)
+    }
+
+    /// The entry of a worker, claimed for this thread, with the row that it counts in.
+    fn counting(&self, me: usize) -> Option<&Serving<Channel<H::Peer>>> {
+        let serving = self.serving.get(me)?;
+        if let Some(row) = self.statistics.row(me) {
+            // SAFETY: `self` has both, the entry and the figures.
+            unsafe { serving.row.set(row) };
+        }
+        Some(serving)
     }
 
     /// Number of open channels.
@@ -472,16 +510,23 @@ impl<H: Handler> Shared<H> {
                     }
                 }
             };
-            if idle_since != 0 {
+            let has_waited = idle_since != 0;
+            if has_waited {
                 self.gap.learn(clock::now().saturating_sub(idle_since));
                 idle_since = 0;
             }
             (passes, found_any) = (0, true);
             hold.count(found.spot.at);
-            if hold.served % WORK_PER_LATE == 0 {
+            let is_in_a_row = hold.served % WORK_PER_LATE == 0;
+            if is_in_a_row {
                 self.look_up(hold);
             }
-            if self.serve(serving, found) == After::Lost {
+            let after = if has_waited || is_in_a_row {
+                self.serve_measured(serving, found.renewed(), !has_waited)
+            } else {
+                self.serve::<false>(serving, found, false)
+            };
+            if after == After::Lost {
                 return;
             }
             // SAFETY: as above: `serve` took the role again.
@@ -624,10 +669,17 @@ impl<H: Handler> Shared<H> {
 
     /// Serves a request, and those that arrive where only this worker can know of them. The role is held on entry, so the
     /// channel found is alive. No reference to the data of the role is passed in: it would outlive the role.
+    ///
+    /// `MEASURED`: how long the first one takes is noted; it stands for others if it `is_in_a_row`.
     #[inline(always)]
-    fn serve(&self, serving: &Serving<Channel<H::Peer>>, found: Found<H::Peer>) -> After {
+    fn serve<const MEASURED: bool>(
+        &self,
+        serving: &Serving<Channel<H::Peer>>,
+        found: Found<H::Peer>,
+        is_in_a_row: bool,
+    ) -> After {
         let Found { spot: Spot { mut channel, head: mut word, mut at, mut block }, mut seen, mut place } = found;
-        let mut held = true;
+        let (mut held, mut measured) = (true, MEASURED);
         loop {
             // SAFETY: with the role held, `hold.channels` keeps the channel alive; without it, the `serving` entry stored
             // below does: a retirer frees only channels that no entry names, and it saw ours because we stored it before
@@ -644,35 +696,51 @@ impl<H: Handler> Shared<H> {
                     return self.done(serving, held);
                 }
             };
+            let timing = if measured { Timing::begin(is_in_a_row) } else { Timing::NONE };
+            measured = false;
             if held {
+                here.count();
                 serving.begin(channel); // [P19]
                 self.role.give_up(); // [P5] from here on `hold` is not ours.
+            } else {
+                here.count_without_role();
             }
             crate::fail_point!(RoleGivenUp);
             let mut call = match Call::new(here, head, block) {
                 Ok(call) => call,
                 Err(corrupt) => return self.misplaced(serving, here, block, corrupt),
             };
+            if MEASURED {
+                here.begin_timing(block, timing);
+            }
             let method = call.method();
-            let (status, len) = if self.methods.is_short(method) {
+            let is_counted = || tallies::count(serving.row.get(), usize::from(method));
+            let (status, len) = if self.methods.is_short(method) && is_counted() {
                 self.handler.call(&here.peer, &mut call)
             } else {
-                self.call_long(&here.peer, &mut call)
+                self.call_long(serving, &here.peer, &mut call)
             };
             crate::fail_point!(HandlerEnded);
             let state = call.finish(status, len);
             if state & (BUSY | KEEPS) != 0 {
                 if state & KEEPS != 0 {
+                    here.end_timing(block, call.method(), (call.request_len(), len));
                     // Not watched: the block does not come again soon.
                     here.answer(head, block, state);
                 }
                 return self.deferred(serving, call.method());
+            }
+            if MEASURED {
+                here.drop_timing(block);
             }
             served.state.store(state, Ordering::Relaxed);
             let watched = place != NO_PLACE && self.role.is_vacant();
             crate::fail_point!(ReplyWritten);
             let finished = handover::finish(&head.word, watched);
             crate::fail_point!(Answered);
+            if MEASURED {
+                self.statistics.ended(named(call.method()), timing, (call.request_len(), len));
+            }
             let won = match finished {
                 Ok(Tell { wake: false, announce: false }) => self.role.try_take(),
                 Ok(tell) => self.tell(here, head, block, tell),
@@ -716,6 +784,13 @@ impl<H: Handler> Shared<H> {
                 (held, seen) = (false, arrived); // While nobody else could know: served here, without the role.
             }
         }
+    }
+
+    /// [`Shared::serve`] for one call of many.
+    #[cold]
+    #[inline(never)]
+    fn serve_measured(&self, serving: &Serving<Channel<H::Peer>>, found: Found<H::Peer>, is_in_a_row: bool) -> After {
+        self.serve::<true>(serving, found, is_in_a_row)
     }
 
     /// S2, second half, where somebody is to be told, and the try for the role that follows: `true` if it was won.
@@ -898,7 +973,7 @@ impl<H: Handler> Stepper<'_, H> {
             callee.glance(hold);
             return false;
         };
-        if callee.serve(self.serving, found) == After::Lost {
+        if callee.serve::<false>(self.serving, found, false) == After::Lost {
             while !callee.role.try_take() {
                 spin_hint();
             }

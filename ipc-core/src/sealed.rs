@@ -8,7 +8,7 @@
 //! Mappings of files whose size is sealed, or that nobody else has yet, and system calls on descriptors of our own.
 #![allow(unsafe_code)]
 
-use std::io;
+use std::io::{self, Read, Seek, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::ptr::NonNull;
 
@@ -19,6 +19,46 @@ use crate::layout::{EXTENT_START, MAX_MESSAGE, PAGE};
 /// The message begins here, at 8 modulo 16 as everywhere.
 const START: u64 = EXTENT_START as u64;
 const SEALS: libc::c_int = libc::F_SEAL_WRITE | libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_SEAL;
+
+/// An anonymous file of these bytes, to be passed to somebody who reads it with [`read`].
+///
+/// # Errors
+/// The system's: no memory, no descriptor.
+pub fn file_of(bytes: &[u8]) -> io::Result<OwnedFd> {
+    let flags = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
+    // SAFETY: the name is a NUL-terminated string that lives for the call.
+    let fd = check(unsafe { libc::memfd_create(c"ipc-rpc text".as_ptr(), flags) })?;
+    // SAFETY: the kernel has just given us this descriptor, nobody else owns it.
+    let mut file = std::fs::File::from(unsafe { OwnedFd::from_raw_fd(fd) });
+    file.write_all(bytes)?;
+    Ok(file.into())
+}
+
+/// Reads an anonymous file that a peer has passed.
+///
+/// ```
+/// use ipc_core::sealed;
+/// assert_eq!(sealed::read(sealed::file_of(b"some bytes")?, 10)?, b"some bytes");
+/// assert!(sealed::read(sealed::file_of(b"some bytes")?, 9).is_err());
+/// # Ok::<(), std::io::Error>(())
+/// ```
+///
+/// # Errors
+/// `InvalidData` if it is no memfd, which reading could block, or longer than `most` bytes; or the system's error.
+pub fn read(file: OwnedFd, most: u64) -> io::Result<Vec<u8>> {
+    // SAFETY: plain system call on our own descriptor.
+    if unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GET_SEALS) } < 0 {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "the descriptor passed is no memfd"));
+    }
+    let mut file = std::fs::File::from(file);
+    let mut bytes = Vec::new();
+    // The writer's position in it is shared.
+    file.seek(io::SeekFrom::Start(0))?;
+    if file.take(most + 1).read_to_end(&mut bytes)? as u64 > most {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("the file passed has more than {most} bytes")));
+    }
+    Ok(bytes)
+}
 
 /// A message that is being written.
 #[derive(Debug)]
@@ -149,8 +189,6 @@ fn check(result: libc::c_int) -> io::Result<libc::c_int> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{Read, Seek, Write};
-
     use super::*;
 
     fn written(text: &[u8]) -> OwnedFd {

@@ -371,7 +371,7 @@ pub enum Area {
 /// A signal makes a call like this begin anew: where they come often no long one would ever end.
 const COMMIT: u32 = 16 << 20;
 
-fn commit(file: BorrowedFd<'_>, offset: u32, len: u32) -> io::Result<()> {
+pub(crate) fn commit(file: BorrowedFd<'_>, offset: u32, len: u32) -> io::Result<()> {
     let mut done = 0;
     while done < len {
         let (at, piece) = (i64::from(offset) + i64::from(done), (len - done).min(COMMIT));
@@ -386,7 +386,7 @@ fn commit(file: BorrowedFd<'_>, offset: u32, len: u32) -> io::Result<()> {
 }
 
 /// The seals of a memfd of ordinary pages, and its size.
-fn describe(file: BorrowedFd<'_>) -> io::Result<(libc::c_int, u64)> {
+pub(crate) fn describe(file: BorrowedFd<'_>) -> io::Result<(libc::c_int, u64)> {
     // SAFETY: plain system call on a descriptor that is open for the call.
     let seals = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GET_SEALS) };
     if seals < 0 {

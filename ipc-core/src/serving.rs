@@ -7,7 +7,8 @@
 
 use std::ptr;
 
-use crate::sync::{AtomicBool, AtomicPtr, Ordering};
+use crate::sync::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
+use crate::tallies::RowOf;
 
 /// The entry of one worker. One thread at a time is a worker: two would hide each other's channels from whoever retires them.
 ///
@@ -18,7 +19,7 @@ use crate::sync::{AtomicBool, AtomicPtr, Ordering};
 /// let serving = Serving::default();
 /// assert!(serving.claim() && !serving.claim());
 /// serving.begin(&channel);
-/// serving.mark();
+/// serving.mark(1);
 /// assert!(serving.is_marked() && serving.serves(&channel));
 /// serving.end();
 /// assert!(!serving.is_busy() && !serving.serves(&channel));
@@ -29,11 +30,16 @@ pub struct Serving<C> {
     /// The channel whose call runs, or null. Odd: a tick has found it running; the next store wipes that.
     channel: AtomicPtr<C>,
     claimed: AtomicBool,
+    /// When a tick first found it running.
+    marked_at: AtomicU64,
+    /// Where the worker counts.
+    pub(crate) row: RowOf,
 }
 
 impl<C> Default for Serving<C> {
     fn default() -> Self {
-        Serving { channel: AtomicPtr::new(ptr::null_mut()), claimed: AtomicBool::new(false) }
+        let (channel, claimed) = (AtomicPtr::new(ptr::null_mut()), AtomicBool::new(false));
+        Serving { channel, claimed, marked_at: AtomicU64::new(0), row: RowOf::new() }
     }
 }
 
@@ -77,14 +83,20 @@ impl<C> Serving<C> {
         self.channel.load(Ordering::Acquire).map_addr(|at| at & !1).cast_const() == channel
     }
 
-    /// Marks the call that runs, if one does.
-    pub fn mark(&self) {
+    /// Marks the call that runs, if one does and is not marked yet.
+    pub fn mark(&self, now: u64) {
         let channel = self.channel.load(Ordering::Relaxed);
-        if !channel.is_null() {
+        if !channel.is_null() && channel.addr() & 1 == 0 {
+            self.marked_at.store(now, Ordering::Relaxed);
             let marked = channel.map_addr(|at| at | 1);
             // Fails if that call has ended meanwhile.
             let _ = self.channel.compare_exchange(channel, marked, Ordering::AcqRel, Ordering::Relaxed);
         }
+    }
+
+    /// When the call of `channel` that runs was first found running by a tick.
+    pub fn runs_since(&self, channel: *const C) -> Option<u64> {
+        (self.is_marked() && self.serves(channel)).then(|| self.marked_at.load(Ordering::Relaxed))
     }
 
     /// Was the call that runs found running by a tick?

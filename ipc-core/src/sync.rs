@@ -14,6 +14,9 @@ pub use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU16, AtomicU
 #[cfg(loom)]
 pub use loom::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering, fence};
 
+/// A count that hands no memory to anybody: what it says is true by and by. Every model runs with the real one.
+pub use core::sync::atomic::AtomicU64 as Sum;
+
 #[cfg(loom)]
 pub use loom::sync::{Condvar, Mutex, MutexGuard};
 #[cfg(shuttle)]

@@ -296,6 +296,9 @@ impl Admitted {
     pub fn reply<R: Message>(&self, value: &R) -> Result<Replied, Refused> {
         let mut state = lock(&self.job.state);
         let Some(call) = &mut state.call else { return Err(answered()) };
+        if value.is_error() {
+            call.failed();
+        }
         let (data, len) = call.reply_buffer();
         // SAFETY: the buffer is this call's until it is finished, which takes the lock held here.
         unsafe { service::write_reply::<R, _>(value, Buffer { data, len }, call) }

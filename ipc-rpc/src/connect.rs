@@ -337,7 +337,7 @@ impl Connection {
                 Ok(socket) => break socket,
                 // Others wait there, too.
                 Err(error) if error.kind() == io::ErrorKind::TimedOut && clock::now() < deadline => meanwhile(),
-                Err(error) => return Err(not_connected(service, path, error, config)),
+                Err(error) => return Err(not_connected(service.name, path, error, config.connect_timeout)),
             }
         };
         ipc_core::fail_point!(Connected);
@@ -496,24 +496,20 @@ impl Connection {
     }
 }
 
-fn not_connected(
-    service: &'static ServiceDesc,
-    path: PathBuf,
-    error: io::Error,
-    config: &ClientConfig,
-) -> ConnectError {
+/// Why no connection to the socket at `path` could be made within `timeout`.
+pub(crate) fn not_connected(service: &'static str, path: PathBuf, error: io::Error, timeout: Duration) -> ConnectError {
     match error.kind() {
-        io::ErrorKind::NotFound => ConnectError::NoServer { service: service.name, path, killed: false },
+        io::ErrorKind::NotFound => ConnectError::NoServer { service, path, killed: false },
         // Nobody listens: a socket whose server was killed, or a file of another kind.
         io::ErrorKind::ConnectionRefused if endpoint::is_socket(&path) => {
             endpoint::sweep(&path);
-            ConnectError::NoServer { service: service.name, path, killed: true }
+            ConnectError::NoServer { service, path, killed: true }
         }
         io::ErrorKind::ConnectionRefused if path.exists() => ConnectError::NotAServer { path },
         // Somebody else has removed it meanwhile.
-        io::ErrorKind::ConnectionRefused => ConnectError::NoServer { service: service.name, path, killed: true },
+        io::ErrorKind::ConnectionRefused => ConnectError::NoServer { service, path, killed: true },
         io::ErrorKind::PermissionDenied => ConnectError::Permission { path, error },
-        io::ErrorKind::TimedOut => ConnectError::TimedOut { path, after: config.connect_timeout },
+        io::ErrorKind::TimedOut => ConnectError::TimedOut { path, after: timeout },
         // A socket of another kind, or no socket at all.
         _ if error.raw_os_error() == Some(libc::EPROTOTYPE) => ConnectError::NotAServer { path },
         _ => ConnectError::Io { path, error },

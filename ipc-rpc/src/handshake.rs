@@ -322,6 +322,32 @@ pub(crate) fn succeeded(packet: &[u8]) -> Result<(), String> {
     }
 }
 
+/// In place of a version (H2): not a client, but somebody who wants to know what the server is. Understood by every version.
+const INSPECTOR: u32 = u32::MAX - 1;
+
+/// The packet by which somebody asks a server what it is: H1, H2.
+pub(crate) fn inspector() -> Vec<u8> {
+    let mut w = Writer(MAGIC.to_vec());
+    w.u32(INSPECTOR);
+    w.0
+}
+
+/// Answers an inspector, who gets the files along with this.
+pub(crate) fn inspection() -> Vec<u8> {
+    answer(INSPECTED).0
+}
+
+/// Reads the answer to an inspector: the version of the protocol, or an answer that brings nothing along, if it is one.
+pub(crate) fn inspected(packet: &[u8]) -> Result<u32, Option<Answer>> {
+    let mut r = Reader(packet);
+    if r.take(MAGIC.len()) == Some(MAGIC)
+        && let (Some(PROTOCOL), Some(INSPECTED)) = (r.u32(), r.u8())
+    {
+        return Ok(PROTOCOL);
+    }
+    Err(answered(packet, &[]))
+}
+
 /// What a server answers.
 pub(crate) enum Answer {
     Welcome {
@@ -343,6 +369,7 @@ const VERSION: u8 = 1;
 const FORMAT: u8 = 2;
 const REFUSED: u8 = 3;
 const HANDED_OVER: u8 = 4;
+const INSPECTED: u8 = 5;
 
 fn answer(kind: u8) -> Writer {
     let mut w = Writer(MAGIC.to_vec());

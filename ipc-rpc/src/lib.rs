@@ -665,6 +665,7 @@ mod endpoint;
 mod executor;
 mod expected;
 mod handshake;
+mod inspect;
 mod kept;
 mod loan;
 mod message;
@@ -745,7 +746,11 @@ pub use connect::{ClientConfig, ConnectError};
 pub use context::{Context, InvalidTraceId, Metadata, MetadataIter, Peer, TraceId};
 pub use executor::BoxFuture;
 pub use handshake::{Difference, Mismatch};
+pub use inspect::{
+    ClientState, Discovered, Health, MethodFigures, MethodStatistics, RunningCall, ServerInfo, ServerState, discover,
+};
 pub use ipc_core::gap::Waiting;
+pub use ipc_core::histogram::Histogram;
 pub use ipc_core::memory::{Lack, Memory, MemoryUsage, NoMemory};
 pub use ipc_core::word::Corrupt;
 /// ```

@@ -5,6 +5,7 @@
 #![allow(unsafe_code)]
 
 use std::collections::HashSet;
+use std::io;
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,10 +13,12 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use ipc_core::callee::{Attached, Call, Deferred, Greeting, Handler};
+use ipc_core::callee::{Attached, Call, Deferred, Greeting, Handler, Reply};
+use ipc_core::clock;
 use ipc_core::lane::{self, Parcel, Undeliverable};
-use ipc_core::layout::{BRINGS_PARCEL, REPLIED};
+use ipc_core::layout::{BRINGS_PARCEL, OWN_METHODS, REPLIED};
 use ipc_core::memory::{Memory, NoMemory};
+use ipc_core::sealed;
 use ipc_core::segment::{Area, Segment};
 use ipc_core::socket::{self, Credentials};
 use ipc_core::word::Corrupt;
@@ -25,9 +28,12 @@ use crate::allowed::Allowed;
 use crate::call_error::MethodName;
 use crate::callback;
 use crate::context::{Context, Entered, Extra, Handling, WITH_CONTEXT};
+use crate::describe::Description;
 use crate::endpoint;
 use crate::handshake::{self, Asked, Hello};
+use crate::inspect::{ClientState, ServerState};
 use crate::kept::{Holding, Keeps};
+use crate::message::bytes;
 use crate::rejected::Rejections;
 use crate::runtime::{Runs, Runtime, Work};
 use crate::server::{Control, Limits, ServeError};
@@ -57,6 +63,8 @@ pub(crate) struct Router {
     pub(crate) rejections: Arc<Rejections>,
     /// How the server is told that it has handed its name over.
     control: Arc<Control>,
+    /// When it was made.
+    started: u64,
 }
 
 struct Route {
@@ -71,7 +79,7 @@ struct Route {
 /// The bits of a method's number that say that more has come than its arguments.
 const EXTRAS: u16 = WITH_CONTEXT | BRINGS_PARCEL;
 /// Where the numbers of methods end, and those of requests begin that are the framework's own.
-const METHODS_END: u16 = 0x3F00;
+const METHODS_END: u16 = OWN_METHODS;
 
 impl Router {
     pub(crate) fn new(
@@ -102,7 +110,12 @@ impl Router {
         let name = |r: &Route| MethodName { service: r.service.service().name, method: r.name };
         let described = methods.iter().map(|r| (name(r), r.long)).collect();
         let runtime = Runtime::new(runs, admission.limits.clone(), described);
-        Ok(Router { methods, admission, runtime, rejections: Arc::default(), control })
+        Ok(Router { methods, admission, runtime, rejections: Arc::default(), control, started: clock::now() })
+    }
+
+    /// Service and name of each method, by its number.
+    pub(crate) fn method_names(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        self.methods.iter().map(|route| (route.service.service().name, route.name))
     }
 
     /// What the futures of the handlers share.
@@ -215,8 +228,77 @@ impl Client {
     }
 }
 
+impl Router {
+    /// What somebody who asks may know of the server; of its clients only if he is to see `all`.
+    fn state(&self, all: bool) -> ServerState {
+        let (streams, callbacks) = self.runtime.open();
+        let rejected = self.rejections.count();
+        let mut state = ServerState {
+            pid: std::process::id(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            started: self.started,
+            stopping: self.control.is_stopping(),
+            health: self.control.health(),
+            streams: streams as u64,
+            callbacks: callbacks as u64,
+            rejected: rejected.connections.saturating_add(rejected.broken).saturating_add(rejected.requests),
+            ..ServerState::default()
+        };
+        if let Some(callee) = self.control.callee() {
+            state.workers = callee.usage().workers as u64;
+            state.clients_count = callee.channels() as u64;
+            callee.each_channel(|client, usage| {
+                if all {
+                    state.clients.push(ClientState::of(client.who, &usage));
+                }
+            });
+        }
+        state.now = clock::now();
+        state
+    }
+
+    /// Answers an inspector.
+    fn inspected(&self, socket: BorrowedFd<'_>) -> Reply {
+        let refuse = |why: &str| Reply { packet: handshake::refused(why), descriptors: Vec::new() };
+        let Some(who) = self.admission.peer.or_else(|| socket::credentials(socket).ok()) else {
+            return refuse("the system does not say who you are");
+        };
+        if !self.admission.allowed.admits(who, || socket::groups(socket).unwrap_or_default()) {
+            let why = format!("user {} (group {}) is not allowed", who.uid, who.gid);
+            self.rejections.connection(who, &why);
+            return refuse(&why);
+        }
+        let own = who.uid == endpoint::user() || who.uid == 0;
+        match self.files(own) {
+            Ok(descriptors) => Reply { packet: handshake::inspection(), descriptors },
+            Err(error) => refuse(&format!("the server cannot say what it is: {error}")),
+        }
+    }
+
+    /// What an inspector gets: description, state, and what is counted, if he is the server's `own` user.
+    fn files(&self, own: bool) -> io::Result<Vec<OwnedFd>> {
+        let mut services: Vec<_> = self.methods.iter().filter(|r| r.index == 0).map(|r| r.service.service()).collect();
+        services.dedup_by_key(|service| service.name);
+        let description = Description::of(&services).to_bytes().map_err(io::Error::other)?;
+        let state = bytes::to_bytes(&self.state(own)).map_err(io::Error::other)?;
+        let mut files = vec![sealed::file_of(&description)?, sealed::file_of(&state)?];
+        if own && let Some(callee) = self.control.callee() {
+            files.push(callee.statistics().read_only()?);
+        }
+        Ok(files)
+    }
+}
+
 impl Handler for Router {
     type Peer = Client;
+
+    fn methods(&self) -> usize {
+        self.methods.len()
+    }
+
+    fn answers(&self, hello: &[u8], _descriptors: &mut Vec<OwnedFd>, socket: BorrowedFd<'_>) -> Option<Reply> {
+        (hello == handshake::inspector()).then(|| self.inspected(socket))
+    }
 
     fn hands_over(&self, hello: &[u8], socket: BorrowedFd<'_>) -> Option<Result<Vec<u8>, Vec<u8>>> {
         if hello != handshake::successor() {
@@ -497,6 +579,10 @@ impl Lent for Dressed<'_, '_> {
     fn defer(&mut self) -> Deferred<Client> {
         self.call.defer()
     }
+
+    fn failed(&self) {
+        self.call.failed(REPLIED);
+    }
 }
 
 /// What a panic said. Dropping a payload can panic itself, so payloads that are no text are leaked.
@@ -518,17 +604,19 @@ pub(crate) fn message_of(panic: Box<dyn std::any::Any + Send>) -> String {
 #[cold]
 fn without_reply(
     client: &Client,
-    call: &mut impl ReplyMemory,
+    call: &mut Call<'_, Client>,
     failed: std::thread::Result<Result<Replied, Refused>>,
 ) -> (u16, usize) {
-    match failed {
+    let answer = match failed {
         Ok(Ok(replied)) => (REPLIED, replied.len),
         Ok(Err(refused)) => {
             client.note(&refused);
             refuse(call, refused.status(), refused.reason())
         }
         Err(panic) => refuse(call, status::PANICKED, &message_of(panic)),
-    }
+    };
+    call.failed(answer.0);
+    answer
 }
 
 /// Answers with a status and a text in place of a reply.

@@ -17,6 +17,7 @@ use ipc_core::scanner::{Callee, Workers};
 use crate::context::Peer;
 use crate::endpoint::{self, Endpoint, NotBound};
 use crate::executor::BoxFuture;
+use crate::inspect::{Health, MethodStatistics};
 use crate::rejected::Rejected;
 use crate::router::{Admission, Router};
 use crate::runtime::Runs;
@@ -624,10 +625,19 @@ pub(crate) struct Control {
     /// systemd is told how the server is.
     #[cfg(feature = "systemd")]
     notifies: bool,
+    health: Mutex<Health>,
 }
 
 impl Control {
-    fn callee(&self) -> Option<Arc<Callees>> {
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn health(&self) -> Health {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn callee(&self) -> Option<Arc<Callees>> {
         self.callee.lock().unwrap_or_else(PoisonError::into_inner).upgrade()
     }
 
@@ -1027,6 +1037,85 @@ impl ServerHandle {
     /// ```
     pub fn usage(&self) -> ServerUsage {
         self.control.callee().map_or_else(ServerUsage::default, |callee| ServerUsage::of(&callee))
+    }
+
+    /// Says how the server is, to those who look at it ([`discover`](crate::discover), `ipc list`). It is ready unless
+    /// something else is said; calls are answered whatever is said.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use ipc_rpc::{Health, Server, ServerInfo, service};
+    /// # #[service]
+    /// # pub trait Calc { fn add(&self, a: u64, b: u64) -> u64; }
+    /// # struct Adder;
+    /// # impl Calc for Adder { fn add(&self, a: u64, b: u64) -> u64 { a + b } }
+    /// # let folder = std::env::temp_dir().join(format!("ipc-rpc-doc-health-{}", std::process::id()));
+    /// # std::fs::create_dir_all(&folder)?;
+    /// # let name = folder.join("calc.sock").display().to_string();
+    ///
+    /// let server = Server::builder().service(CalcDispatcher::new(Adder)).bind(&name)?;
+    /// let handle = server.handle();
+    /// handle.set_health(Health::NotReady("reads its index".into()));
+    /// let serving = std::thread::spawn(move || server.run());
+    /// let seen = ServerInfo::of(&name, Duration::from_secs(5))?.state.health;
+    /// assert_eq!(seen, Health::NotReady("reads its index".into()));
+    /// # handle.shutdown();
+    /// # serving.join().unwrap()?;
+    /// # std::fs::remove_dir_all(&folder)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn set_health(&self, health: Health) {
+        *self.control.health.lock().unwrap_or_else(PoisonError::into_inner) = health;
+    }
+
+    /// How it was last said to be.
+    ///
+    /// ```
+    /// let server = ipc_rpc::Server::builder();
+    /// # let folder = std::env::temp_dir().join(format!("ipc-rpc-doc-healthy-{}", std::process::id()));
+    /// # std::fs::create_dir_all(&folder)?;
+    /// # let name = folder.join("any.sock").display().to_string();
+    /// assert!(server.bind(&name)?.handle().health().is_ready());
+    /// # std::fs::remove_dir_all(&folder)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn health(&self) -> Health {
+        self.control.health()
+    }
+
+    /// What has been counted of each method since the server began to serve: service, method, figures; nothing, unless it
+    /// serves.
+    ///
+    /// ```
+    /// use ipc_rpc::{Server, service};
+    /// # #[service]
+    /// # pub trait Calc { fn add(&self, a: u64, b: u64) -> u64; }
+    /// # struct Adder;
+    /// # impl Calc for Adder { fn add(&self, a: u64, b: u64) -> u64 { a + b } }
+    /// # let folder = std::env::temp_dir().join(format!("ipc-rpc-doc-stat-{}", std::process::id()));
+    /// # std::fs::create_dir_all(&folder)?;
+    /// # let name = folder.join("calc.sock").display().to_string();
+    ///
+    /// let server = Server::builder().service(CalcDispatcher::new(Adder)).bind(&name)?;
+    /// let handle = server.handle();
+    /// let serving = std::thread::spawn(move || server.run());
+    /// let client = CalcClient::connect(&name)?;
+    /// client.add(2, 3)?;
+    /// let [add] = &handle.statistics()[..] else { panic!() };
+    /// assert_eq!((add.service, add.method, add.figures.calls), ("Calc", "add", 1));
+    /// # handle.shutdown();
+    /// # serving.join().unwrap()?;
+    /// # std::fs::remove_dir_all(&folder)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn statistics(&self) -> Vec<MethodStatistics> {
+        let Some(callee) = self.control.callee() else { return Vec::new() };
+        let names = callee.handler().method_names();
+        let figures = |(number, (service, method))| {
+            let figures = callee.statistics().read(number);
+            MethodStatistics { service, method, figures }
+        };
+        names.take(callee.statistics().methods()).enumerate().map(figures).collect()
     }
 
     /// What the server has turned away since it began to serve; nothing, unless it serves.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use ipc_core::callee::{Attached, Call, Deferred};
 use ipc_core::lane::{Parcel, Undeliverable};
-use ipc_core::layout::STUB;
+use ipc_core::layout::{REPLIED, STUB};
 use ipc_core::memory::NoMemory;
 
 use crate::admitted::{self, Admitted};
@@ -194,6 +194,8 @@ pub(crate) trait Lent: ReplyMemory {
     fn rest_of_parcel(&mut self) -> Parcel;
     /// Takes the call away from its worker.
     fn defer(&mut self) -> Deferred<Client>;
+    /// The handler has ended with an error of its own.
+    fn failed(&self);
 }
 
 impl ReplyMemory for Call<'_, Client> {
@@ -250,6 +252,10 @@ impl Lent for Call<'_, Client> {
 
     fn defer(&mut self) -> Deferred<Client> {
         Call::defer(self)
+    }
+
+    fn failed(&self) {
+        Call::failed(self, REPLIED);
     }
 }
 
@@ -338,6 +344,9 @@ impl<'a> Incoming<'a> {
     /// The value cannot be sent; the handler has run.
     #[inline]
     pub fn reply<R: Message>(self, value: &R) -> Result<Replied, Refused> {
+        if value.is_error() {
+            self.call.failed();
+        }
         // SAFETY: the buffer is this call's by the promise of `new`.
         unsafe { write_reply::<R, _>(value, self.reply, self.call) }
     }

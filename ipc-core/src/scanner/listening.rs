@@ -136,6 +136,12 @@ impl<H: Handler> Shared<H> {
         crate::fail_point!(HelloRead);
         // One after the other, so that a limit on the number of channels holds.
         let _one = self.greeting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut descriptors = descriptors;
+        if let Some(answer) = self.handler.answers(&hello, &mut descriptors, socket.as_fd()) {
+            let along: Vec<_> = answer.descriptors.iter().map(AsFd::as_fd).collect();
+            let _ = socket::send_all(socket.as_fd(), &answer.packet, &along);
+            return self.keep(id, socket);
+        }
         if let Some(answer) = self.handler.hands_over(&hello, socket.as_fd()) {
             return self.hand_over(id, socket, answer);
         }
@@ -145,7 +151,8 @@ impl<H: Handler> Shared<H> {
             // Not closed before the peer has read the answer: it hangs up, or is the oldest some day.
             return self.keep(id, socket);
         };
-        let channel = Channel::new(segment, socket, id, peer, &self.handler.memory(), self.wake.clone());
+        let channel =
+            Channel::new(segment, socket, id, peer, &self.handler.memory(), self.wake.clone(), self.statistics.clone());
         if self.handler.may_borrow(&channel.peer) {
             channel.allow_loans();
         }

@@ -11,8 +11,10 @@ use std::sync::{Arc, PoisonError};
 use super::Shared;
 use crate::callee::{Call, Channel, Handler};
 use crate::clock;
+use crate::layout::{OWN_METHODS, named};
 use crate::serving::Serving;
 use crate::sync::{AtomicU8, Ordering, thread};
+use crate::tallies;
 
 /// Methods that have a place in the table; those with higher numbers are asked for each time.
 const METHODS: usize = 1024;
@@ -59,12 +61,27 @@ impl<H: Handler> Shared<H> {
     /// Runs a handler that is not known to be short, without the role.
     #[cold]
     #[inline(never)]
-    pub(super) fn call_long(&self, peer: &H::Peer, call: &mut Call<'_, H::Peer>) -> (u16, usize) {
+    pub(super) fn call_long(
+        &self,
+        serving: &Serving<Channel<H::Peer>>,
+        peer: &H::Peer,
+        call: &mut Call<'_, H::Peer>,
+    ) -> (u16, usize) {
         let method = call.method();
+        if named(method) < OWN_METHODS {
+            tallies::count(serving.row.get(), self.statistics.entry(named(method)));
+        }
+        self.run_long(peer, call, method)
+    }
+
+    fn run_long(&self, peer: &H::Peer, call: &mut Call<'_, H::Peer>, method: u16) -> (u16, usize) {
         let mut kind = self.methods.kind(method);
         if kind == UNKNOWN {
             kind = if self.handler.is_long(peer, method) { LONG } else { SHORT };
-            self.methods.note(method, kind);
+            // What is no method has no place among the figures, which short ones have to have.
+            if usize::from(method) < self.statistics.methods() {
+                self.methods.note(method, kind);
+            }
         }
         if kind == SHORT {
             return self.handler.call(peer, call);
@@ -125,7 +142,7 @@ impl<H: Handler> Shared<H> {
     }
 
     fn work_as_number(self: &Arc<Self>, me: usize) {
-        if let Some(serving) = self.serving.get(me).filter(|s| s.claim()) {
+        if let Some(serving) = self.serving.get(me).filter(|s| s.claim()).and_then(|_| self.counting(me)) {
             self.work_as(serving);
             serving.release();
         }
@@ -136,8 +153,9 @@ impl<H: Handler> Shared<H> {
     #[cold]
     pub(super) fn take_over(&self, own: &Serving<Channel<H::Peer>>, ticked: bool) {
         if ticked {
-            self.ticked_at.store(clock::now(), Ordering::Relaxed);
-            self.serving.iter().for_each(Serving::mark);
+            let now = clock::now();
+            self.ticked_at.store(now, Ordering::Relaxed);
+            self.serving.iter().for_each(|serving| serving.mark(now));
         }
         let others = || self.serving.iter().any(|s| !ptr::eq(s, own) && s.is_busy());
         if self.grow && self.idle.is_empty() && others() {

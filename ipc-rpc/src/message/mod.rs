@@ -251,6 +251,13 @@ pub unsafe trait Message: Argument<Self> + Sized + 'static {
     /// Describes the layout and its names.
     #[doc(hidden)]
     fn desc() -> &'static Desc;
+
+    /// Is this the error of a handler? Its calls are counted as such.
+    #[doc(hidden)]
+    #[inline(always)]
+    fn is_error(&self) -> bool {
+        false
+    }
 }
 
 /// Finds and checks the message of type `T` that ends at `data + len`.

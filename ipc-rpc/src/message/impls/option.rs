@@ -149,6 +149,10 @@ unsafe impl<T: Message, E: Message> Message for Result<T, E> {
         })
     }
 
+    fn is_error(&self) -> bool {
+        self.is_err()
+    }
+
     fn desc() -> &'static Desc {
         const { &Desc { id: TypeId::of::<Result<T, E>>(), kind: Kind::Standard("Result", &[T::desc, E::desc]) } }
     }

@@ -1,0 +1,323 @@
+//! Figures of a callee that others can read while it runs: words in an anonymous file (memfd) that nobody else can write.
+//!
+//! The callee maps the file, then seals it: from then on only mappings for reading are made of it. Whoever has the descriptor
+//! reads the sums of each worker ([`tallies`](crate::tallies)), the errors of each method, and a histogram of how long its calls
+//! took, without a word to the callee. Durations are measured for every call that the scanner has had to wait for, and for one
+//! of 64 of those that come in a row, which counts 64 times; so the calls of a histogram are about as many as there were, and
+//! measuring costs next to nothing.
+//!
+//! # Layout
+//! L34 to L37 of `docs/layout.md`: a page of numbers, a row of sums for each worker, and errors and buckets of each method. Memory of a
+//! row is there once its worker is, that of a method's buckets once it was called.
+//!
+//! # Safety
+//! References into the mapping, which consists of atomics and lives as long as the value; its size is sealed.
+#![allow(unsafe_code)]
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use memmap2::{MmapOptions, MmapRaw};
+
+use crate::clock;
+use crate::histogram::{BUCKETS, Histogram, bucket};
+use crate::layout::{FIGURES, FIGURES_VERSION, METHOD_FIGURES, ROWS};
+use crate::segment::{commit, describe};
+use crate::sync::{AtomicU8, Ordering, Sum};
+use crate::tallies::{ENTRIES, Row};
+
+/// Kinds of errors of a method: the status of an answer, [`REPLIED`](crate::layout::REPLIED) where the handler has replied
+/// with an error of its own.
+pub const ERRORS: usize = 30;
+
+/// L34, L35: the numbers at the start of the file.
+#[repr(C)]
+struct Head {
+    magic: Sum,
+    version: Sum,
+    /// Methods that have an entry; one more is there for all others.
+    methods: Sum,
+    rows: Sum,
+}
+
+/// L37: what is counted of one method besides the sums of the workers.
+#[repr(C)]
+struct Method {
+    /// Bytes of requests and of replies, of measured calls times what they stand for.
+    received: Sum,
+    sent: Sum,
+    errors: [Sum; ERRORS],
+    buckets: [Sum; BUCKETS],
+}
+
+const _: () = assert!(size_of::<Row>() == 8 << 10 && size_of::<Method>() == METHOD_FIGURES);
+
+const SEALS: libc::c_int = libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_FUTURE_WRITE | libc::F_SEAL_SEAL;
+
+/// Weight of a call of which 63 others stand for.
+pub(crate) const IN_A_ROW: u64 = 64;
+
+/// When a call began, if it is one whose duration is measured.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Timing(pub(crate) u64);
+
+impl Timing {
+    pub(crate) const NONE: Timing = Timing(0);
+
+    /// Begins now. The call stands for 64 if it `is_in_a_row`, else for itself.
+    pub(crate) fn begin(is_in_a_row: bool) -> Self {
+        Timing(clock::now() << 1 | u64::from(is_in_a_row))
+    }
+}
+
+/// The figures of a method; all of them only grow.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MethodFigures {
+    /// Calls that were given to the handler.
+    pub calls: u64,
+    /// About how many bytes their requests had: those of the calls that were measured, times the calls that they stand for.
+    pub received: u64,
+    /// The same of their replies.
+    pub sent: u64,
+    /// Errors by the status of the answer; at 0 those of the handler itself.
+    pub errors: [u64; ERRORS],
+    /// How long calls took, from when they were found to when they were answered, in nanoseconds.
+    pub durations: Histogram,
+}
+
+/// A mapped file of figures.
+#[derive(Debug)]
+struct Figures {
+    map: MmapRaw,
+    methods: usize,
+    rows: usize,
+}
+
+impl Figures {
+    fn row(&self, row: usize) -> Option<&Row> {
+        let at = self.map.as_mut_ptr().wrapping_add(ROWS).wrapping_add(row * size_of::<Row>()).cast::<Row>();
+        // SAFETY: in the mapping, whose length was made or checked for so many rows; aligned, since pages are and a row is a
+        // multiple of 8 bytes; atomics only, alive as long as `self`.
+        (row < self.rows).then(|| unsafe { &*at })
+    }
+
+    /// The last one stands for all methods that have none.
+    fn method(&self, method: usize) -> &Method {
+        let (at, size) = (ROWS + self.rows * size_of::<Row>(), size_of::<Method>());
+        let at = self.map.as_mut_ptr().wrapping_add(at + method.min(self.methods) * size).cast::<Method>();
+        // SAFETY: as in `row`; there are `methods + 1` of them.
+        unsafe { &*at }
+    }
+
+    fn len(methods: usize, rows: usize) -> usize {
+        ROWS + rows * size_of::<Row>() + (methods + 1) * size_of::<Method>()
+    }
+
+    fn read(&self, method: usize) -> MethodFigures {
+        let entry = self.method(method);
+        let (read, method) = (|sum: &Sum| sum.load(Ordering::Relaxed), method.min(self.methods));
+        let mut figures = MethodFigures {
+            errors: std::array::from_fn(|at| entry.errors.get(at).map_or(0, read)),
+            durations: Histogram::of(entry.buckets.iter().map(read)),
+            received: read(&entry.received),
+            sent: read(&entry.sent),
+            ..MethodFigures::default()
+        };
+        for row in (0..self.rows).filter_map(|row| self.row(row)) {
+            figures.calls = figures.calls.wrapping_add(row.get(method).map_or(0, read));
+        }
+        figures
+    }
+}
+
+const UNTOUCHED: u8 = 0;
+const THERE: u8 = 1;
+const MISSING: u8 = 2;
+
+/// The figures of a callee, as it writes them.
+#[derive(Debug)]
+pub struct Statistics {
+    figures: Figures,
+    file: OwnedFd,
+    /// Whether the memory of a method's errors and buckets is there.
+    memory: Box<[AtomicU8]>,
+}
+
+impl Statistics {
+    /// Figures of `methods` methods (at most 1023, others are one), written by `rows` workers.
+    ///
+    /// # Errors
+    /// The system's: no memory, no descriptor.
+    pub fn new(methods: usize, rows: usize) -> io::Result<Self> {
+        let methods = methods.min(ENTRIES - 1);
+        let flags = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
+        // SAFETY: the name is a NUL-terminated string that lives for the call.
+        let fd = check(unsafe { libc::memfd_create(c"ipc-rpc statistics".as_ptr(), flags) })?;
+        // SAFETY: the kernel has just given us this descriptor, nobody else owns it.
+        let file = unsafe { OwnedFd::from_raw_fd(fd) };
+        let len = Figures::len(methods, rows);
+        let size = i64::try_from(len).map_err(io::Error::other)?;
+        // SAFETY: plain system call on our own descriptor.
+        check(unsafe { libc::ftruncate(file.as_raw_fd(), size) })?;
+        commit(file.as_fd(), 0, ROWS as u32)?;
+        let map = MmapOptions::new().len(len).no_reserve_swap().map_raw(&file)?;
+        // SAFETY: plain system call on our own descriptor.
+        let sealed = check(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_ADD_SEALS, SEALS) });
+        if sealed.is_err() {
+            // A kernel before 5.1, which has no such seal. The file is given to processes of the same user, which it trusts.
+            // SAFETY: plain system call on our own descriptor.
+            check(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_ADD_SEALS, SEALS & !libc::F_SEAL_FUTURE_WRITE) })?;
+        }
+        let head = map.as_mut_ptr().cast::<Head>();
+        // SAFETY: the mapping begins with it, aligned to a page; atomics only.
+        let head = unsafe { &*head };
+        for (place, value) in [
+            (&head.version, FIGURES_VERSION),
+            (&head.methods, methods as u64),
+            (&head.rows, rows as u64),
+            (&head.magic, FIGURES),
+        ] {
+            place.store(value, Ordering::Relaxed);
+        }
+        let memory = (0..=methods).map(|_| AtomicU8::new(UNTOUCHED)).collect();
+        Ok(Statistics { figures: Figures { map, methods, rows }, file, memory })
+    }
+
+    /// The file, for who reads it: see [`View`].
+    pub fn file(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+
+    /// The file once more, opened for reading only, for whoever is to read it.
+    ///
+    /// # Errors
+    /// The system's: no descriptor, no `/proc`.
+    pub fn read_only(&self) -> io::Result<OwnedFd> {
+        Ok(std::fs::File::open(format!("/proc/self/fd/{}", self.file.as_raw_fd()))?.into())
+    }
+
+    /// What has been counted of the method of this number.
+    pub fn read(&self, method: usize) -> MethodFigures {
+        self.figures.read(method)
+    }
+
+    /// How many methods have figures of their own.
+    pub fn methods(&self) -> usize {
+        self.figures.methods
+    }
+
+    /// The row of a worker, with its memory. `None`: there is no memory.
+    pub(crate) fn row(&self, row: usize) -> Option<&Row> {
+        let here = self.figures.row(row)?;
+        let entries = (self.figures.methods + 1) * size_of::<Sum>();
+        self.commit(ROWS + row * size_of::<Row>(), entries).then_some(here)
+    }
+
+    fn commit(&self, at: usize, len: usize) -> bool {
+        // Both are far below 4 GiB.
+        commit(self.file.as_fd(), at as u32, len as u32).is_ok()
+    }
+
+    /// The place of a method in a row: its number, or the last.
+    pub(crate) fn entry(&self, method: u16) -> usize {
+        usize::from(method).min(self.figures.methods)
+    }
+
+    /// Errors and buckets of a method; `None`: there is no memory for them.
+    fn method(&self, method: u16) -> Option<&Method> {
+        let entry = self.entry(method);
+        let memory = self.memory.get(entry)?;
+        if memory.load(Ordering::Relaxed) == UNTOUCHED {
+            let at = ROWS + self.figures.rows * size_of::<Row>() + entry * size_of::<Method>();
+            let there = self.commit(at, size_of::<Method>());
+            memory.store(if there { THERE } else { MISSING }, Ordering::Relaxed);
+        }
+        (memory.load(Ordering::Relaxed) == THERE).then(|| self.figures.method(entry))
+    }
+
+    /// A call of `method` ended without a result: with this status, or with the handler's error, 0.
+    #[cold]
+    pub(crate) fn failed(&self, method: u16, status: u16) {
+        if let Some(error) = self.method(method).and_then(|m| m.errors.get(usize::from(status) % ERRORS)) {
+            error.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// A call of `method` that was measured is answered: bytes of the request, and of the reply.
+    #[cold]
+    pub(crate) fn ended(&self, method: u16, timing: Timing, (received, sent): (u32, usize)) {
+        let Timing(began) = timing;
+        if began == 0 {
+            return;
+        }
+        let weight = if began & 1 == 1 { IN_A_ROW } else { 1 };
+        let duration = clock::now().saturating_sub(began >> 1);
+        let Some(method) = self.method(method) else { return };
+        method.received.fetch_add(u64::from(received) * weight, Ordering::Relaxed);
+        method.sent.fetch_add((sent as u64).saturating_mul(weight), Ordering::Relaxed);
+        if let Some(count) = method.buckets.get(bucket(duration)) {
+            count.fetch_add(weight, Ordering::Relaxed);
+        }
+    }
+}
+
+/// The figures of another process's callee.
+///
+/// ```
+/// use ipc_core::statistics::{Statistics, View};
+///
+/// let ours = Statistics::new(3, 1)?;
+/// let theirs = View::open(ours.file().try_clone_to_owned()?)?;
+/// assert_eq!(theirs.methods(), 3);
+/// assert_eq!(theirs.read(0).calls, 0);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct View {
+    figures: Figures,
+}
+
+impl View {
+    /// Maps figures that a callee has given.
+    ///
+    /// # Errors
+    /// `InvalidData` if it is something else or of another version, or the system's error.
+    pub fn open(file: OwnedFd) -> io::Result<Self> {
+        let invalid = |why| io::Error::new(io::ErrorKind::InvalidData, why);
+        let (seals, size) = describe(file.as_fd())?;
+        let size = usize::try_from(size).unwrap_or(0);
+        if seals & libc::F_SEAL_SHRINK == 0 || size < ROWS {
+            return Err(invalid("the figures are not in a memfd with the seal SHRINK"));
+        }
+        let map = MmapOptions::new().len(size).no_reserve_swap().map_raw_read_only(&file)?;
+        // SAFETY: the mapping begins with it, aligned to a page; atomics only; it is read alone.
+        let head = unsafe { &*map.as_mut_ptr().cast::<Head>() };
+        let read = |place: &Sum| place.load(Ordering::Relaxed);
+        if read(&head.magic) != FIGURES || read(&head.version) != FIGURES_VERSION {
+            return Err(invalid("the figures are of another version"));
+        }
+        let methods = usize::try_from(read(&head.methods)).ok().filter(|n| *n < ENTRIES);
+        let rows = usize::try_from(read(&head.rows)).ok().filter(|n| *n <= size / size_of::<Row>());
+        match (methods, rows) {
+            (Some(methods), Some(rows)) if Figures::len(methods, rows) <= size => {
+                Ok(View { figures: Figures { map, methods, rows } })
+            }
+            _ => Err(invalid("the figures are not as long as they say")),
+        }
+    }
+
+    /// How many methods have figures of their own.
+    pub fn methods(&self) -> usize {
+        self.figures.methods
+    }
+
+    /// What has been counted of the method of this number; with [`View::methods`] of all that have no figures of their own.
+    pub fn read(&self, method: usize) -> MethodFigures {
+        self.figures.read(method)
+    }
+}
+
+fn check(result: libc::c_int) -> io::Result<libc::c_int> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}

@@ -1,0 +1,136 @@
+//! What a server counts, as another process sees it.
+
+use std::time::Duration;
+
+use ipc_rpc::{ConnectError, MethodFigures, ServerInfo};
+use ipc_rpc_tests::helper::{Place, until};
+use ipc_rpc_tests::services::{CalcClient, WorkClient};
+
+const SERVER: &str = env!("CARGO_BIN_EXE_test_server");
+const LONG: Duration = Duration::from_secs(30);
+
+fn figures(info: &ServerInfo, method: &str) -> MethodFigures {
+    info.figures("Work", method).unwrap()
+}
+
+#[test]
+fn every_call_is_counted_once_whoever_makes_it() {
+    let place = Place::new("every_call_is_counted_once_whoever_makes_it");
+    let _server = place.serve(SERVER, &["workers=4"]);
+    const THREADS: u64 = 4;
+    const CALLS: u64 = 5000;
+    let clients: Vec<_> = (0..THREADS).map(|_| WorkClient::connect(place.socket()).unwrap()).collect();
+    std::thread::scope(|scope| {
+        for client in &clients {
+            scope.spawn(|| {
+                for n in 0..CALLS {
+                    client.runs().unwrap();
+                    assert_eq!(client.fail((n % 4) as i32).is_err(), n % 4 != 0);
+                }
+            });
+        }
+    });
+    let info = ServerInfo::of(place.socket(), LONG).unwrap();
+    let (runs, fail) = (figures(&info, "runs"), figures(&info, "fail"));
+    assert_eq!((runs.calls, fail.calls), (THREADS * CALLS, THREADS * CALLS));
+    assert_eq!((runs.errors.iter().sum::<u64>(), fail.errors[0]), (0, THREADS * CALLS * 3 / 4));
+    assert_eq!(figures(&info, "sleep").calls, 0);
+    // Measured calls stand for all.
+    for figures in [&runs, &fail] {
+        let measured = figures.durations.count() as f64 / figures.calls as f64;
+        assert!((0.5..=2.0).contains(&measured), "{measured}");
+        assert!(figures.durations.quantile(0.5) <= figures.durations.quantile(0.99));
+    }
+    let sent = runs.sent as f64 / runs.calls as f64;
+    assert!((4.0..=16.0).contains(&sent), "{sent} bytes a reply of 8");
+    assert_eq!(info.state.clients.len(), THREADS as usize);
+    assert!(info.state.clients.iter().all(|c| c.calls == 2 * CALLS && c.running.is_empty() && c.queued == 0));
+    assert!(info.state.clients.iter().all(|c| c.pid == std::process::id() as i32));
+}
+
+#[test]
+fn failures_are_counted_by_their_kind() {
+    let place = Place::new("failures_are_counted_by_their_kind");
+    let _server = place.serve(SERVER, &["workers=2"]);
+    let client = WorkClient::connect(place.socket()).unwrap();
+    for _ in 0..3 {
+        client.panic("on purpose").unwrap_err();
+    }
+    let gate = place.join("gate");
+    std::thread::scope(|scope| {
+        let (first, second) = (client.clone(), client.clone());
+        let gates = [gate.clone(), place.join("second")];
+        let [one, two] = gates.clone();
+        scope.spawn(move || first.pass(&one).unwrap());
+        scope.spawn(move || second.pass(&two).unwrap());
+        until(|| gates.iter().all(|gate| std::fs::exists(format!("{gate}.in")).unwrap()));
+        // Nobody is left for it; its deadline passes where it waits.
+        client.with_timeout(Duration::from_millis(20)).sleep(0).unwrap_err();
+        gates.iter().for_each(|gate| std::fs::write(format!("{gate}.out"), "").unwrap());
+    });
+    client.runs().unwrap();
+    let info = ServerInfo::of(place.socket(), LONG).unwrap();
+    let (panic, sleep) = (figures(&info, "panic"), figures(&info, "sleep"));
+    assert_eq!((panic.calls, panic.errors[16]), (3, 3));
+    assert_eq!((sleep.calls, sleep.errors[1]), (0, 1));
+}
+
+#[test]
+fn what_runs_is_seen_and_since_when() {
+    let place = Place::new("what_runs_is_seen_and_since_when");
+    let _server = place.serve(SERVER, &["workers=4"]);
+    let client = WorkClient::connect(place.socket()).unwrap();
+    let gate = place.join("gate");
+    std::thread::scope(|scope| {
+        let (caller, name) = (client.clone(), gate.clone());
+        scope.spawn(move || caller.pass(&name).unwrap());
+        until(|| std::fs::exists(format!("{gate}.in")).unwrap());
+        // Long enough for a tick to find it.
+        std::thread::sleep(Duration::from_millis(500));
+        let mut info = ServerInfo::of(place.socket(), LONG).unwrap();
+        let pass = info.methods().position(|m| m == ("Work", "pass")).unwrap();
+        let [running] = info.state.clients[0].running[..] else { panic!("{:?}", info.state) };
+        assert_eq!(usize::from(running.method), pass);
+        let ran = Duration::from_nanos(info.state.now - running.since);
+        assert!(ran >= Duration::from_millis(300), "{ran:?}");
+        std::fs::write(format!("{gate}.out"), "").unwrap();
+        until(|| {
+            info.refresh(LONG).unwrap();
+            info.state.clients[0].running.is_empty()
+        });
+    });
+}
+
+#[test]
+fn figures_are_read_from_a_server_that_is_stopped() {
+    let place = Place::new("figures_are_read_from_a_server_that_is_stopped");
+    let mut server = place.serve(SERVER, &["workers=2"]);
+    let client = WorkClient::connect(place.socket()).unwrap();
+    client.runs().unwrap();
+    let mut info = ServerInfo::of(place.socket(), LONG).unwrap();
+    client.runs().unwrap();
+    server.stop();
+    let error = info.refresh(Duration::from_millis(100)).unwrap_err();
+    assert!(matches!(error, ConnectError::TimedOut { .. }), "{error}");
+    assert_eq!(figures(&info, "runs").calls, 2);
+    server.kill();
+    // The figures of one that is dead are those of its end.
+    assert_eq!(figures(&info, "runs").calls, 2);
+    let error = info.refresh(LONG).unwrap_err();
+    assert!(matches!(error, ConnectError::NoServer { killed: true, .. }), "{error}");
+}
+
+#[test]
+fn a_description_says_what_the_services_are() {
+    let place = Place::new("a_description_says_what_the_services_are");
+    let _server = place.serve(SERVER, &["workers=2"]);
+    let calc = CalcClient::connect(place.socket());
+    let info = ServerInfo::of(place.socket(), LONG).unwrap();
+    assert_eq!(calc.is_ok(), info.description.service("Calc").is_some());
+    let work = info.description.service("Work").unwrap();
+    assert_eq!(work.docs, "Handlers that misbehave on demand.");
+    assert!(work.rust(&info.description).contains("fn fail(&self, code: i32) -> Result<String, WorkError>;"));
+    assert!(info.state.health.is_ready() && !info.state.stopping);
+    assert!(info.state.started <= info.state.now);
+    assert!(info.figures("Work", "no_such_method").is_none());
+}
