@@ -72,6 +72,11 @@ impl Default for Histogram {
 
 impl Histogram {
     /// With so many in each bucket; missing buckets are empty, further ones are left out.
+    ///
+    /// ```
+    /// use ipc_core::histogram::Histogram;
+    /// assert_eq!(Histogram::of([0, 2, 1]).count(), 3); // twice 1 ns, once 2 ns
+    /// ```
     pub fn of(counts: impl IntoIterator<Item = u64>) -> Self {
         let mut counts: Vec<u64> = counts.into_iter().take(BUCKETS).collect();
         counts.resize(BUCKETS, 0);
@@ -79,6 +84,12 @@ impl Histogram {
     }
 
     /// Adds a duration in nanoseconds, `weight` times.
+    ///
+    /// ```
+    /// let mut calls = ipc_core::histogram::Histogram::default();
+    /// calls.add(1500, 64); // 64 calls of 1.5 µs
+    /// assert_eq!(calls.count(), 64);
+    /// ```
     pub fn add(&mut self, nanoseconds: u64, weight: u64) {
         if let Some(count) = self.counts.get_mut(bucket(nanoseconds)) {
             *count = count.saturating_add(weight);
@@ -86,11 +97,23 @@ impl Histogram {
     }
 
     /// How many in all.
+    ///
+    /// ```
+    /// assert_eq!(ipc_core::histogram::Histogram::default().count(), 0);
+    /// ```
     pub fn count(&self) -> u64 {
         self.counts.iter().fold(0, |sum, count| sum.saturating_add(*count))
     }
 
     /// The duration in nanoseconds that a `q`th of all do not exceed, `q` from 0 to 1, to one part in 32; `None`: there are none.
+    ///
+    /// ```
+    /// use ipc_core::histogram::Histogram;
+    /// let mut calls = Histogram::default();
+    /// calls.add(5, 99);
+    /// calls.add(9, 1);
+    /// assert_eq!((calls.quantile(0.99), calls.quantile(1.0)), (Some(5), Some(9)));
+    /// ```
     pub fn quantile(&self, q: f64) -> Option<u64> {
         let count = self.count();
         let rank = ((count as f64 * q.clamp(0.0, 1.0)).ceil() as u64).max(1);
@@ -106,6 +129,11 @@ impl Histogram {
     }
 
     /// The mean, in nanoseconds, to one part in 32; `None`: there are none.
+    ///
+    /// ```
+    /// use ipc_core::histogram::Histogram;
+    /// assert_eq!(Histogram::of([0, 1, 0, 1]).mean(), Some(2.0)); // 1 ns and 3 ns
+    /// ```
     pub fn mean(&self) -> Option<f64> {
         let middle = |bucket| {
             let bounds = bounds(bucket);
@@ -119,18 +147,39 @@ impl Histogram {
     }
 
     /// What has come since an earlier reading of the same histogram.
+    ///
+    /// ```
+    /// use ipc_core::histogram::Histogram;
+    /// let mut calls = Histogram::default();
+    /// calls.add(5, 10);
+    /// let earlier = calls.clone();
+    /// calls.add(7, 3);
+    /// assert_eq!(calls.since(&earlier), { let mut new = Histogram::default(); new.add(7, 3); new });
+    /// ```
     #[must_use]
     pub fn since(&self, earlier: &Histogram) -> Histogram {
         Histogram::of(self.counts.iter().zip(&earlier.counts).map(|(now, then)| now.saturating_sub(*then)))
     }
 
     /// Both together.
+    ///
+    /// ```
+    /// use ipc_core::histogram::Histogram;
+    /// let one = Histogram::of([1, 2]);
+    /// assert_eq!(one.and(&one), Histogram::of([2, 4]));
+    /// ```
     #[must_use]
     pub fn and(&self, other: &Histogram) -> Histogram {
         Histogram::of(self.counts.iter().zip(&other.counts).map(|(a, b)| a.saturating_add(*b)))
     }
 
     /// The buckets that are not empty: the durations they are for, in nanoseconds, and how many there are.
+    ///
+    /// ```
+    /// use ipc_core::histogram::Histogram;
+    /// let calls = Histogram::of([0, 4]);
+    /// assert!(calls.buckets().eq([(1..2, 4)]));
+    /// ```
     pub fn buckets(&self) -> impl Iterator<Item = (std::ops::Range<u64>, u64)> + '_ {
         self.counts.iter().enumerate().filter(|(_, n)| **n > 0).map(|(bucket, n)| (bounds(bucket), *n))
     }

@@ -45,6 +45,11 @@ pub enum Health {
 
 impl Health {
     /// Does it do its work?
+    ///
+    /// ```
+    /// use ipc_rpc::Health;
+    /// assert!(Health::Ready.is_ready() && !Health::Failing("its disk is full".into()).is_ready());
+    /// ```
     pub fn is_ready(&self) -> bool {
         *self == Health::Ready
     }
@@ -61,6 +66,17 @@ impl std::fmt::Display for Health {
 }
 
 /// What has been counted of one method; see [`ServerHandle::statistics`](crate::ServerHandle::statistics).
+///
+/// ```
+/// use ipc_rpc::ServerHandle;
+///
+/// /// The method that is called most.
+/// fn busiest(server: &ServerHandle) -> Option<String> {
+///     let most = server.statistics().into_iter().max_by_key(|method| method.figures.calls)?;
+///     Some(format!("{}::{}", most.service, most.method))
+/// }
+/// # let _ = busiest;
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MethodStatistics {
@@ -220,6 +236,27 @@ pub struct ServerInfo {
 impl ServerInfo {
     /// Asks the server called `name`, which is given as to [`ServerBuilder::bind`](crate::ServerBuilder::bind).
     ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use ipc_rpc::{Server, ServerInfo, service};
+    /// # #[service]
+    /// # pub trait Calc { fn add(&self, a: u64, b: u64) -> u64; }
+    /// # struct Adder;
+    /// # impl Calc for Adder { fn add(&self, a: u64, b: u64) -> u64 { a + b } }
+    /// # let folder = std::env::temp_dir().join(format!("ipc-rpc-doc-info-of-{}", std::process::id()));
+    /// # std::fs::create_dir_all(&folder)?;
+    /// # let name = folder.join("calc.sock").display().to_string();
+    /// # let server = Server::builder().service(CalcDispatcher::new(Adder)).bind(&name)?;
+    /// # let handle = server.handle();
+    /// # let serving = std::thread::spawn(move || server.run());
+    /// let info = ServerInfo::of(&name, Duration::from_secs(5))?;
+    /// assert_eq!((info.pid, info.state.stopping), (std::process::id() as i32, false));
+    /// # handle.shutdown();
+    /// # serving.join().unwrap()?;
+    /// # std::fs::remove_dir_all(&folder)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// [`ConnectError`], as for a client.
     pub fn of(name: impl AsRef<str>, timeout: Duration) -> Result<ServerInfo, ConnectError> {
@@ -230,6 +267,31 @@ impl ServerInfo {
 
     /// Asks again: the state is as of now.
     ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use ipc_rpc::{Server, ServerInfo, service};
+    /// # #[service]
+    /// # pub trait Calc { fn add(&self, a: u64, b: u64) -> u64; }
+    /// # struct Adder;
+    /// # impl Calc for Adder { fn add(&self, a: u64, b: u64) -> u64 { a + b } }
+    /// # let folder = std::env::temp_dir().join(format!("ipc-rpc-doc-info-refresh-{}", std::process::id()));
+    /// # std::fs::create_dir_all(&folder)?;
+    /// # let name = folder.join("calc.sock").display().to_string();
+    /// # let server = Server::builder().service(CalcDispatcher::new(Adder)).bind(&name)?;
+    /// # let handle = server.handle();
+    /// # let serving = std::thread::spawn(move || server.run());
+    /// let mut info = ServerInfo::of(&name, Duration::from_secs(5))?;
+    /// assert_eq!(info.state.clients_count, 0);
+    /// let calc = CalcClient::connect(&name)?;
+    /// info.refresh(Duration::from_secs(5))?;
+    /// assert_eq!(info.state.clients_count, 1);
+    /// # drop(calc);
+    /// # handle.shutdown();
+    /// # serving.join().unwrap()?;
+    /// # std::fs::remove_dir_all(&folder)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// [`ConnectError`]: the state is as it was. [`ServerInfo::figures`] are read where the server counts, whatever it answers.
     pub fn refresh(&mut self, timeout: Duration) -> Result<(), ConnectError> {
@@ -238,6 +300,29 @@ impl ServerInfo {
     }
 
     /// What was counted of a method by now; `None`: there is no such method, or it is not for this user.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use ipc_rpc::{Server, ServerInfo, service};
+    /// # #[service]
+    /// # pub trait Calc { fn add(&self, a: u64, b: u64) -> u64; }
+    /// # struct Adder;
+    /// # impl Calc for Adder { fn add(&self, a: u64, b: u64) -> u64 { a + b } }
+    /// # let folder = std::env::temp_dir().join(format!("ipc-rpc-doc-info-figures-{}", std::process::id()));
+    /// # std::fs::create_dir_all(&folder)?;
+    /// # let name = folder.join("calc.sock").display().to_string();
+    /// # let server = Server::builder().service(CalcDispatcher::new(Adder)).bind(&name)?;
+    /// # let handle = server.handle();
+    /// # let serving = std::thread::spawn(move || server.run());
+    /// let info = ServerInfo::of(&name, Duration::from_secs(5))?;
+    /// CalcClient::connect(&name)?.add(2, 3)?;
+    /// assert_eq!(info.figures("Calc", "add").map(|add| add.calls), Some(1)); // without asking again
+    /// assert!(info.figures("Calc", "subtract").is_none());
+    /// # handle.shutdown();
+    /// # serving.join().unwrap()?;
+    /// # std::fs::remove_dir_all(&folder)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn figures(&self, service: &str, method: &str) -> Option<MethodFigures> {
         let number = self.methods().position(|known| known == (service, method))?;
         let view = self.view.as_ref()?;
@@ -245,6 +330,27 @@ impl ServerInfo {
     }
 
     /// The methods of all services, one after the other: service and method. The place here is the method's number.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use ipc_rpc::{Server, ServerInfo, service};
+    /// # #[service]
+    /// # pub trait Calc { fn add(&self, a: u64, b: u64) -> u64; }
+    /// # struct Adder;
+    /// # impl Calc for Adder { fn add(&self, a: u64, b: u64) -> u64 { a + b } }
+    /// # let folder = std::env::temp_dir().join(format!("ipc-rpc-doc-info-methods-{}", std::process::id()));
+    /// # std::fs::create_dir_all(&folder)?;
+    /// # let name = folder.join("calc.sock").display().to_string();
+    /// # let server = Server::builder().service(CalcDispatcher::new(Adder)).bind(&name)?;
+    /// # let handle = server.handle();
+    /// # let serving = std::thread::spawn(move || server.run());
+    /// let info = ServerInfo::of(&name, Duration::from_secs(5))?;
+    /// assert!(info.methods().eq([("Calc", "add")]));
+    /// # handle.shutdown();
+    /// # serving.join().unwrap()?;
+    /// # std::fs::remove_dir_all(&folder)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn methods(&self) -> impl Iterator<Item = (&str, &str)> {
         let services = self.description.services.iter();
         services.flat_map(|service| service.methods.iter().map(|m| (service.name.as_str(), m.name.as_str())))
