@@ -250,9 +250,10 @@ pub(crate) fn hello(
     for service in services {
         w.text(service.name);
         w.u16(service.methods.len() as u16);
-        for method in service.methods {
+        for (number, method) in service.methods.iter().enumerate() {
             w.text(method.name);
-            w.u64(fingerprint(&signature(method)));
+            let known = service.fingerprints.and_then(|known| known.get(number).copied());
+            w.u64(known.unwrap_or_else(|| fingerprint(&signature(method))));
         }
         if w.0.len() > MAX_PACKET {
             return Err(format!("the names of the {} methods of {} are too long", service.methods.len(), service.name));
@@ -441,13 +442,20 @@ pub(crate) fn answered(packet: &[u8], services: &[&ServiceDesc]) -> Option<Answe
                 return None;
             }
             let mut methods = Vec::with_capacity(count);
-            for (service, method) in services.iter().flat_map(|s| s.methods.iter().map(|m| (s.name, m))) {
-                let name = MethodName { service, method: method.name };
+            for (service, method) in services.iter().flat_map(|s| s.methods.iter().map(move |m| (s, m))) {
+                let name = MethodName { service: service.name, method: method.name };
                 methods.push(match r.u16()? {
                     NO_METHOD => {
                         let known = r.u8()? != 0;
                         let there: Vec<String> = r.text()?.lines().map(str::to_owned).collect();
-                        let difference = known.then(|| difference(&signature(method), &there));
+                        let difference = known.then(|| match service.fingerprints {
+                            None => difference(&signature(method), &there),
+                            Some(_) => Difference {
+                                place: "the signature".into(),
+                                here: "that of the description".into(),
+                                there: "another one".into(),
+                            },
+                        });
                         Err(Mismatch { method: name, difference })
                     }
                     number => Ok(number),
@@ -483,6 +491,7 @@ mod tests {
             long: false,
         }],
         callbacks: &[],
+        fingerprints: None,
     };
     static WIDE: ServiceDesc = ServiceDesc {
         name: "Calc",
@@ -500,6 +509,7 @@ mod tests {
             long: false,
         }],
         callbacks: &[],
+        fingerprints: None,
     };
 
     #[test]

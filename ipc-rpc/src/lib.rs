@@ -661,6 +661,8 @@ mod callback;
 mod connect;
 mod context;
 pub mod describe;
+#[cfg(feature = "dynamic")]
+pub mod dynamic;
 mod endpoint;
 mod executor;
 mod expected;

@@ -38,6 +38,8 @@ pub struct ServiceDesc {
     pub methods: &'static [MethodDesc],
     /// The services whose handles its methods take: the client serves these to the server.
     pub callbacks: &'static [fn() -> &'static ServiceDesc],
+    /// The fingerprints of its methods if their types are not known here; `None`: they are those of the types.
+    pub fingerprints: Option<&'static [u64]>,
 }
 
 /// What a method is made of.

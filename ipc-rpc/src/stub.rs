@@ -179,7 +179,7 @@ impl Stub {
 
     /// The path of a call as far as the reply's bytes; goes on with `then`.
     #[inline(always)]
-    fn send_and<A: Message, T>(
+    pub(crate) fn send_and<A: Message, T>(
         &self,
         method: u16,
         args: &impl Argument<A>,
@@ -598,7 +598,7 @@ pub(crate) enum Held {
 }
 
 impl Held {
-    fn of(answer: Answer<Shared>) -> Result<Self, MessageError> {
+    pub(crate) fn of(answer: Answer<Shared>) -> Result<Self, MessageError> {
         if answer.holder().0.trust == Trust::InPlace {
             return Ok(Held::InPlace(answer));
         }

@@ -265,6 +265,7 @@ mod tests {
             long: true,
         }],
         callbacks: &[],
+        fingerprints: None,
     };
 
     impl Dispatch for Rests {

@@ -276,6 +276,7 @@ const _: () = {
             },
         ],
         callbacks: &[],
+        fingerprints: ::ipc_rpc::__private::core::option::Option::None,
     };
     impl CalcClient<::ipc_rpc::__private::Owned> {
         /// Connects to the server called `name`; a `name` with a slash in it is the path of the server's socket.

@@ -458,6 +458,7 @@ const _: () = {
             },
         ],
         callbacks: &[<ProgressClient as ::ipc_rpc::__private::Handle>::service],
+        fingerprints: ::ipc_rpc::__private::core::option::Option::None,
     };
     impl JobsClient<::ipc_rpc::__private::Owned> {
         /// Connects to the server called `name`; a `name` with a slash in it is the path of the server's socket.

@@ -88,6 +88,7 @@ static SERVICE: ServiceDesc = ServiceDesc {
         long: false,
     }],
     callbacks: &[],
+    fingerprints: None,
 };
 
 async fn run(script: Arc<Script>, what: &str, ctx: Context) -> String {

@@ -297,6 +297,7 @@ pub(super) fn table(service: &Service) -> TokenStream {
             docs: #docs,
             methods: &[#(#methods),*],
             callbacks: &[#(#callbacks),*],
+            fingerprints: #p::core::option::Option::None,
         };
     }
 }

@@ -120,7 +120,7 @@ impl Types {
 fn primitive(name: &str) -> TypeInfo {
     match (Primitive::named(name), name.strip_prefix("callback ")) {
         (Some(primitive), _) => TypeInfo::Primitive(primitive),
-        (None, Some(service)) => TypeInfo::Callback(service.into()),
+        (None, Some(service)) => TypeInfo::Object(service.into()),
         (None, None) => TypeInfo::Descriptor(name.into()),
     }
 }

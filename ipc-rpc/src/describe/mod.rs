@@ -133,7 +133,7 @@ impl Description {
             let Some(met) = met.get_mut(ty as usize).filter(|met| !**met) else { continue };
             *met = true;
             match self.kind(ty) {
-                Some(found @ (TypeInfo::Descriptor(_) | TypeInfo::Callback(_) | TypeInfo::Stream(_))) => {
+                Some(found @ (TypeInfo::Descriptor(_) | TypeInfo::Object(_) | TypeInfo::Stream(_))) => {
                     return Some(found);
                 }
                 Some(other) => next.extend(other.parts()),
@@ -159,7 +159,7 @@ impl Description {
         match info {
             TypeInfo::Primitive(primitive) => to.push_str(primitive.name()),
             TypeInfo::Descriptor(name) | TypeInfo::Unknown(name) => to.push_str(&rust::identifier(name)),
-            TypeInfo::Callback(service) => {
+            TypeInfo::Object(service) => {
                 let _ = write!(to, "&{}Client", rust::identifier(service));
             }
             TypeInfo::Stream(item) => list("Streaming<", &[*item], ">"),

@@ -104,7 +104,7 @@ impl<'d> Source<'d> {
                     let Some(info) = self.description.kind(ty).filter(|_| met.insert(ty)) else { continue };
                     match info {
                         TypeInfo::Struct(_) | TypeInfo::Enum(_) => users.push(ty),
-                        TypeInfo::Callback(name) => {
+                        TypeInfo::Object(name) => {
                             let callbacks = &self.description.callbacks;
                             if let Some(found) = callbacks.iter().find(|s| s.name == *name)
                                 && !services.iter().any(|known| known.name == *name)
@@ -255,7 +255,7 @@ impl<'d> Source<'d> {
             TypeInfo::Primitive(Primitive::PhantomData) => "PhantomData<()>".into(),
             TypeInfo::Primitive(primitive) => primitive.name().into(),
             TypeInfo::Descriptor(name) | TypeInfo::Unknown(name) => identifier(name),
-            TypeInfo::Callback(service) => format!("&{}Client", identifier(service)),
+            TypeInfo::Object(service) => format!("&{}Client", identifier(service)),
             TypeInfo::Stream(_) => format!("Streaming<{list}>"),
             TypeInfo::Option(_) => format!("Option<{list}>"),
             TypeInfo::Result(..) => format!("Result<{list}>"),
@@ -475,7 +475,7 @@ fn shape(info: &TypeInfo) -> String {
     let names = |fields: &[FieldInfo]| fields.iter().map(|field| field.name.as_str()).collect::<Vec<_>>().join(" ");
     match info {
         TypeInfo::Primitive(primitive) => primitive.name().into(),
-        TypeInfo::Descriptor(name) | TypeInfo::Callback(name) | TypeInfo::Unknown(name) => format!("called {name}"),
+        TypeInfo::Descriptor(name) | TypeInfo::Object(name) | TypeInfo::Unknown(name) => format!("called {name}"),
         TypeInfo::Stream(_) => "Streaming".into(),
         TypeInfo::Option(_) => "Option".into(),
         TypeInfo::Result(..) => "Result".into(),

@@ -59,7 +59,7 @@ pub enum TypeInfo {
     /// A descriptor, by the name of its type: `OwnedFd`, `File`, `TcpStream` ..
     Descriptor(String),
     /// An object of the client, by the name of its service.
-    Callback(String),
+    Object(String),
     /// Items that travel beside the request and the reply.
     Stream(u32),
     /// `Option`.
@@ -213,7 +213,7 @@ impl TypeInfo {
     pub fn parts(&self) -> Vec<u32> {
         let of = |fields: &[FieldInfo]| fields.iter().map(|field| field.ty).collect::<Vec<_>>();
         match self {
-            TypeInfo::Primitive(_) | TypeInfo::Descriptor(_) | TypeInfo::Callback(_) | TypeInfo::Unknown(_) => vec![],
+            TypeInfo::Primitive(_) | TypeInfo::Descriptor(_) | TypeInfo::Object(_) | TypeInfo::Unknown(_) => vec![],
             TypeInfo::Stream(part)
             | TypeInfo::Option(part)
             | TypeInfo::Vec(part)

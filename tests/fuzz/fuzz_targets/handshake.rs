@@ -30,6 +30,7 @@ static SERVICE: ServiceDesc = ServiceDesc {
         },
     ],
     callbacks: &[],
+    fingerprints: None,
 };
 
 libfuzzer_sys::fuzz_target!(|packet: &[u8]| {
