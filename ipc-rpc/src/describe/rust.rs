@@ -1,5 +1,6 @@
 //! A service as the source of its trait.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::{
@@ -11,8 +12,10 @@ use crate::message::MAX_DEPTH;
 const LINE: usize = 100;
 /// The same, for the fields of a variant.
 const VARIANT: usize = 35;
-/// Bytes of one line, after which types are cut short: only somebody hostile has longer ones.
-const LONGEST: usize = 1 << 16;
+/// Bytes of a list of types, after which it is cut short: only somebody hostile has longer ones.
+const LONGEST: usize = 1 << 10;
+/// Types that are written, counted each time, after which no more are: the same.
+const MOST: u32 = 1 << 18;
 
 impl ServiceInfo {
     /// The trait as Rust source, with the types that it uses and the traits of the objects that it is lent: what a program
@@ -45,7 +48,13 @@ impl ServiceInfo {
     /// ");
     /// ```
     pub fn rust(&self, description: &Description) -> String {
-        let mut source = Source { description, families: vec![], member: HashMap::new(), imports: BTreeMap::new() };
+        let mut source = Source {
+            description,
+            families: vec![],
+            member: HashMap::new(),
+            imports: BTreeMap::new(),
+            left: Cell::new(MOST),
+        };
         let services = source.collect(self);
         let mut items: Vec<String> = services.iter().map(|service| source.service(service)).collect();
         let keys = source.keys();
@@ -80,6 +89,8 @@ struct Source<'d> {
     /// The family of a type.
     member: HashMap<u32, usize>,
     imports: BTreeMap<&'static str, BTreeSet<String>>,
+    /// How many types may still be written.
+    left: Cell<u32>,
 }
 
 impl<'d> Source<'d> {
@@ -218,9 +229,7 @@ impl<'d> Source<'d> {
 
     /// A type that is written the same for all members of a family, whose arguments are these.
     fn common(&self, same: &[u32], arguments: &[&[u32]], depth: u32) -> Option<String> {
-        if depth > MAX_DEPTH {
-            return None;
-        }
+        self.left.set(self.left.get().checked_sub(1).filter(|_| depth <= MAX_DEPTH)?);
         let count = arguments.first().map_or(0, |first| first.len());
         let stands = |number: usize| same.iter().zip(arguments).all(|(ty, own)| own.get(number) == Some(ty));
         if let Some(number) = (0..count).find(|number| stands(*number)) {

@@ -145,7 +145,7 @@ fn record() -> impl Strategy<Value = Record> {
 /// What the typed code writes is read here, and written again it is the same bytes.
 fn same_bytes<T: Message + std::fmt::Debug>(values: impl Strategy<Value = T>) {
     let (description, ty) = described::<T>();
-    let mut runner = TestRunner::new(Config { cases: 48, failure_persistence: None, ..Config::default() });
+    let mut runner = TestRunner::new(Config { cases: 32, failure_persistence: None, ..Config::default() });
     let run = runner.run(&values, |value| {
         let bytes = to_bytes(&value).unwrap();
         let json = decode(&description, ty, &bytes).unwrap();
@@ -178,7 +178,7 @@ fn the_bytes_are_those_of_the_typed_code() {
 /// Whatever arrives, it is refused here exactly if the typed code refuses it, and means the same if not.
 fn same_verdict<T: Message + std::fmt::Debug>(values: impl Strategy<Value = T>) {
     let (description, ty) = described::<T>();
-    let mut runner = TestRunner::new(Config { cases: 48, failure_persistence: None, ..Config::default() });
+    let mut runner = TestRunner::new(Config { cases: 32, failure_persistence: None, ..Config::default() });
     let changes = vec((any::<prop::sample::Index>(), any::<u8>()), 1..4);
     let run = runner.run(&(values, changes, 0..24usize), |(value, changes, cut)| {
         let mut bytes = to_bytes(&value).unwrap();
