@@ -638,6 +638,7 @@
 //! | feature | what it adds |
 //! |---|---|
 //! | `arrow` | `Batch`: record batches of arrow-rs as messages |
+//! | `dynamic` | `dynamic`: calls without types, with JSON in place of them |
 //! | `futures` | [`Streaming`] is a `Stream` of `futures-core` |
 //! | `ndarray` | `Tensor`: arrays of several dimensions as messages |
 //! | `systemd` | sockets that systemd passes, `READY=1` and its watchdog |

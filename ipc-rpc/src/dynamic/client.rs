@@ -11,6 +11,7 @@ use super::{DynamicError, decode, encode_arguments};
 use crate::call_error::CallError;
 use crate::connect::{ClientConfig, ConnectError};
 use crate::describe::{Description, MethodInfo, ServiceInfo, TypeInfo};
+use crate::inspect::ServerInfo;
 use crate::message::Message;
 use crate::service::{MethodDesc, ServiceDesc};
 use crate::stub::Stub;
@@ -22,7 +23,7 @@ use crate::trust::Trust;
 ///
 /// ```
 /// use ipc_rpc::dynamic::{DynamicCallError, DynamicClient};
-/// use ipc_rpc::{CallError, ClientConfig, Server, describe::Description, service};
+/// use ipc_rpc::{CallError, ClientConfig, Server, service};
 /// use serde_json::json;
 ///
 /// #[service]
@@ -41,8 +42,7 @@ use crate::trust::Trust;
 /// # let server = Server::bind(&name)?;
 /// # let handle = server.handle();
 /// # let thread = std::thread::spawn(|| server.serve(CalcDispatcher::new(Plain)));
-/// let description = Description::of_client::<CalcClient>(); // or bytes of another process
-/// let calc = DynamicClient::connect(&name, &description, "Calc", &ClientConfig::default())?;
+/// let calc = DynamicClient::ask(&name, "Calc", &ClientConfig::default())?;
 /// assert_eq!(calc.call("divide", &json!({"a": 7, "b": 2}))?, json!(3));
 /// match calc.call("divide", &json!([7, 0])) {
 ///     Err(DynamicCallError::Call(CallError::Handler(error))) => assert_eq!(error, "not by that"),
@@ -116,6 +116,16 @@ impl std::error::Error for DynamicCallError {
 }
 
 impl DynamicClient {
+    /// Connects to the server called `name`, and asks it what its service looks like.
+    ///
+    /// # Errors
+    ///
+    /// As [`connect`](DynamicClient::connect).
+    pub fn ask(name: impl AsRef<str>, service: &str, config: &ClientConfig) -> Result<Self, ConnectError> {
+        let info = ServerInfo::of(name.as_ref(), config.connect_timeout)?;
+        DynamicClient::connect(name, &info.description, service, config)
+    }
+
     /// Connects to the server called `name`, to call a service of the description.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! Calls without types: arguments and replies as JSON, by the description of a service. Needs the feature `dynamic`.
 //!
-//! A [`DynamicClient`] calls services that this program was not built with. [`encode`] and [`decode`] are what it is made of:
+//! A [`DynamicClient`] calls services that this program was not built with. [`encode`] and [`decode`](fn@decode) are what it is made of:
 //! they write and read the same bytes as the typed code does.
 //!
 //! # What a value is in JSON
