@@ -164,7 +164,7 @@ impl Statistics {
         let methods = methods.min(ENTRIES - 1);
         let flags = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
         // SAFETY: the name is a NUL-terminated string that lives for the call.
-        let fd = check(unsafe { libc::memfd_create(c"ipc-rpc statistics".as_ptr(), flags) })?;
+        let fd = check(unsafe { libc::memfd_create(c"figures of ipc-rpc".as_ptr(), flags) })?;
         // SAFETY: the kernel has just given us this descriptor, nobody else owns it.
         let file = unsafe { OwnedFd::from_raw_fd(fd) };
         let len = Figures::len(methods, rows);
@@ -331,4 +331,66 @@ impl View {
 
 fn check(result: libc::c_int) -> io::Result<libc::c_int> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reopened(file: &OwnedFd) -> OwnedFd {
+        file.try_clone().unwrap()
+    }
+
+    #[test]
+    fn what_is_counted_is_seen_by_who_has_the_file() {
+        let ours = Statistics::new(2, 2).unwrap();
+        let theirs = View::open(ours.read_only().unwrap()).unwrap();
+        let rows = [ours.row(0).unwrap(), ours.row(1).unwrap()];
+        for (row, method) in [(0, 0), (1, 0), (1, 1), (1, ours.entry(77))] {
+            assert!(crate::tallies::count(rows[row], method));
+        }
+        ours.failed(0, 16);
+        ours.failed(0, u16::MAX);
+        ours.ended(0, Timing::begin(true), (3, 5));
+        ours.ended(0, Timing::NONE, (3, 5));
+        ours.ended(1, Timing::begin(false), (0, usize::MAX));
+        let (first, others) = (theirs.read(0), theirs.read(2));
+        assert_eq!((first.calls, first.errors[16], first.errors.iter().sum::<u64>()), (2, 1, 2));
+        assert_eq!((first.durations.count(), first.received, first.sent), (IN_A_ROW, 3 * 64, 5 * 64));
+        assert_eq!((theirs.read(1).durations.count(), others.calls, theirs.read(99).calls), (1, 1, 1));
+        assert_eq!(ours.read(0), first);
+    }
+
+    #[test]
+    fn who_is_to_read_cannot_write() {
+        let ours = Statistics::new(1, 1).unwrap();
+        for file in [ours.read_only().unwrap(), reopened(&ours.file)] {
+            assert!(MmapOptions::new().len(4096).map_raw(&file).is_err());
+            // SAFETY: plain system call on our own descriptor.
+            assert_ne!(unsafe { libc::ftruncate(file.as_raw_fd(), 0) }, 0);
+        }
+    }
+
+    #[test]
+    fn what_could_end_the_reader_is_refused() {
+        let why = |file: OwnedFd| View::open(file).unwrap_err().to_string();
+        assert!(why(std::fs::File::open("/proc/self/exe").unwrap().into()).contains("memfd"));
+        assert!(why(crate::sealed::file_of(&[0; 8192]).unwrap()).contains("SHRINK"));
+        let ours = Statistics::new(1, 1).unwrap();
+        // SAFETY: the mapping begins with it; atomics only.
+        let head = unsafe { &*ours.figures.map.as_mut_ptr().cast::<Head>() };
+        for (place, value, reason) in [
+            (&head.methods, 1024, "long"),
+            (&head.methods, 9, "long"),
+            (&head.rows, 2, "long"),
+            (&head.rows, u64::MAX, "long"),
+            (&head.version, 2, "version"),
+            (&head.magic, 0, "version"),
+        ] {
+            let before = place.swap(value, Ordering::Relaxed);
+            assert!(why(reopened(&ours.file)).contains(reason));
+            place.store(before, Ordering::Relaxed);
+        }
+        assert!(View::open(reopened(&ours.file)).is_ok());
+    }
 }

@@ -214,7 +214,7 @@ pub fn settled(place: &Place, server: &Helper) -> Vec<String> {
     assert_eq!(client.add(2, 3).expect("a reply"), 5);
     drop(client);
     // The socket that is left is the listener's. Memory is unmapped a moment before its file is closed.
-    let closed = || !proc::descriptors(server.pid()).iter().any(|name| name.contains("memfd:"));
+    let closed = || !proc::descriptors(server.pid()).iter().any(|name| name.contains("memfd:ipc-rpc"));
     until(|| proc::segments(server.pid()) == 0 && proc::sockets(server.pid()) == 1 && closed());
     proc::descriptors(server.pid())
 }
