@@ -18,9 +18,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, Weak};
-use std::task::{self, Poll, Waker};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::task::{self, Poll, Waker, ready};
 use std::thread;
+use std::time::Duration;
 
 use ipc_core::callee::{Attached, Deferred};
 use ipc_core::clock;
@@ -28,9 +29,11 @@ use ipc_core::lane::{self, Parcel, Undeliverable};
 use ipc_core::layout::{ABANDONED, NOT_RUN, REPLIED, STOPPING};
 use ipc_core::memory::NoMemory;
 
+use crate::call_error::CallError;
 use crate::callback::Later;
-use crate::context::{Context, Entered};
+use crate::context::{Context, Entered, Extra};
 use crate::executor::{BoxFuture, drop_quietly, lock, wake_quietly};
+use crate::intercept::{self, Done, FOREIGN, Layered, SKIPPED, Step, What, Wish};
 use crate::kept::Holding;
 use crate::message::Message;
 use crate::message::private_exports::{Buffer, access_unchecked, access_with, decode};
@@ -47,7 +50,7 @@ pub struct Admitted {
 
 impl fmt::Debug for Admitted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Admitted").field("context", &self.job.context).finish_non_exhaustive()
+        f.debug_struct("Admitted").field("context", self.job.context()).finish_non_exhaustive()
     }
 }
 
@@ -64,9 +67,16 @@ pub(crate) struct Job {
     /// The descriptors that came with the request, if any did.
     parcel: Option<Mutex<Parcel>>,
     context: Context,
+    /// The same as interceptors have changed it.
+    changed: OnceLock<Context>,
+    /// The answer that is held back until they have seen it; `None`: it is not, or not any more.
+    held: Mutex<Option<Held>>,
     target: u16,
     method: u16,
 }
+
+/// The handler's answer, once it has given one.
+type Held = Option<Result<Replied, Refused>>;
 
 struct State {
     /// The call, until it is answered.
@@ -77,6 +87,8 @@ struct State {
     ending: (u16, String),
     /// A panic has dropped the [`Admitted`].
     orphaned: bool,
+    /// The handler has returned an error.
+    failed: bool,
 }
 
 impl ReplyMemory for Deferred<Client> {
@@ -106,8 +118,19 @@ impl ReplyMemory for Deferred<Client> {
 }
 
 impl Job {
-    /// Answers, unless that was done.
+    /// Answers, unless that was done or is held back.
     fn answer(&self, result: Result<Replied, Refused>) {
+        match &mut *lock(&self.held) {
+            Some(held @ None) => return *held = Some(result),
+            Some(Some(_)) => return,
+            None => {}
+        }
+        self.answer_now(result);
+    }
+
+    /// Answers, unless that was done, with this in place of what is held back.
+    fn answer_now(&self, result: Result<Replied, Refused>) {
+        *lock(&self.held) = None;
         let (taken, place) = {
             let mut state = lock(&self.state);
             (state.call.take(), state.place)
@@ -139,6 +162,18 @@ impl Job {
             std::mem::take(&mut state.ending)
         };
         self.answer(Err(Refused::new(status, reason)));
+    }
+
+    /// No answer is held back any more.
+    fn let_go(&self) {
+        let held = lock(&self.held).take().flatten();
+        if let Some(result) = held {
+            self.answer_now(result);
+        }
+    }
+
+    fn context(&self) -> &Context {
+        self.changed.get().unwrap_or(&self.context)
     }
 
     /// The handler has not been polled, and will not.
@@ -257,7 +292,7 @@ impl Admitted {
 
     /// What the handler may know of the call.
     pub fn context(&self) -> Context {
-        self.job.context.clone()
+        self.job.context().clone()
     }
 
     /// The stream or the callback of this connection that the request is for; 0: none.
@@ -296,12 +331,15 @@ impl Admitted {
     pub fn reply<R: Message>(&self, value: &R) -> Result<Replied, Refused> {
         let mut state = lock(&self.job.state);
         let Some(call) = &mut state.call else { return Err(answered()) };
-        if value.is_error() {
+        let failed = value.is_error();
+        if failed {
             call.failed();
         }
         let (data, len) = call.reply_buffer();
         // SAFETY: the buffer is this call's until it is finished, which takes the lock held here.
-        unsafe { service::write_reply::<R, _>(value, Buffer { data, len }, call) }
+        let replied = unsafe { service::write_reply::<R, _>(value, Buffer { data, len }, call) };
+        state.failed = failed;
+        replied
     }
 
     /// Answers.
@@ -343,10 +381,13 @@ where
     let parcel = Some(call.rest_of_parcel()).filter(|parcel| !parcel.is_empty()).map(Mutex::new);
     let (place, tie) = client.tasks.admit(&client.runtime)?;
     let ending = (ABANDONED, String::new());
-    let state = Mutex::new(State { call: Some(call.defer()), place, ending, orphaned: false });
-    let job = Arc::new(Job { state, tie, args_len, later: Arc::default(), copy, parcel, context, target, method });
+    let around = call.layered().map(Around::new);
+    let held = Mutex::new(around.is_some().then_some(None));
+    let state = Mutex::new(State { call: Some(call.defer()), place, ending, orphaned: false, failed: false });
+    let (later, changed) = (Arc::default(), OnceLock::new());
+    let job = Arc::new(Job { state, tie, args_len, later, copy, parcel, context, changed, held, target, method });
     let admitted = Admitted { job: job.clone() };
-    let mut serving = Serving { future: None, job, begun: false, tied: false };
+    let mut serving = Serving { future: None, around, job, begun: false, tied: false };
     match catch_unwind(AssertUnwindSafe(|| f(admitted))) {
         Ok(future) => serving.future = Some(Box::pin(future)),
         Err(panic) => serving.job.end_with(status::PANICKED, router::message_of(panic)),
@@ -361,6 +402,8 @@ where
 /// The future of a handler, and what is done around it.
 pub(crate) struct Serving {
     future: Option<BoxFuture<'static>>,
+    /// What is around it.
+    around: Option<Around>,
     job: Arc<Job>,
     begun: bool,
     /// The [`Tie`] knows a waker.
@@ -370,13 +413,15 @@ pub(crate) struct Serving {
 impl Serving {
     /// Drops the handler's future, and answers if it has not.
     fn end(&mut self) {
+        self.job.let_go();
         if let Some(future) = self.future.take() {
             if !self.begun {
                 self.job.end_unrun();
             }
-            let _scope = Entered::new(self.job.context.clone());
+            let _scope = Entered::new(self.job.context().clone());
             drop_quietly(future);
         }
+        drop_quietly(self.around.take());
         if lock(&self.job.state).orphaned {
             self.job.answer_early();
         }
@@ -386,20 +431,124 @@ impl Serving {
     }
 }
 
+impl Serving {
+    fn poll_handler(&mut self, cx: &mut task::Context<'_>) -> thread::Result<Poll<()>> {
+        let Some(future) = &mut self.future else { return Ok(Poll::Ready(())) };
+        self.begun = true;
+        let _scope = Entered::new(self.job.context().clone());
+        catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx)))
+    }
+
+    /// Polls the interceptors, and the handler when they have asked for it. Ready: it is answered.
+    fn poll_around(&mut self, cx: &mut task::Context<'_>) -> Poll<()> {
+        let Some(mut around) = self.around.take() else { return Poll::Ready(()) };
+        let polled = self.poll_inside(&mut around, cx);
+        self.around = Some(around);
+        let over = ready!(polled);
+        let held = lock(&self.job.held).take().flatten();
+        self.job.answer_now(match (over, held) {
+            (Ok(_), Some(result)) => result,
+            (Ok(_), None) => Err(Refused::new(status::DENIED, FOREIGN)),
+            (Err(error), _) => {
+                let (status, reason) = status::of_error(error, self.begun);
+                Err(Refused::new(status, reason))
+            }
+        });
+        Poll::Ready(())
+    }
+
+    fn poll_inside(&mut self, around: &mut Around, cx: &mut task::Context<'_>) -> Poll<Result<Done, CallError>> {
+        loop {
+            match around.layered.poll(cx) {
+                Poll::Ready(Step::Over(over)) => return Poll::Ready(over),
+                Poll::Ready(Step::Wanted(What::Pause(until), wish)) => pause(until, wish),
+                Poll::Ready(Step::Wanted(What::Run(call), wish)) => match &around.told {
+                    Some(told) => wish.fulfil(Some(told.clone())),
+                    None if around.running.is_some() => wish.fulfil(Some(Err(call.denied("it runs already")))),
+                    None => {
+                        let extra = Extra { metadata: call.metadata.clone(), trace: call.trace };
+                        let _first = self.job.changed.set(self.job.context.with_extra(extra));
+                        around.running = Some((call, wish));
+                    }
+                },
+                Poll::Pending => {
+                    let Some((call, wish)) = &around.running else { return Poll::Pending };
+                    let method = call.method();
+                    let given_up = wish.is_given_up();
+                    let polled =
+                        if given_up { Some(Ok(Poll::Ready(()))) } else { call.enter(|| self.poll_handler(cx)) };
+                    let told = match polled {
+                        Some(Ok(Poll::Pending)) => return Poll::Pending,
+                        Some(Ok(Poll::Ready(()))) => {
+                            // One that is given up answers when it is dropped.
+                            if let Some(future) = self.future.take() {
+                                let _scope = Entered::new(self.job.context().clone());
+                                drop_quietly(future);
+                            }
+                            let failed = lock(&self.job.state).failed;
+                            match &*lock(&self.job.held) {
+                                Some(Some(Err(refused))) => {
+                                    Err(status::error(refused.status(), refused.reason(), method, Duration::ZERO))
+                                }
+                                _ => Ok(Done { failed }),
+                            }
+                        }
+                        Some(Err(panic)) => {
+                            Err(CallError::Panicked { method, message: router::message_of(panic).into() })
+                        }
+                        None => Err(call.denied(SKIPPED)),
+                    };
+                    wish.fulfil(Some(told.clone()));
+                    (around.running, around.told) = (None, Some(told));
+                }
+            }
+        }
+    }
+}
+
+/// The interceptors around a handler's future.
+struct Around {
+    layered: Layered,
+    /// They have asked for the handler.
+    running: Option<(intercept::Call, Arc<Wish>)>,
+    /// They were told how it has ended.
+    told: Option<Result<Done, CallError>>,
+}
+
+impl Around {
+    fn new(layered: Layered) -> Self {
+        Around { layered, running: None, told: None }
+    }
+}
+
+/// Lets an interceptor wait. No future of the server's has a timer, so there is a thread for it.
+fn pause(until: u64, wish: Arc<Wish>) {
+    let also = wish.clone();
+    let sleep = move || {
+        thread::sleep(Duration::from_nanos(until.saturating_sub(clock::now())));
+        also.fulfil(None);
+    };
+    if thread::Builder::new().name("ipc-rpc pause".into()).spawn(sleep).is_err() {
+        wish.fulfil(None);
+    }
+}
+
 impl Future for Serving {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<()> {
         let this = self.get_mut();
-        let Some(future) = &mut this.future else { return Poll::Ready(()) };
+        if this.future.is_none() && this.around.is_none() {
+            return Poll::Ready(());
+        }
         if this.job.is_over() || !this.begun && this.job.is_late() {
             this.end();
             return Poll::Ready(());
         }
-        this.begun = true;
-        let polled = {
-            let _scope = Entered::new(this.job.context.clone());
-            catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx)))
+        let intercepted = this.around.is_some();
+        let polled = match this.around {
+            Some(_) => catch_unwind(AssertUnwindSafe(|| this.poll_around(cx))),
+            None => this.poll_handler(cx),
         };
         match polled {
             Ok(Poll::Pending) => {
@@ -413,6 +562,9 @@ impl Future for Serving {
                 }
             }
             Ok(Poll::Ready(())) => {}
+            Err(panic) if intercepted => {
+                this.job.answer_now(Err(Refused::new(status::PANICKED, router::message_of(panic))));
+            }
             Err(panic) => this.job.end_with(status::PANICKED, router::message_of(panic)),
         }
         this.end();

@@ -21,8 +21,8 @@ impl Stub {
         method: u16,
         args: &impl Argument<A>,
     ) -> Result<R, CallError> {
-        let answer = self.send_async(method, args).await?;
-        answer.holder().0.read::<R, _>(method, &answer)
+        let read = |answer: Answer<Shared>| answer.holder().0.read::<R, _>(method, &answer);
+        self.send_and_async(method, args, R::is_error, read).await
     }
 
     /// As [`Stub::call_result`].
@@ -34,8 +34,8 @@ impl Stub {
         method: u16,
         args: &impl Argument<A>,
     ) -> Result<R, CallError<E>> {
-        let answer = self.send_async(method, args).await.map_err(CallError::widen)?;
-        answer.holder().0.read_result::<R, E, _>(method, &answer)
+        let read = |answer: Answer<Shared>| answer.holder().0.read_result::<R, E, _>(method, &answer);
+        self.send_and_async(method, args, |_| false, read).await
     }
 
     /// As [`Stub::view`].
@@ -47,7 +47,7 @@ impl Stub {
         method: u16,
         args: &impl Argument<A>,
     ) -> Result<Reply<R>, CallError> {
-        reply(method, self.send_async(method, args).await?)
+        self.send_and_async(method, args, |_| false, |answer| reply(method, answer)).await
     }
 
     /// As [`Stub::view_result`].
@@ -59,7 +59,25 @@ impl Stub {
         method: u16,
         args: &impl Argument<A>,
     ) -> Result<Reply<R>, CallError<E>> {
-        reply_result(method, self.send_async(method, args).await.map_err(CallError::widen)?)
+        self.send_and_async(method, args, |_| false, |answer| reply_result(method, answer)).await
+    }
+
+    /// The path of a call as far as the reply's bytes; goes on with `then`.
+    async fn send_and_async<A: Message, T, E>(
+        &self,
+        method: u16,
+        args: &impl Argument<A>,
+        failed: fn(&T) -> bool,
+        then: impl Fn(Answer<Shared>) -> Result<T, CallError<E>> + Copy,
+    ) -> Result<T, CallError<E>> {
+        let send = |stub: Stub| async move {
+            let sent = stub.send_async(method, args).await;
+            sent.map_err(CallError::widen).and_then(then)
+        };
+        match self.interceptors() {
+            Some(chain) => Box::pin(self.intercepted_async(chain, method, true, failed, send)).await,
+            None => self.send_async(method, args).await.map_err(CallError::widen).and_then(then),
+        }
     }
 
     /// The path of a call as far as the reply's bytes.

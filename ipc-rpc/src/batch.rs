@@ -71,6 +71,8 @@ impl Stub {
         let limit = self.limit();
         let sent = if self.is_plain() {
             connection.begin(&*connection.caller, method, args, limit).map(Pending::detach)
+        } else if let Some(chain) = self.interceptors() {
+            return self.intercepted(chain, method, true, |()| false, |stub| stub.oneway(method, args));
         } else {
             self.oneway_on_terms(&connection, method, args)
         };
@@ -99,6 +101,14 @@ impl Stub {
     /// # Errors
     /// [`CallError`]: it was not handed over.
     pub async fn oneway_async<A: Message>(&self, method: u16, args: &impl Argument<A>) -> Result<(), CallError> {
+        let send = |stub: Stub| async move { stub.hand_over_async(method, args).await };
+        match self.interceptors() {
+            Some(chain) => Box::pin(self.intercepted_async(chain, method, true, |()| false, send)).await,
+            None => self.hand_over_async(method, args).await,
+        }
+    }
+
+    async fn hand_over_async<A: Message>(&self, method: u16, args: &impl Argument<A>) -> Result<(), CallError> {
         let mut rounds = self.rounds(method);
         loop {
             match rounds.stub().oneway_once(&self.session, method, args).await {

@@ -58,7 +58,7 @@ impl fmt::Display for MethodName {
 /// assert!(error.may_have_run());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum CallError<E = Infallible> {
     /// The handler ran and returned this error.
@@ -145,6 +145,20 @@ pub enum CallError<E = Infallible> {
         /// What the server said about it.
         reason: Box<str>,
     },
+    /// An [interceptor](crate::intercept) of this side or of the server did not let the call through; the handler has not run.
+    Denied {
+        /// The method.
+        method: MethodName,
+        /// What the interceptor said about it.
+        reason: Box<str>,
+    },
+    /// The call is one too many in its time ([`RateLimit`](crate::intercept::RateLimit)); the handler has not run.
+    Limited {
+        /// The method.
+        method: MethodName,
+        /// How much later it may be made.
+        after: Duration,
+    },
     /// The other side ended a stream of this call with an error.
     Stream {
         /// The method.
@@ -209,6 +223,8 @@ impl<E> CallError<E> {
             | CallError::Busy { .. }
             | CallError::Cancelled { .. }
             | CallError::NotLent { .. }
+            | CallError::Denied { .. }
+            | CallError::Limited { .. }
             | CallError::Incompatible(_)
             | CallError::Arguments { .. }
             | CallError::Rejected { .. } => false,
@@ -238,7 +254,9 @@ impl<E> CallError<E> {
         match self {
             CallError::NotStarted { why, .. } => why.as_ref().is_none_or(|why| !why.is_lasting()),
             CallError::NoMemory { server: false, memory, .. } => memory.passes(),
-            CallError::Busy { .. } | CallError::TimedOut { may_have_run: false, .. } => true,
+            CallError::Busy { .. } | CallError::Limited { .. } | CallError::TimedOut { may_have_run: false, .. } => {
+                true
+            }
             _ => false,
         }
     }
@@ -282,18 +300,14 @@ impl<E> CallError<E> {
     }
 }
 
-impl CallError {
-    /// The same error for a method whose handler has errors of its own.
+impl<E> CallError<E> {
+    /// The same for a method whose handler has other errors.
     ///
-    /// ```
-    /// use ipc_rpc::CallError;
-    /// fn widened(error: CallError) -> CallError<String> {
-    ///     error.widen()
-    /// }
-    /// ```
-    pub fn widen<E>(self) -> CallError<E> {
-        match self {
-            CallError::Handler(never) => match never {},
+    /// # Errors
+    /// It is the handler's.
+    pub(crate) fn split<F>(self) -> Result<CallError<F>, E> {
+        Ok(match self {
+            CallError::Handler(error) => return Err(error),
             CallError::Panicked { method, message } => CallError::Panicked { method, message },
             CallError::TimedOut { method, after, may_have_run } => CallError::TimedOut { method, after, may_have_run },
             CallError::NotStarted { method, why } => CallError::NotStarted { method, why },
@@ -306,10 +320,29 @@ impl CallError {
             CallError::NoMemory { method, server, memory } => CallError::NoMemory { method, server, memory },
             CallError::Result { method, reason } => CallError::Result { method, reason },
             CallError::Rejected { method, reason } => CallError::Rejected { method, reason },
+            CallError::Denied { method, reason } => CallError::Denied { method, reason },
+            CallError::Limited { method, after } => CallError::Limited { method, after },
             CallError::Stream { method, reason } => CallError::Stream { method, reason },
             CallError::NotLent { service, reason } => CallError::NotLent { service, reason },
             CallError::Reply { method, error } => CallError::Reply { method, error },
             CallError::Protocol { method, error } => CallError::Protocol { method, error },
+        })
+    }
+}
+
+impl CallError {
+    /// The same error for a method whose handler has errors of its own.
+    ///
+    /// ```
+    /// use ipc_rpc::CallError;
+    /// fn widened(error: CallError) -> CallError<String> {
+    ///     error.widen()
+    /// }
+    /// ```
+    pub fn widen<E>(self) -> CallError<E> {
+        match self.split() {
+            Ok(error) => error,
+            Err(never) => match never {},
         }
     }
 }
@@ -386,6 +419,10 @@ impl<E: fmt::Display> fmt::Display for CallError<E> {
             CallError::Result { method, reason } => write!(f, "the result of {method} could not be sent: {reason}"),
             CallError::Rejected { method, reason } => {
                 write!(f, "the server refused the request for {method}: {reason}")
+            }
+            CallError::Denied { method, reason } => write!(f, "{method} was not let through: {reason}"),
+            CallError::Limited { method, after } => {
+                write!(f, "{method} was not let through: too many calls; repeat it after {after:?}")
             }
             CallError::Stream { method, reason } => write!(f, "the stream of {method} failed: {reason}"),
             CallError::NotLent { service, reason } => {

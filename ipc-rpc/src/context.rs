@@ -219,6 +219,12 @@ impl Context {
         self.0.watch.as_ref()?.deadline()
     }
 
+    /// The same call, of which something else is said.
+    pub(crate) fn with_extra(&self, extra: Extra) -> Self {
+        let Shared { watch, runtime, peer, .. } = &*self.0;
+        Context(Arc::new(Shared { watch: watch.clone(), runtime: runtime.clone(), peer: *peer, extra }))
+    }
+
     /// The context of a call.
     pub(crate) fn of(watch: CallWatch<Client>, client: &Client, extra: Extra) -> Self {
         let runtime = Some(Arc::downgrade(&client.runtime));
@@ -400,6 +406,10 @@ impl Metadata {
     /// ```
     pub fn insert(&mut self, key: impl Into<String>, value: impl Into<String>) -> Option<String> {
         self.0.insert(key.into(), value.into())
+    }
+
+    pub(crate) fn remove(&mut self, key: &str) -> Option<String> {
+        self.0.remove(key)
     }
 
     /// All of them, by key.

@@ -65,6 +65,7 @@
 //! | `view()` | return a [`Reply`], which is read where the server wrote it |
 //! | `start()` | return a [`Pending`] call at once, to be waited for, awaited or dropped: many can be on their way |
 //! | `with_context(&context)`, `with_metadata(key, value)`, `with_trace(id)` | say more about the call: see [`Context`] |
+//! | `with_interceptor(interceptor)` | go through this code: retries, limits, logs. See [`intercept`] |
 //!
 //! `view()` and `start()` have no methods with streams, `view()` none that are one-way, and `start()` none that lend an object.
 //! `batch(\|calls\| ..)`, whose `calls` are those of `start()`, and `flush()` are for
@@ -669,6 +670,7 @@ mod executor;
 mod expected;
 mod handshake;
 mod inspect;
+pub mod intercept;
 mod kept;
 mod loan;
 mod message;
@@ -944,7 +946,7 @@ pub use ipc_derive::Message;
 /// Methods take `&self` and arguments with plain names; results are owned. Methods may have a body, which an implementation can
 /// replace. Not allowed are generics, lifetimes, `impl Trait`, `unsafe`, associated types, constants and functions, and the
 /// names that the client needs for itself: `batch`, `clone`, `connect`, `connect_with`, `flush`, `flush_async`, `loan`, `start`,
-/// `view`, `with_context`, `with_metadata`, `with_timeout`, `with_trace`. All mistakes of a trait are reported at once, each where it is.
+/// `view`, `with_context`, `with_interceptor`, `with_metadata`, `with_timeout`, `with_trace`. All mistakes of a trait are reported at once, each where it is.
 ///
 /// # Options
 ///
@@ -980,6 +982,7 @@ pub mod __private {
     pub use crate::admitted::Admitted;
     pub use crate::callback::{Callback, Handle, Lent};
     pub use crate::expected::{CallBack, as_context, callback_desc};
+    pub use crate::intercept::Interceptor;
     pub use crate::message::private_exports::*;
     pub use crate::mode::{Owned, Starting, Viewing};
     pub use crate::service::{Dispatch, Incoming, MethodDesc, Pair, ParamDesc, Refused, Replied, ServiceDesc};

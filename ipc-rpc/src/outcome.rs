@@ -8,11 +8,10 @@ use std::ptr::NonNull;
 use std::time::Duration;
 
 use ipc_core::caller::{Answer, Failure, Holder};
-use ipc_core::layout::{ABANDONED, NOT_RUN, STOPPING};
 
 use crate::call_error::{CallError, MethodName};
 use crate::connect::Connection;
-use crate::message::private_exports::{access, access_with, owned};
+use crate::message::private_exports::{access, access_with, owned, result_form};
 use crate::message::{Message, MessageError};
 use crate::service::{FLUSH, ServiceDesc};
 use crate::status;
@@ -90,6 +89,19 @@ impl Connection {
         unsafe { copied::<R>(bytes, len) }
     }
 
+    /// Is the reply the handler's error? It is read later.
+    pub(crate) fn is_failure<R: Message, E: Message, C: Holder>(&self, answer: &Answer<C>) -> bool {
+        let (mut bytes, len) = answer.bytes();
+        let mut copy = None;
+        if self.trust != Trust::InPlace {
+            // SAFETY: the bytes are this answer's.
+            bytes = copy.insert(unsafe { Snapshot::copy(bytes, len) }).bytes().0;
+        }
+        // SAFETY: the bytes are this answer's, which the server is trusted not to change, or a private copy of as many.
+        let form = unsafe { access_with::<Result<R, E>>(bytes.as_ptr(), len, self.loans.clone()) };
+        form.is_ok_and(|form| result_form::<R, E>(form).is_err())
+    }
+
     /// The owned `Result<R, E>` of a reply, its error as the handler's.
     #[inline]
     pub(crate) fn read_result<R: Message, E: Message, C: Holder>(
@@ -129,16 +141,6 @@ impl Connection {
         let (bytes, len) = copy.bytes();
         // SAFETY: a private copy of `len` bytes.
         let text = String::from_utf8_lossy(unsafe { std::slice::from_raw_parts(bytes.as_ptr(), len) });
-        let (method, text) = (self.name(method), Box::<str>::from(text));
-        match answer.status() {
-            NOT_RUN => CallError::TimedOut { method, after: allowed, may_have_run: false },
-            STOPPING => CallError::NotStarted { method, why: None },
-            ABANDONED => CallError::Abandoned { method },
-            status::PANICKED => CallError::Panicked { method, message: text },
-            status::RESULT => CallError::Result { method, reason: text },
-            status::NO_MEMORY => CallError::NoMemory { method, server: true, memory: status::no_memory(&text).into() },
-            status::BUSY => CallError::Busy { method, server: true, reason: text },
-            _ => CallError::Rejected { method, reason: text },
-        }
+        status::error(answer.status(), &text, self.name(method), allowed)
     }
 }

@@ -17,10 +17,15 @@ impl Wake for Unpark {
     }
 }
 
+/// Wakes this thread from `park`.
+pub(crate) fn waker() -> Waker {
+    Waker::from(Arc::new(Unpark(std::thread::current())))
+}
+
 /// Runs a future to its end on this thread, which sleeps meanwhile.
 pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
-    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let waker = waker();
     let mut cx = Context::from_waker(&waker);
     loop {
         match future.as_mut().poll(&mut cx) {

@@ -3,8 +3,10 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
+use std::mem;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use ipc_core::caller::{Answer, Caller, Limit, NoBlock};
@@ -13,7 +15,9 @@ use ipc_core::swap::Reading;
 
 use crate::call_error::CallError;
 use crate::connect::Connection;
+use crate::intercept::{Attempts, Chain, Done, Layered, SKIPPED, Step, What, Wish, drive};
 use crate::message::{Argument, Message};
+use crate::session::NEVER;
 use crate::stub::{AT_ONCE, Shared, Stub, write};
 use crate::terms::{Terms, Way};
 
@@ -47,8 +51,7 @@ use crate::terms::{Terms, Way};
 /// ```
 #[must_use = "dropping a pending call cancels it"]
 pub struct Pending<T, E = Infallible> {
-    /// Until the result has been given.
-    lent: Option<Lent>,
+    state: State,
     limit: Limit,
     /// The limit, from the start of the call.
     allowed: Duration,
@@ -58,23 +61,19 @@ pub struct Pending<T, E = Infallible> {
 
 type Lent = ipc_core::caller::Pending<Shared>;
 
+enum State {
+    Lent(Lent),
+    /// With interceptors.
+    Around(Box<Around>),
+    /// The result has been given.
+    Spent,
+}
+
 /// Reads a reply. Not known from `T` and `E` alone: a method may return an `Infallible` error.
 type Read<T, E> = fn(&Connection, u16, &Answer<Shared>) -> Result<T, CallError<E>>;
 
 impl<T, E> Pending<T, E> {
     /// Waits for the result.
-    ///
-    /// ```
-    /// # use ipc_rpc::{service, testing};
-    /// # #[service]
-    /// # pub trait Calc { fn add(&self, a: u64, b: u64) -> u64; }
-    /// # struct Adder;
-    /// # impl Calc for Adder { fn add(&self, a: u64, b: u64) -> u64 { a + b } }
-    /// # let (calc, _server) = testing::pair(CalcDispatcher::new(Adder))?;
-    /// let sum = calc.start().add(2, 3)?;
-    /// assert_eq!(sum.wait()?, 5);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
     ///
     /// # Errors
     /// [`CallError`].
@@ -82,9 +81,12 @@ impl<T, E> Pending<T, E> {
     /// # Panics
     /// If the result has been given before, by [`try_wait`](Pending::try_wait) or as a future.
     pub fn wait(self) -> Result<T, CallError<E>> {
-        let Pending { lent, limit, allowed, method, read } = self;
-        let Some(lent) = lent else { spent() };
-        finish(lent, limit, allowed, method, read)
+        let Pending { state, limit, allowed, method, read } = self;
+        match state {
+            State::Lent(lent) => finish_read(lent, limit, allowed, method, read),
+            State::Around(around) => around.wait(limit, allowed, method, read),
+            State::Spent => spent(),
+        }
     }
 
     /// The result, if it is there; it is given once.
@@ -114,8 +116,12 @@ impl<T, E> Pending<T, E> {
     /// # Panics
     /// If the result has been given before.
     pub fn try_wait(&mut self) -> Option<Result<T, CallError<E>>> {
-        let Some(lent) = &self.lent else { spent() };
-        if !lent.is_ready() {
+        if matches!(self.state, State::Spent) {
+            spent();
+        }
+        if let Some(lent) = self.under_way()
+            && !lent.is_ready()
+        {
             // Whoever looks now and then has to hear of the end of his time as well.
             let deadline = match self.limit {
                 Limit::None => u64::MAX,
@@ -127,11 +133,16 @@ impl<T, E> Pending<T, E> {
                 }
             };
             if deadline == u64::MAX || clock::now() < deadline {
-                lent.holder().notify(); // It may be one of a batch, which is not over.
+                if let Some(lent) = self.under_way() {
+                    lent.holder().notify(); // It may be one of a batch, which is not over.
+                }
                 return None;
             }
         }
-        Some(self.finish())
+        match Pin::new(self).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(result) => Some(result),
+            Poll::Pending => None, // Interceptors are still at it.
+        }
     }
 
     /// Whether [`wait`](Pending::wait) would return at once, with a result or because the connection is over.
@@ -155,7 +166,7 @@ impl<T, E> Pending<T, E> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn is_ready(&self) -> bool {
-        let Some(lent) = &self.lent else { return false };
+        let Some(lent) = self.under_way() else { return !matches!(self.state, State::Spent) };
         let ready = lent.is_ready();
         if !ready {
             lent.holder().notify(); // It may be one of a batch, which is not over.
@@ -165,16 +176,107 @@ impl<T, E> Pending<T, E> {
 
     /// As [`Pending::wait`], of one that is still used as a future.
     fn finish(&mut self) -> Result<T, CallError<E>> {
-        let Some(lent) = self.lent.take() else { spent() };
+        let State::Lent(lent) = mem::replace(&mut self.state, State::Spent) else { spent() };
         let &mut Pending { limit, allowed, method, read, .. } = self;
-        finish(lent, limit, allowed, method, read)
+        finish_read(lent, limit, allowed, method, read)
+    }
+
+    /// The call, if it has not been waited for.
+    fn under_way(&self) -> Option<&Lent> {
+        match &self.state {
+            State::Lent(lent) => Some(lent),
+            State::Around(around) => around.lent.as_ref(),
+            State::Spent => None,
+        }
+    }
+}
+
+/// The interceptors of a call, and what has become of it.
+type Work = (Layered, Attempts<Answer<Shared>, Infallible>);
+
+/// A call with interceptors, as far as they have come.
+struct Around {
+    /// The call, and what asked for it, until it is over.
+    lent: Option<Lent>,
+    wish: Arc<Wish>,
+    /// Never locked: for whoever has a reference to a pending call in another thread.
+    work: Mutex<Work>,
+}
+
+impl Around {
+    /// The call is over: they are told of its end.
+    fn note(&mut self, limit: Limit, allowed: Duration, method: u16) {
+        if let Some(lent) = self.lent.take() {
+            let told = self.work().1.note(finish(lent, limit, allowed, method, Ok));
+            self.wish.fulfil(Some(told));
+        }
+    }
+
+    fn work(&mut self) -> &mut Work {
+        self.work.get_mut().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn finish<T, E>(self, over: Result<Done, CallError>, method: u16, read: Read<T, E>) -> Result<T, CallError<E>> {
+        let work = self.work.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let answer = work.1.finish(over).map_err(CallError::widen)?;
+        read(&answer.holder().0, method, &answer)
+    }
+
+    #[cold]
+    fn wait<T, E>(mut self, limit: Limit, allowed: Duration, method: u16, read: Read<T, E>) -> Result<T, CallError<E>> {
+        self.note(limit, allowed, method);
+        let (layered, attempts) = self.work();
+        let over = drive(layered, NEVER, |call| attempts.instead().unwrap_or_else(|| Err(call.denied(SKIPPED))));
+        self.finish(over.unwrap_or(Ok(Done { failed: false })), method, read)
+    }
+
+    #[cold]
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        limit: Limit,
+        allowed: Duration,
+        method: u16,
+    ) -> Poll<Result<Done, CallError>> {
+        loop {
+            let (layered, attempts) = self.work();
+            match layered.poll(cx) {
+                Poll::Ready(Step::Over(over)) => return Poll::Ready(over),
+                Poll::Ready(Step::Wanted(What::Run(_), wish)) => wish.fulfil(attempts.instead()),
+                Poll::Ready(Step::Wanted(What::Pause(_), wish)) => wish.fulfil(None),
+                Poll::Pending => match &mut self.lent {
+                    Some(lent) => {
+                        ready!(lent.poll_ready(cx, limit));
+                        self.note(limit, allowed, method);
+                    }
+                    None => return Poll::Pending,
+                },
+            }
+        }
     }
 }
 
 /// Waits, and gives the result.
 #[inline(always)]
-fn finish<T, E>(lent: Lent, limit: Limit, allowed: Duration, method: u16, read: Read<T, E>) -> Result<T, CallError<E>> {
-    let replied = |answer: Answer<Shared>| read(&answer.holder().0, method, &answer);
+fn finish_read<T, E>(
+    lent: Lent,
+    limit: Limit,
+    allowed: Duration,
+    method: u16,
+    read: Read<T, E>,
+) -> Result<T, CallError<E>> {
+    finish(lent, limit, allowed, method, |answer| read(&answer.holder().0, method, &answer))
+}
+
+/// Waits, and goes on with `replied` if there is a reply.
+#[inline(always)]
+fn finish<T, E>(
+    lent: Lent,
+    limit: Limit,
+    allowed: Duration,
+    method: u16,
+    replied: impl FnOnce(Answer<Shared>) -> Result<T, CallError<E>>,
+) -> Result<T, CallError<E>> {
     let answered = |answer: Answer<Shared>| Err(answer.holder().0.not_replied(method, &answer, allowed).widen());
     let failed = |failure, Shared(connection): Shared, _| Err(connection.failed(method, failure, allowed).widen());
     lent.wait_then(limit, replied, answered, failed)
@@ -191,16 +293,23 @@ impl<T, E> Future for Pending<T, E> {
     /// # Panics
     /// If the result has been given before.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let limit = self.limit;
-        let Some(lent) = &mut self.lent else { spent() };
-        ready!(lent.poll_ready(cx, limit));
-        Poll::Ready(self.finish())
+        let this = &mut *self;
+        match &mut this.state {
+            State::Lent(lent) => ready!(lent.poll_ready(cx, this.limit)),
+            State::Around(around) => {
+                let over = ready!(around.poll(cx, this.limit, this.allowed, this.method));
+                let State::Around(around) = mem::replace(&mut this.state, State::Spent) else { spent() };
+                return Poll::Ready(around.finish(over, this.method, this.read));
+            }
+            State::Spent => spent(),
+        }
+        Poll::Ready(this.finish())
     }
 }
 
 impl<T, E> fmt::Debug for Pending<T, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = self.lent.as_ref().map(|lent| lent.holder().0.name(self.method));
+        let name = self.under_way().map(|lent| lent.holder().0.name(self.method));
         f.debug_struct("Pending").field("method", &name).field("ready", &self.is_ready()).finish_non_exhaustive()
     }
 }
@@ -237,7 +346,7 @@ pub fn join_all<T, E>(calls: impl IntoIterator<Item = Pending<T, E>>) -> Result<
     let mut calls = calls.into_iter().collect::<Vec<_>>().into_iter();
     let mut results = Vec::with_capacity(calls.len());
     while let Some(call) = calls.next() {
-        if let Some(lent) = calls.as_slice().get(AHEAD).and_then(|call| call.lent.as_ref()) {
+        if let Some(lent) = calls.as_slice().get(AHEAD).and_then(Pending::under_way) {
             lent.prefetch();
         }
         results.push(call.wait()?);
@@ -252,7 +361,8 @@ impl Stub {
     /// [`CallError`]: it was not sent; [`CallError::Busy`] if there is no free block right now.
     #[inline]
     pub fn start<A: Message, R: Message>(&self, method: u16, args: &impl Argument<A>) -> Result<Pending<R>, CallError> {
-        self.start_reading(method, args, |connection, method, answer| connection.read::<R, _>(method, answer))
+        let read: Read<R, Infallible> = |connection, method, answer| connection.read::<R, _>(method, answer);
+        self.start_reading(method, args, read, |_| false)
     }
 
     /// Sends a call of a method whose result is a `Result<R, E>`.
@@ -266,7 +376,7 @@ impl Stub {
         args: &impl Argument<A>,
     ) -> Result<Pending<R, E>, CallError<E>> {
         let read: Read<R, E> = |connection, method, answer| connection.read_result::<R, E, _>(method, answer);
-        self.start_reading(method, args, read).map_err(CallError::widen)
+        self.start_reading(method, args, read, |answer| answer.holder().0.is_failure::<R, E, _>(answer))
     }
 
     #[inline]
@@ -275,18 +385,25 @@ impl Stub {
         method: u16,
         args: &impl Argument<A>,
         read: Read<T, E>,
-    ) -> Result<Pending<T, E>, CallError> {
+        failed: fn(&Answer<Shared>) -> bool,
+    ) -> Result<Pending<T, E>, CallError<E>> {
         let way = self.way();
         if let Way::OnTerms = way {
+            if let Some(chain) = self.interceptors() {
+                return self.start_intercepted(chain, method, args, read, failed);
+            }
             return match self.start_on_terms(method, args) {
                 Ok((lent, Terms { limit, allowed, .. })) => {
-                    Ok(Pending { lent: Some(lent), limit, allowed, method, read })
+                    Ok(Pending { state: State::Lent(lent), limit, allowed, method, read })
                 }
                 Err(error) => Err(*boxed(error)),
             };
         }
         let connection = self.session.read();
-        let number = connection.number(method)?;
+        let number = match connection.number(method) {
+            Ok(number) => number,
+            Err(error) => return Err(*boxed(error)),
+        };
         let mut draft = match Caller::try_draft(Shared(Reading::share(&connection))) {
             Ok(draft) => draft,
             Err(why) => return Err(*boxed(self.not_begun(&connection, method, why))),
@@ -297,7 +414,48 @@ impl Stub {
         };
         let (limit, allowed) = (self.limit(), self.allowed());
         let lent = draft.lend(number, len, limit, matches!(way, Way::Quiet));
-        Ok(Pending { lent: Some(lent), limit, allowed, method, read })
+        Ok(Pending { state: State::Lent(lent), limit, allowed, method, read })
+    }
+
+    /// Runs its interceptors as far as the call, which is sent then.
+    #[cold]
+    #[inline(never)]
+    fn start_intercepted<A: Message, T, E>(
+        &self,
+        chain: &Arc<Chain>,
+        method: u16,
+        args: &impl Argument<A>,
+        read: Read<T, E>,
+        failed: fn(&Answer<Shared>) -> bool,
+    ) -> Result<Pending<T, E>, CallError<E>> {
+        let (mut layered, mut attempts, until) = self.begin_intercepted(chain, method, false, failed);
+        loop {
+            let (what, wish) = match layered.poll(&mut Context::from_waker(Waker::noop())) {
+                Poll::Ready(Step::Over(over)) => return Err(attempts.not_begun(over).widen()),
+                Poll::Ready(Step::Wanted(what, wish)) => (what, wish),
+                Poll::Pending => {
+                    let why = "an interceptor has it wait, which calls that are started do not";
+                    return Err(attempts.denied(why).widen());
+                }
+            };
+            let What::Run(call) = what else {
+                wish.fulfil(None);
+                continue;
+            };
+            if let Some(last) = attempts.instead() {
+                wish.fulfil(Some(last));
+                continue;
+            }
+            match call.enter(|| self.for_attempt(&call, until).start_on_terms(method, args)) {
+                Some(Ok((lent, Terms { limit, allowed, .. }))) => {
+                    let around = Around { lent: Some(lent), wish, work: Mutex::new((layered, attempts)) };
+                    let state = State::Around(Box::new(around));
+                    return Ok(Pending { state, limit, allowed, method, read });
+                }
+                Some(Err(error)) => wish.fulfil(Some(attempts.note(Err(error)))),
+                None => wish.fulfil(Some(attempts.note(Err(call.denied(SKIPPED))))),
+            }
+        }
     }
 
     #[inline(never)]
@@ -324,6 +482,6 @@ impl Stub {
 /// writes to it.
 #[cold]
 #[inline(never)]
-fn boxed(error: CallError) -> Box<CallError> {
-    Box::new(error)
+fn boxed<E>(error: CallError) -> Box<CallError<E>> {
+    Box::new(error.widen())
 }

@@ -4,6 +4,7 @@
 //! Tells [`Incoming`] where the request lies.
 #![allow(unsafe_code)]
 
+use std::cell::Cell;
 use std::collections::HashSet;
 use std::io;
 use std::ops::Range;
@@ -12,6 +13,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use ipc_core::callee::{Attached, Call, Deferred, Greeting, Handler, Reply};
 use ipc_core::clock;
@@ -25,13 +27,15 @@ use ipc_core::word::Corrupt;
 
 use crate::admitted::Tasks;
 use crate::allowed::Allowed;
-use crate::call_error::MethodName;
+use crate::call_error::{CallError, MethodName};
 use crate::callback;
 use crate::context::{Context, Entered, Extra, Handling, WITH_CONTEXT};
 use crate::describe::Description;
 use crate::endpoint;
+use crate::executor::drop_quietly;
 use crate::handshake::{self, Asked, Hello};
 use crate::inspect::{ClientState, ServerState};
+use crate::intercept::{self, Chain, Done, FOREIGN, Kind, Layered, SKIPPED};
 use crate::kept::{Holding, Keeps};
 use crate::message::bytes;
 use crate::rejected::Rejections;
@@ -65,6 +69,8 @@ pub(crate) struct Router {
     control: Arc<Control>,
     /// When it was made.
     started: u64,
+    /// What is around the handlers, if anything is.
+    interceptors: Option<Arc<Chain>>,
 }
 
 struct Route {
@@ -74,6 +80,8 @@ struct Route {
     signature: Vec<String>,
     fingerprint: u64,
     long: bool,
+    asynchronous: bool,
+    kind: Kind,
 }
 
 /// The bits of a method's number that say that more has come than its arguments.
@@ -86,6 +94,7 @@ impl Router {
         services: Vec<Arc<dyn Dispatch>>,
         admission: Admission,
         runs: Runs,
+        interceptors: Chain,
         control: Arc<Control>,
     ) -> Result<Self, ServeError> {
         if services.is_empty() {
@@ -100,8 +109,9 @@ impl Router {
             for (index, method) in (0..).zip(desc.methods) {
                 let signature = handshake::signature(method);
                 let (name, fingerprint) = (method.name, handshake::fingerprint(&signature));
-                let long = method.long;
-                methods.push(Route { service: service.clone(), index, name, signature, fingerprint, long });
+                let (long, asynchronous) = (method.long, method.asynchronous);
+                let (service, kind) = (service.clone(), Kind::of(Some(method), false));
+                methods.push(Route { service, index, name, signature, fingerprint, long, asynchronous, kind });
             }
         }
         if methods.len() > usize::from(METHODS_END) {
@@ -110,7 +120,9 @@ impl Router {
         let name = |r: &Route| MethodName { service: r.service.service().name, method: r.name };
         let described = methods.iter().map(|r| (name(r), r.long)).collect();
         let runtime = Runtime::new(runs, admission.limits.clone(), described);
-        Ok(Router { methods, admission, runtime, rejections: Arc::default(), control, started: clock::now() })
+        let interceptors = (!interceptors.is_empty()).then(|| Arc::new(interceptors));
+        let started = clock::now();
+        Ok(Router { methods, admission, runtime, rejections: Arc::default(), control, started, interceptors })
     }
 
     /// Service and name of each method, by its number.
@@ -371,7 +383,7 @@ impl Handler for Router {
         let in_place = hello.in_place;
         let loans = if reading == Reading::Snapshot { 0..0 } else { segment.addresses(Area::CallerArena) };
         let keeps = Keeps::new(self.admission.limits.kept, self.runtime.kept.clone());
-        let dressed = AtomicBool::new(reading == Reading::Snapshot);
+        let dressed = AtomicBool::new(reading == Reading::Snapshot || self.interceptors.is_some());
         let client =
             Client { reading, dressed, in_place, loans, who, callbacks, tasks, runtime, streams, keeps, rejections };
         Greeting {
@@ -463,15 +475,12 @@ impl Router {
             request = copied.bytes().0;
             copy = Some(Arc::new(copied));
         }
-        let (mut args_len, mut context) = (len, None);
+        let (mut args_len, mut said) = (len, None);
         if let Some(extra) = extra {
             // SAFETY: `len` bytes at `request` are readable until the call is finished, and unchanged: a private copy, or a
             // peer that is trusted.
             match unsafe { Extra::behind(request, len, extra) } {
-                Ok((args, extra)) => {
-                    args_len = args;
-                    context = Some(Context::of(call.watch(), client, extra));
-                }
+                Ok((args, extra)) => (args_len, said) = (args, Some(extra)),
                 Err(reason) => return without_reply(client, call, Ok(Err(Refused::new(status::REJECTED, reason)))),
             }
         }
@@ -484,22 +493,113 @@ impl Router {
             }
             Some(Err(reason)) => return without_reply(client, call, Ok(Err(Refused::new(status::REJECTED, reason)))),
         }
-        let reply = call.reply_buffer();
-        let (handling, scope) = (Handling(call.handle()), context.clone());
-        let mut dressed = Dressed { call: &mut *call, copy, context };
-        // SAFETY: as above; the copy, if there is one, stays where it is for as long as the `Incoming` lives. The reply goes
-        // behind the request or elsewhere.
-        let incoming = unsafe { Incoming::new(request, args_len, reply, &mut dressed, client) };
-        let dispatch = || {
-            let _scope = scope.map(Entered::new);
-            route.service.dispatch(route.index, incoming)
-        };
-        let result = catch_unwind(AssertUnwindSafe(|| handling.scope(dispatch)));
-        match result {
-            Ok(Ok(replied)) => (REPLIED, replied.len),
-            failed => without_reply(client, call, failed),
+        let request = Request { bytes: (request, args_len), copy };
+        if let Some(chain) = &self.interceptors {
+            return self.intercepted(chain, route, client, call, &request, said.unwrap_or_default());
+        }
+        let context = said.map(|extra| Context::of(call.watch(), client, extra));
+        // SAFETY: as above.
+        match unsafe { run(route, client, call, &request, context, None) } {
+            (Ok(Ok(replied)), _) => (REPLIED, replied.len),
+            (failed, _) => without_reply(client, call, failed),
         }
     }
+
+    /// A call inside of the server's interceptors.
+    fn intercepted(
+        &self,
+        chain: &Arc<Chain>,
+        route: &Route,
+        client: &Client,
+        call: &mut Call<'_, Client>,
+        request: &Request,
+        said: Extra,
+    ) -> (u16, usize) {
+        let method = MethodName { service: route.service.service().name, method: route.name };
+        let context = Context::of(call.watch(), client, said.clone());
+        let arrived = Some((client.who.into(), request.bytes.1));
+        let deadline = context.end().deadline;
+        let seen = intercept::Call::new(method, route.kind, (said.metadata, said.trace), deadline, arrived);
+        let mut layered = Layered::new(chain, seen);
+        if route.asynchronous {
+            // They go with the handler's future.
+            // SAFETY: as `dressed` has it.
+            return match unsafe { run(route, client, call, request, Some(context), Some(layered)) } {
+                (Ok(Ok(replied)), _) => (REPLIED, replied.len),
+                (failed, _) => without_reply(client, call, failed),
+            };
+        }
+        let (mut told, mut replied) = (None, None);
+        let over = catch_unwind(AssertUnwindSafe(|| {
+            intercept::drive(&mut layered, u64::MAX, |seen| {
+                if let Some(told) = &told {
+                    return Clone::clone(told);
+                }
+                let context = context.with_extra(Extra { metadata: seen.metadata.clone(), trace: seen.trace });
+                // SAFETY: as `dressed` has it.
+                let run = || unsafe { run(route, client, call, request, Some(context), None) };
+                let outcome = match seen.enter(run) {
+                    None => Err(seen.denied(SKIPPED)),
+                    Some((Ok(Ok(reply)), failed)) => {
+                        replied = Some(reply);
+                        Ok(Done { failed })
+                    }
+                    Some((Ok(Err(refused)), _)) => {
+                        client.note(&refused);
+                        Err(status::error(refused.status(), refused.reason(), method, Duration::ZERO))
+                    }
+                    Some((Err(panic), _)) => Err(CallError::Panicked { method, message: message_of(panic).into() }),
+                };
+                told = Some(outcome.clone());
+                outcome
+            })
+        }));
+        drop_quietly(layered);
+        let ran = told.is_some_and(|told| told.err().is_none_or(|error| error.may_have_run()));
+        match (over, replied) {
+            (Err(panic), _) => refuse(call, status::PANICKED, &message_of(panic)),
+            (Ok(Some(Err(error))), _) => {
+                let (status, reason) = status::of_error(error, ran);
+                refuse(call, status, &reason)
+            }
+            (Ok(_), Some(replied)) => (REPLIED, replied.len),
+            (Ok(_), None) => refuse(call, status::DENIED, FOREIGN),
+        }
+    }
+}
+
+/// The arguments of a dressed call.
+struct Request {
+    bytes: (NonNull<u8>, usize),
+    copy: Option<Arc<Snapshot>>,
+}
+
+/// Runs the handler of a dressed call; says whether it has returned an error, too.
+///
+/// # Safety
+/// The bytes of `request` are readable and do not change until the call is finished, or as long as its copy lives, if there
+/// is one.
+unsafe fn run(
+    route: &Route,
+    client: &Client,
+    call: &mut Call<'_, Client>,
+    request: &Request,
+    context: Option<Context>,
+    layered: Option<Layered>,
+) -> (std::thread::Result<Result<Replied, Refused>>, bool) {
+    let reply = call.reply_buffer();
+    let (handling, scope) = (Handling(call.handle()), context.clone());
+    let mut dressed =
+        Dressed { call: &mut *call, copy: request.copy.clone(), context, layered, failed: Cell::new(false) };
+    let (data, len) = request.bytes;
+    // SAFETY: the caller's promise; the reply goes behind the request or elsewhere.
+    let incoming = unsafe { Incoming::new(data, len, reply, &mut dressed, client) };
+    let dispatch = || {
+        let _scope = scope.map(Entered::new);
+        route.service.dispatch(route.index, incoming)
+    };
+    let result = catch_unwind(AssertUnwindSafe(|| handling.scope(dispatch)));
+    (result, dressed.failed.get())
 }
 
 /// While this lives, a parcel can be taken apart on this thread.
@@ -523,6 +623,10 @@ struct Dressed<'c, 'a> {
     call: &'c mut Call<'a, Client>,
     copy: Option<Arc<Snapshot>>,
     context: Option<Context>,
+    /// What is around the handler, if that is a future.
+    layered: Option<Layered>,
+    /// The handler has returned an error.
+    failed: Cell<bool>,
 }
 
 impl ReplyMemory for Dressed<'_, '_> {
@@ -576,11 +680,16 @@ impl Lent for Dressed<'_, '_> {
         lane::unpack(Parcel::default())
     }
 
+    fn layered(&mut self) -> Option<Layered> {
+        self.layered.take()
+    }
+
     fn defer(&mut self) -> Deferred<Client> {
         self.call.defer()
     }
 
     fn failed(&self) {
+        self.failed.set(true);
         self.call.failed(REPLIED);
     }
 }

@@ -18,6 +18,7 @@ use crate::context::Peer;
 use crate::endpoint::{self, Endpoint, NotBound};
 use crate::executor::BoxFuture;
 use crate::inspect::{Health, MethodStatistics};
+use crate::intercept::{Chain, Interceptor};
 use crate::rejected::Rejected;
 use crate::router::{Admission, Router};
 use crate::runtime::Runs;
@@ -235,6 +236,7 @@ pub struct ServerBuilder {
     runs: Runs,
     grace: Duration,
     waiting: Waiting,
+    interceptors: Chain,
     /// The server that has the name is to give it away.
     takes_over: bool,
     /// Signals shut it down.
@@ -270,6 +272,7 @@ impl Default for ServerBuilder {
             runs: Runs::default(),
             grace: Duration::from_secs(1),
             waiting: Waiting::Adaptive,
+            interceptors: Chain::default(),
             takes_over: false,
             signals: true,
             #[cfg(feature = "systemd")]
@@ -488,6 +491,26 @@ impl ServerBuilder {
     #[allow(unsafe_code)] // A promise of the user's; nothing unsafe happens here.
     pub unsafe fn trust_unchecked(mut self) -> Self {
         self.admission.reading = Some(Reading::Unchecked);
+        self
+    }
+
+    /// Puts `interceptor` around all handlers, inside of those that were put there before: see [`intercept`](crate::intercept).
+    /// It is called for each call that is within the limits of the server, before its arguments are read.
+    ///
+    /// ```
+    /// use ipc_rpc::Server;
+    /// use ipc_rpc::intercept::{Call, Next};
+    ///
+    /// let builder = Server::builder().intercept(|call: Call, next: Next| async move {
+    ///     match call.peer() {
+    ///         Some(peer) if peer.uid != 0 && call.method().method == "reset" => Err(call.denied("only root may")),
+    ///         _ => next.run(call).await,
+    ///     }
+    /// });
+    /// # drop(builder);
+    /// ```
+    pub fn intercept(mut self, interceptor: impl Interceptor) -> Self {
+        self.interceptors.push(interceptor);
         self
     }
 
@@ -1167,7 +1190,8 @@ impl Running {
         control: &Arc<Control>,
         first: usize,
     ) -> Result<Self, ServeError> {
-        let router = Router::new(builder.services, builder.admission, builder.runs, control.clone())?;
+        let router =
+            Router::new(builder.services, builder.admission, builder.runs, builder.interceptors, control.clone())?;
         let callee = Arc::new(Callee::new(router, listener, builder.workers)?);
         callee.wait_as(builder.waiting);
         *control.callee.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(&callee);
@@ -1197,7 +1221,8 @@ impl Running {
 
     /// A callee with one worker and no thread for it.
     pub(crate) fn without_threads(builder: ServerBuilder) -> Result<Arc<Callees>, ServeError> {
-        let router = Router::new(builder.services, builder.admission, builder.runs, Arc::default())?;
+        let router =
+            Router::new(builder.services, builder.admission, builder.runs, builder.interceptors, Arc::default())?;
         Ok(Arc::new(Callee::new(router, None, Workers { base: 1, spare: 0, grow: false })?))
     }
 

@@ -16,6 +16,7 @@ use ipc_core::memory::NoMemory;
 use crate::admitted::{self, Admitted};
 use crate::body::{Body, write_stub};
 use crate::context::{Context, Extra};
+use crate::intercept::Layered;
 use crate::kept::Holding;
 use crate::message::private_exports::{Buffer, Desc, Grow, access_unchecked, access_with, encode, encode_flat};
 use crate::message::{EncodeError, Message, MessageError};
@@ -57,6 +58,8 @@ pub struct MethodDesc {
     pub oneway: bool,
     /// Running it twice is as good as once.
     pub idempotent: bool,
+    /// Its handler is a future.
+    pub asynchronous: bool,
     /// Its handler waits for others, so that somebody else has to look for requests meanwhile.
     pub long: bool,
 }
@@ -192,6 +195,10 @@ pub(crate) trait Lent: ReplyMemory {
     fn copy(&self) -> Option<Arc<Snapshot>>;
     /// Keeps the memory of the request beyond the call.
     fn keep(&self) -> Option<Holding>;
+    /// What is around its handler, if that is a future.
+    fn layered(&mut self) -> Option<Layered> {
+        None
+    }
     /// The descriptors that came with the request and were not taken.
     fn rest_of_parcel(&mut self) -> Parcel;
     /// Takes the call away from its worker.

@@ -34,7 +34,7 @@ use crate::reconnect::{ConnectionEvent, Reconnect};
 use crate::service::ServiceDesc;
 use crate::stub::Stub;
 
-const NEVER: u64 = u64::MAX;
+pub(crate) const NEVER: u64 = u64::MAX;
 /// The first and the longest pause between looks whether those have left that were calling over a connection that is replaced.
 const SWEEP: Duration = Duration::from_millis(1);
 const LONGEST_SWEEP: Duration = Duration::from_secs(1);
@@ -582,7 +582,7 @@ impl Stub {
     }
 
     /// When a call is over that begins now.
-    fn deadline(&self, connection: &Connection, method: u16) -> u64 {
+    pub(crate) fn deadline(&self, connection: &Connection, method: u16) -> u64 {
         match self.terms(connection, method).map(|terms| terms.limit) {
             Ok(Limit::None) => NEVER,
             Ok(Limit::Until(deadline)) => deadline,

@@ -1,7 +1,12 @@
 //! How a call ended, as the server puts it into the block; 0 to 15 are `ipc-core`'s.
 
+use std::time::Duration;
+
+use ipc_core::clock;
+use ipc_core::layout::{ABANDONED, NOT_RUN, STOPPING};
 use ipc_core::memory::{Lack, NoMemory};
 
+use crate::call_error::{CallError, MethodName};
 use crate::message::EncodeError;
 
 /// The handler panicked; the reply is its message.
@@ -15,18 +20,60 @@ pub(crate) const BUSY: u16 = 19;
 /// The handler ran, there is no memory for its result; the reply says how much is wanted, in use, and allowed.
 pub(crate) const NO_MEMORY: u16 = 20;
 
+/// An interceptor did not let the call through, the handler has not run; the reply says why.
+pub(crate) const DENIED: u16 = 21;
+/// The call is one too many in its time, the handler has not run; the reply says how many nanoseconds later it may be made.
+pub(crate) const LIMITED: u16 = 22;
+
 /// What is said of a result that cannot be sent.
 pub(crate) fn of(error: &EncodeError) -> (u16, String) {
     match error {
-        EncodeError::OutOfMemory(NoMemory { lack, wanted, used, allowed }) => {
-            let lack = match lack {
-                Lack::System(error) => *error,
-                Lack::Space => SPACE,
-                _ => QUOTA,
-            };
-            (NO_MEMORY, format!("{lack} {wanted} {used} {allowed}"))
-        }
+        EncodeError::OutOfMemory(memory) => (NO_MEMORY, of_memory(memory)),
         error => (RESULT, error.to_string()),
+    }
+}
+
+fn of_memory(NoMemory { lack, wanted, used, allowed }: &NoMemory) -> String {
+    let lack = match lack {
+        Lack::System(error) => *error,
+        Lack::Space => SPACE,
+        _ => QUOTA,
+    };
+    format!("{lack} {wanted} {used} {allowed}")
+}
+
+/// The error for a status other than that of a reply, and the text with it. `allowed` is the time that the call had.
+pub(crate) fn error(status: u16, text: &str, method: MethodName, allowed: Duration) -> CallError {
+    match status {
+        NOT_RUN => CallError::TimedOut { method, after: allowed, may_have_run: false },
+        STOPPING => CallError::NotStarted { method, why: None },
+        ABANDONED => CallError::Abandoned { method },
+        PANICKED => CallError::Panicked { method, message: text.into() },
+        RESULT => CallError::Result { method, reason: text.into() },
+        NO_MEMORY => CallError::NoMemory { method, server: true, memory: no_memory(text).into() },
+        BUSY => CallError::Busy { method, server: true, reason: text.into() },
+        DENIED => CallError::Denied { method, reason: text.into() },
+        LIMITED => CallError::Limited { method, after: Duration::from_nanos(text.parse().unwrap_or(0)) },
+        _ => CallError::Rejected { method, reason: text.into() },
+    }
+}
+
+/// How a call is answered whose interceptors have ended with this error; `ran`: its handler was begun.
+pub(crate) fn of_error(error: CallError, ran: bool) -> (u16, String) {
+    match error {
+        CallError::Panicked { message, .. } => (PANICKED, message.into()),
+        CallError::Abandoned { .. } => (ABANDONED, String::new()),
+        CallError::Result { reason, .. } => (RESULT, reason.into()),
+        CallError::NoMemory { memory, .. } if ran => (NO_MEMORY, of_memory(&memory)),
+        // Whoever hears one of the others takes it that the handler has not run.
+        error if ran => (RESULT, error.to_string()),
+        CallError::TimedOut { may_have_run: false, .. } => (NOT_RUN, String::new()),
+        CallError::NotStarted { .. } => (STOPPING, String::new()),
+        CallError::Busy { reason, .. } => (BUSY, reason.into()),
+        CallError::Rejected { reason, .. } => (REJECTED, reason.into()),
+        CallError::Denied { reason, .. } => (DENIED, reason.into()),
+        CallError::Limited { after, .. } => (LIMITED, clock::nanoseconds(after).to_string()),
+        error => (DENIED, error.to_string()),
     }
 }
 

@@ -132,6 +132,9 @@ impl Stub {
     #[cold]
     #[inline(never)]
     fn call_on_terms<A: Message, R: Message>(&self, method: u16, args: &impl Argument<A>) -> Result<R, CallError> {
+        if let Some(chain) = self.interceptors() {
+            return self.intercepted(chain, method, true, R::is_error, |stub| stub.call_on_terms(method, args));
+        }
         let connection = self.session.read();
         let again = |error, until| self.again(&connection, method, error, until, |stub| stub.call(method, args));
         let terms = self.terms(&connection, method)?;
@@ -161,7 +164,7 @@ impl Stub {
     /// # Errors
     /// [`CallError`].
     pub fn view<A: Message, R: Message>(&self, method: u16, args: &impl Argument<A>) -> Result<Reply<R>, CallError> {
-        self.send_and(method, args, move |answer| reply(method, answer))
+        self.send_and(method, args, |_| false, move |answer| reply(method, answer))
     }
 
     /// Calls a method whose result is a `Result<R, E>`, and leaves an `Ok` where it lies.
@@ -173,7 +176,7 @@ impl Stub {
         method: u16,
         args: &impl Argument<A>,
     ) -> Result<Reply<R>, CallError<E>> {
-        let result = self.send_and(method, args, move |answer| Ok(reply_result(method, answer)));
+        let result = self.send_and(method, args, Result::is_err, move |answer| Ok(reply_result(method, answer)));
         result.map_err(CallError::widen)?
     }
 
@@ -183,10 +186,15 @@ impl Stub {
         &self,
         method: u16,
         args: &impl Argument<A>,
+        failed: fn(&T) -> bool,
         then: impl Fn(Answer<Shared>) -> Result<T, CallError> + Copy,
     ) -> Result<T, CallError> {
         if !self.is_plain() {
-            return self.send_on_terms(method, args).and_then(then);
+            let send = |stub: &Stub| stub.send_on_terms(method, args).and_then(then);
+            return match self.interceptors() {
+                Some(chain) => self.intercepted(chain, method, true, failed, send),
+                None => send(self),
+            };
         }
         let connection = self.session.read();
         let again = |error, until| {

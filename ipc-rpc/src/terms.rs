@@ -16,6 +16,7 @@ use crate::call_error::CallError;
 use crate::callback::{Object, TAKEN_BACK};
 use crate::connect::Connection;
 use crate::context::{self, Context, End, Metadata, TraceId};
+use crate::intercept::Chain;
 use crate::stub::Stub;
 
 /// How long calls of a stub may take.
@@ -36,6 +37,8 @@ pub(crate) struct Special {
     metadata: Metadata,
     trace: Option<TraceId>,
     pub(crate) batch: Option<Arc<Batch>>,
+    /// What is around its calls.
+    pub(crate) interceptors: Option<Arc<Chain>>,
     /// When its calls are over, whatever their own limits.
     pub(crate) until: Option<u64>,
 }
@@ -44,6 +47,11 @@ impl Special {
     /// Have its calls anything to inherit or to say about their origin?
     fn says(&self) -> bool {
         self.context.is_some() || self.trace.is_some() || !self.metadata.is_empty()
+    }
+
+    /// Has its calls say this.
+    pub(crate) fn say(&mut self, metadata: Metadata, trace: Option<TraceId>) {
+        (self.metadata, self.trace) = (metadata, trace);
     }
 }
 
@@ -109,7 +117,9 @@ impl Stub {
         match self.special.as_deref() {
             None if context::is_current() => Way::OnTerms,
             None => Way::Plain,
-            Some(_) if self.says() || self.session.read().target != 0 => Way::OnTerms,
+            Some(special) if special.interceptors.is_some() || self.says() || self.session.read().target != 0 => {
+                Way::OnTerms
+            }
             Some(special) if special.batch.as_ref().is_some_and(|batch| batch.is_open()) => Way::Quiet,
             Some(_) => Way::Plain,
         }
@@ -195,5 +205,14 @@ impl Stub {
         }
         let trace = trace.map(TraceId::as_u128).map(|id| ((id >> 64) as u64, id as u64));
         (trace.is_some() || !entries.is_empty()).then(|| send(trace, &entries))
+    }
+
+    /// The same, to keep.
+    pub(crate) fn said(&self) -> (Metadata, Option<TraceId>) {
+        let owned = |trace: Option<(u64, u64)>, entries: &[(&str, &str)]| {
+            let trace = trace.map(|(high, low)| TraceId::from(u128::from(high) << 64 | u128::from(low)));
+            (entries.iter().copied().collect(), trace)
+        };
+        self.origin(owned).unwrap_or_default()
     }
 }

@@ -262,6 +262,7 @@ mod tests {
             result: <() as Message>::desc,
             oneway: false,
             idempotent: false,
+            asynchronous: false,
             long: true,
         }],
         callbacks: &[],

@@ -63,6 +63,17 @@ impl<M> CalcClient<M> {
             mode: ::ipc_rpc::__private::core::marker::PhantomData,
         }
     }
+    /// A client of the same connection with `interceptor` around each of its calls, inside of those that there are.
+    #[must_use]
+    pub fn with_interceptor(
+        &self,
+        interceptor: impl ::ipc_rpc::__private::Interceptor,
+    ) -> Self {
+        Self {
+            stub: ::ipc_rpc::__private::Stub::with_interceptor(&self.stub, interceptor),
+            mode: ::ipc_rpc::__private::core::marker::PhantomData,
+        }
+    }
     /// Memory for `len` elements to be filled in place, that calls of this connection pass without copying it.
     ///
     /// # Errors
@@ -224,6 +235,7 @@ const _: () = {
                 result: <u64 as ::ipc_rpc::__private::Message>::desc,
                 oneway: false,
                 idempotent: false,
+                asynchronous: false,
                 long: false,
             },
             #[cfg(feature = "words")]
@@ -254,6 +266,7 @@ const _: () = {
                 > as ::ipc_rpc::__private::Message>::desc,
                 oneway: false,
                 idempotent: false,
+                asynchronous: false,
                 long: false,
             },
             ::ipc_rpc::__private::MethodDesc {
@@ -272,6 +285,7 @@ const _: () = {
                 result: <() as ::ipc_rpc::__private::Message>::desc,
                 oneway: false,
                 idempotent: false,
+                asynchronous: false,
                 long: false,
             },
         ],

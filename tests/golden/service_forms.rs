@@ -83,6 +83,17 @@ impl<M> JobsClient<M> {
             mode: ::ipc_rpc::__private::core::marker::PhantomData,
         }
     }
+    /// A client of the same connection with `interceptor` around each of its calls, inside of those that there are.
+    #[must_use]
+    pub fn with_interceptor(
+        &self,
+        interceptor: impl ::ipc_rpc::__private::Interceptor,
+    ) -> Self {
+        Self {
+            stub: ::ipc_rpc::__private::Stub::with_interceptor(&self.stub, interceptor),
+            mode: ::ipc_rpc::__private::core::marker::PhantomData,
+        }
+    }
     /// Memory for `len` elements to be filled in place, that calls of this connection pass without copying it.
     ///
     /// # Errors
@@ -337,6 +348,7 @@ const _: () = {
                 result: <Result<u64, Failed> as ::ipc_rpc::__private::Message>::desc,
                 oneway: false,
                 idempotent: false,
+                asynchronous: true,
                 long: false,
             },
             ::ipc_rpc::__private::MethodDesc {
@@ -351,6 +363,7 @@ const _: () = {
                 result: <() as ::ipc_rpc::__private::Message>::desc,
                 oneway: false,
                 idempotent: false,
+                asynchronous: false,
                 long: true,
             },
             ::ipc_rpc::__private::MethodDesc {
@@ -365,6 +378,7 @@ const _: () = {
                 result: <() as ::ipc_rpc::__private::Message>::desc,
                 oneway: true,
                 idempotent: false,
+                asynchronous: false,
                 long: false,
             },
             ::ipc_rpc::__private::MethodDesc {
@@ -379,6 +393,7 @@ const _: () = {
                 result: ::ipc_rpc::__private::stream_result_desc::<Line, Failed>,
                 oneway: false,
                 idempotent: false,
+                asynchronous: false,
                 long: false,
             },
             ::ipc_rpc::__private::MethodDesc {
@@ -393,6 +408,7 @@ const _: () = {
                 result: <u64 as ::ipc_rpc::__private::Message>::desc,
                 oneway: false,
                 idempotent: false,
+                asynchronous: false,
                 long: true,
             },
             ::ipc_rpc::__private::MethodDesc {
@@ -411,6 +427,7 @@ const _: () = {
                 result: ::ipc_rpc::__private::stream_desc::<String>,
                 oneway: false,
                 idempotent: false,
+                asynchronous: true,
                 long: true,
             },
             ::ipc_rpc::__private::MethodDesc {
@@ -433,6 +450,7 @@ const _: () = {
                 result: <u64 as ::ipc_rpc::__private::Message>::desc,
                 oneway: false,
                 idempotent: false,
+                asynchronous: true,
                 long: false,
             },
             ::ipc_rpc::__private::MethodDesc {
@@ -454,6 +472,7 @@ const _: () = {
                 > as ::ipc_rpc::__private::Message>::desc,
                 oneway: false,
                 idempotent: false,
+                asynchronous: false,
                 long: true,
             },
         ],

@@ -85,6 +85,7 @@ static SERVICE: ServiceDesc = ServiceDesc {
         result: <String as Message>::desc,
         oneway: false,
         idempotent: false,
+        asynchronous: false,
         long: false,
     }],
     callbacks: &[],

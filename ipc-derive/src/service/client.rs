@@ -84,6 +84,12 @@ pub(super) fn declare(service: &Service) -> TokenStream {
                 Self { stub: #p::Stub::with_trace(&self.stub, trace), mode: #p::core::marker::PhantomData }
             }
 
+            /// A client of the same connection with `interceptor` around each of its calls, inside of those that there are.
+            #[must_use]
+            #vis fn with_interceptor(&self, interceptor: impl #p::Interceptor) -> Self {
+                Self { stub: #p::Stub::with_interceptor(&self.stub, interceptor), mode: #p::core::marker::PhantomData }
+            }
+
             /// Memory for `len` elements to be filled in place, that calls of this connection pass without copying it.
             ///
             /// # Errors

@@ -274,6 +274,7 @@ pub(super) fn table(service: &Service) -> TokenStream {
         });
         let result = result.desc(p);
         let (oneway, idempotent, long) = (method.oneway, method.idempotent.is_some(), method.long());
+        let asynchronous = method.asynchronous;
         quote! {
             #(#gates)*
             #p::MethodDesc {
@@ -283,6 +284,7 @@ pub(super) fn table(service: &Service) -> TokenStream {
                 result: #result,
                 oneway: #oneway,
                 idempotent: #idempotent,
+                asynchronous: #asynchronous,
                 long: #long,
             }
         }

@@ -8,7 +8,7 @@ use quote::{ToTokens, format_ident};
 use syn::ext::IdentExt;
 
 /// Names that the client defines itself: no method of a service can have them.
-pub(super) const RESERVED: [&str; 13] = [
+pub(super) const RESERVED: [&str; 14] = [
     "batch",
     "clone",
     "connect",
@@ -19,6 +19,7 @@ pub(super) const RESERVED: [&str; 13] = [
     "start",
     "view",
     "with_context",
+    "with_interceptor",
     "with_metadata",
     "with_timeout",
     "with_trace",

@@ -364,6 +364,11 @@ fn pump_aside<T: Message>(input: Streaming<T>, feeder: &Arc<Feeder>) {
     }
 }
 
+/// Reads the reply of a call with streams.
+trait Reads<R, E>: Fn(&Opening, &Answer<Shared>) -> Result<R, CallError<E>> + Copy {}
+
+impl<R, E, F: Fn(&Opening, &Answer<Shared>) -> Result<R, CallError<E>> + Copy> Reads<R, E> for F {}
+
 impl Stub {
     /// Calls a method that returns a stream.
     ///
@@ -374,9 +379,7 @@ impl Stub {
         method: u16,
         args: &impl Argument<A>,
     ) -> Result<Streaming<T>, CallError> {
-        let (opening, answer) = self.open_with(method, args)?;
-        opening.read::<()>(&answer)?;
-        drop(answer);
+        let opening = self.open_with(method, args, Opening::read)?;
         Ok(opening.streaming(false))
     }
 
@@ -389,24 +392,38 @@ impl Stub {
         method: u16,
         args: &impl Argument<A>,
     ) -> Result<Streaming<T>, CallError<E>> {
-        let (opening, answer) = self.open_with(method, args).map_err(CallError::widen)?;
-        opening.read_result::<(), E>(&answer)?;
-        drop(answer);
+        let opening = self.open_with(method, args, Opening::read_result::<(), E>)?;
         Ok(opening.streaming(false))
     }
 
-    fn open_with<A: Message>(
+    fn open_with<A: Message, E>(
         &self,
         method: u16,
         args: &impl Argument<A>,
-    ) -> Result<(Opening, Answer<Shared>), CallError> {
-        let mut rounds = self.rounds(method);
-        loop {
-            match rounds.stub().open_once(method, args) {
-                Err(error) => rounds.next(method, error)?,
-                opened => return opened,
-            }
+        read: impl Reads<(), E>,
+    ) -> Result<Opening, CallError<E>> {
+        let open = |stub: &Stub| stub.open_in_rounds(method, args, read);
+        match self.interceptors() {
+            Some(chain) => self.intercepted(chain, method, true, |_| false, open),
+            None => open(self),
         }
+    }
+
+    fn open_in_rounds<A: Message, E>(
+        &self,
+        method: u16,
+        args: &impl Argument<A>,
+        read: impl Reads<(), E>,
+    ) -> Result<Opening, CallError<E>> {
+        let mut rounds = self.rounds(method);
+        let (opening, answer) = loop {
+            match rounds.stub().open_once(method, args) {
+                Err(error) => rounds.next(method, error).map_err(CallError::widen)?,
+                Ok(opened) => break opened,
+            }
+        };
+        read(&opening, &answer)?;
+        Ok(opening)
     }
 
     fn open_once<A: Message>(
@@ -430,39 +447,51 @@ impl Stub {
         method: u16,
         args: &impl Argument<A>,
     ) -> Result<Streaming<T>, CallError> {
-        let (opening, answer) = self.open_with_async(method, args).await?;
-        opening.read::<()>(&answer)?;
-        drop(answer);
+        let opening = self.open_with_async(method, args, Opening::read).await?;
         Ok(opening.streaming(false))
     }
 
     /// As [`Stub::open_result`].
     ///
     /// # Errors
-    /// [`CallError`].
+    /// [`CallError`]; [`CallError::Handler`] with the handler's own.
     pub async fn open_result_async<A: Message, T: Message, E: Message>(
         &self,
         method: u16,
         args: &impl Argument<A>,
     ) -> Result<Streaming<T>, CallError<E>> {
-        let (opening, answer) = self.open_with_async(method, args).await.map_err(CallError::widen)?;
-        opening.read_result::<(), E>(&answer)?;
-        drop(answer);
+        let opening = self.open_with_async(method, args, Opening::read_result::<(), E>).await?;
         Ok(opening.streaming(false))
     }
 
-    async fn open_with_async<A: Message>(
+    async fn open_with_async<A: Message, E>(
         &self,
         method: u16,
         args: &impl Argument<A>,
-    ) -> Result<(Opening, Answer<Shared>), CallError> {
-        let mut rounds = self.rounds(method);
-        loop {
-            match rounds.stub().open_once_async(method, args).await {
-                Err(error) => rounds.next_async(method, error).await?,
-                opened => return opened,
-            }
+        read: impl Reads<(), E>,
+    ) -> Result<Opening, CallError<E>> {
+        let open = |stub: Stub| async move { stub.open_in_rounds_async(method, args, read).await };
+        match self.interceptors() {
+            Some(chain) => Box::pin(self.intercepted_async(chain, method, true, |_| false, open)).await,
+            None => self.open_in_rounds_async(method, args, read).await,
         }
+    }
+
+    async fn open_in_rounds_async<A: Message, E>(
+        &self,
+        method: u16,
+        args: &impl Argument<A>,
+        read: impl Reads<(), E>,
+    ) -> Result<Opening, CallError<E>> {
+        let mut rounds = self.rounds(method);
+        let (opening, answer) = loop {
+            match rounds.stub().open_once_async(method, args).await {
+                Err(error) => rounds.next_async(method, error).await.map_err(CallError::widen)?,
+                Ok(opened) => break opened,
+            }
+        };
+        read(&opening, &answer)?;
+        Ok(opening)
     }
 
     async fn open_once_async<A: Message>(
@@ -517,10 +546,7 @@ impl Stub {
         args: &impl Argument<A>,
         input: Streaming<I>,
     ) -> Result<R, CallError> {
-        let (opening, answer) = self.feed_with(method, args, input)?;
-        let result = opening.read::<R>(&answer);
-        opening.opened();
-        result
+        self.feed_with(method, args, input, R::is_error, Opening::read::<R>)
     }
 
     /// Calls a method that takes a stream and returns a `Result`.
@@ -533,24 +559,41 @@ impl Stub {
         args: &impl Argument<A>,
         input: Streaming<I>,
     ) -> Result<R, CallError<E>> {
-        let (opening, answer) = self.feed_with(method, args, input).map_err(CallError::widen)?;
-        let result = opening.read_result::<R, E>(&answer);
-        opening.opened();
-        result
+        self.feed_with(method, args, input, |_| false, Opening::read_result::<R, E>)
     }
 
-    fn feed_with<A: Message, I: Message>(
+    fn feed_with<A: Message, I: Message, R, E>(
         &self,
         method: u16,
         args: &impl Argument<A>,
         input: Streaming<I>,
-    ) -> Result<(Opening, Answer<Shared>), CallError> {
-        let (mut opening, draft, feeder) = self.open_input(method)?;
+        failed: fn(&R) -> bool,
+        read: impl Reads<R, E>,
+    ) -> Result<R, CallError<E>> {
+        let mut input = Some(input);
+        let mut feed = |stub: &Stub| stub.feed_once(method, args, input.take(), read);
+        match self.interceptors() {
+            Some(chain) => self.intercepted(chain, method, false, failed, feed),
+            None => feed(self),
+        }
+    }
+
+    fn feed_once<A: Message, I: Message, R, E>(
+        &self,
+        method: u16,
+        args: &impl Argument<A>,
+        input: Option<Streaming<I>>,
+        read: impl Reads<R, E>,
+    ) -> Result<R, CallError<E>> {
+        let Some(input) = input else { return Err(self.used_up(method).widen()) };
+        let (mut opening, draft, feeder) = self.open_input(method).map_err(CallError::widen)?;
         let feeding = Feeding::new(feeder);
-        let pending = opening.begin(draft, args, CLOSE_INPUT)?;
+        let pending = opening.begin(draft, args, CLOSE_INPUT).map_err(CallError::widen)?;
         pump(input, &feeding.feeder);
-        let answer = opening.reply(pending)?;
-        Ok((opening, answer))
+        let answer = opening.reply(pending).map_err(CallError::widen)?;
+        let result = read(&opening, &answer);
+        opening.opened();
+        result
     }
 
     /// As [`Stub::feed`].
@@ -563,37 +606,52 @@ impl Stub {
         args: &impl Argument<A>,
         input: Streaming<I>,
     ) -> Result<R, CallError> {
-        let (opening, answer) = self.feed_with_async(method, args, input).await?;
-        let result = opening.read::<R>(&answer);
-        opening.opened();
-        result
+        self.feed_with_async(method, args, input, R::is_error, Opening::read::<R>).await
     }
 
     /// As [`Stub::feed_result`].
     ///
     /// # Errors
-    /// [`CallError`].
+    /// [`CallError`]; [`CallError::Handler`] with the handler's own.
     pub async fn feed_result_async<A: Message, R: Message, E: Message, I: Message>(
         &self,
         method: u16,
         args: &impl Argument<A>,
         input: Streaming<I>,
     ) -> Result<R, CallError<E>> {
-        let (opening, answer) = self.feed_with_async(method, args, input).await.map_err(CallError::widen)?;
-        let result = opening.read_result::<R, E>(&answer);
-        opening.opened();
-        result
+        self.feed_with_async(method, args, input, |_| false, Opening::read_result::<R, E>).await
     }
 
-    async fn feed_with_async<A: Message, I: Message>(
+    async fn feed_with_async<A: Message, I: Message, R, E>(
         &self,
         method: u16,
         args: &impl Argument<A>,
         input: Streaming<I>,
-    ) -> Result<(Opening, Answer<Shared>), CallError> {
-        let (mut opening, draft, feeder) = self.open_input_async(method).await?;
+        failed: fn(&R) -> bool,
+        read: impl Reads<R, E>,
+    ) -> Result<R, CallError<E>> {
+        let Some(chain) = self.interceptors() else {
+            return self.feed_once_async(method, args, Some(input), read).await;
+        };
+        let mut input = Some(input);
+        let feed = |stub: Stub| {
+            let input = input.take();
+            async move { stub.feed_once_async(method, args, input, read).await }
+        };
+        Box::pin(self.intercepted_async(chain, method, false, failed, feed)).await
+    }
+
+    async fn feed_once_async<A: Message, I: Message, R, E>(
+        &self,
+        method: u16,
+        args: &impl Argument<A>,
+        input: Option<Streaming<I>>,
+        read: impl Reads<R, E>,
+    ) -> Result<R, CallError<E>> {
+        let Some(input) = input else { return Err(self.used_up(method).widen()) };
+        let (mut opening, draft, feeder) = self.open_input_async(method).await.map_err(CallError::widen)?;
         let feeding = Feeding::new(feeder);
-        let mut pending = opening.begin(draft, args, CLOSE_INPUT)?;
+        let mut pending = opening.begin(draft, args, CLOSE_INPUT).map_err(CallError::widen)?;
         let mut pump = pin!(pump_async(input, &feeding.feeder));
         let (mut pumps, limit, span) = (true, opening.terms.limit, opening.span.limit);
         poll_fn(|cx| {
@@ -604,8 +662,10 @@ impl Stub {
             pending.poll_ready(cx, if pumps { span } else { limit })
         })
         .await;
-        let answer = opening.reply(pending)?;
-        Ok((opening, answer))
+        let answer = opening.reply(pending).map_err(CallError::widen)?;
+        let result = read(&opening, &answer);
+        opening.opened();
+        result
     }
 
     /// Calls a method that takes a stream and returns one.
@@ -618,10 +678,7 @@ impl Stub {
         args: &impl Argument<A>,
         input: Streaming<I>,
     ) -> Result<Streaming<T>, CallError> {
-        let (opening, answer, feeding) = self.exchange_with(method, args, input)?;
-        opening.read::<()>(&answer)?;
-        drop(answer);
-        feeding.goes_on();
+        let opening = self.exchange_with(method, args, input, Opening::read)?;
         Ok(opening.streaming(true))
     }
 
@@ -635,25 +692,42 @@ impl Stub {
         args: &impl Argument<A>,
         input: Streaming<I>,
     ) -> Result<Streaming<T>, CallError<E>> {
-        let (opening, answer, feeding) = self.exchange_with(method, args, input).map_err(CallError::widen)?;
-        opening.read_result::<(), E>(&answer)?;
-        drop(answer);
-        feeding.goes_on();
+        let opening = self.exchange_with(method, args, input, Opening::read_result::<(), E>)?;
         Ok(opening.streaming(true))
     }
 
-    fn exchange_with<A: Message, I: Message>(
+    fn exchange_with<A: Message, I: Message, E>(
         &self,
         method: u16,
         args: &impl Argument<A>,
         input: Streaming<I>,
-    ) -> Result<(Opening, Answer<Shared>, Feeding), CallError> {
-        let (mut opening, draft, feeder) = self.open_input(method)?;
+        read: impl Reads<(), E>,
+    ) -> Result<Opening, CallError<E>> {
+        let mut input = Some(input);
+        let mut exchange = |stub: &Stub| stub.exchange_once(method, args, input.take(), read);
+        match self.interceptors() {
+            Some(chain) => self.intercepted(chain, method, false, |_| false, exchange),
+            None => exchange(self),
+        }
+    }
+
+    fn exchange_once<A: Message, I: Message, E>(
+        &self,
+        method: u16,
+        args: &impl Argument<A>,
+        input: Option<Streaming<I>>,
+        read: impl Reads<(), E>,
+    ) -> Result<Opening, CallError<E>> {
+        let Some(input) = input else { return Err(self.used_up(method).widen()) };
+        let (mut opening, draft, feeder) = self.open_input(method).map_err(CallError::widen)?;
         let feeding = Feeding::new(feeder);
-        let pending = opening.begin(draft, args, CLOSE_INPUT | CLOSE_OUTPUT)?;
+        let pending = opening.begin(draft, args, CLOSE_INPUT | CLOSE_OUTPUT).map_err(CallError::widen)?;
         pump_aside(input, &feeding.feeder);
-        let answer = opening.reply(pending)?;
-        Ok((opening, answer, feeding))
+        let answer = opening.reply(pending).map_err(CallError::widen)?;
+        read(&opening, &answer)?;
+        drop(answer);
+        feeding.goes_on();
+        Ok(opening)
     }
 
     /// As [`Stub::exchange`].
@@ -666,42 +740,65 @@ impl Stub {
         args: &impl Argument<A>,
         input: Streaming<I>,
     ) -> Result<Streaming<T>, CallError> {
-        let (opening, answer, feeding) = self.exchange_with_async(method, args, input).await?;
-        opening.read::<()>(&answer)?;
-        drop(answer);
-        feeding.goes_on();
+        let opening = self.exchange_with_async(method, args, input, Opening::read).await?;
         Ok(opening.streaming(true))
     }
 
     /// As [`Stub::exchange_result`].
     ///
     /// # Errors
-    /// [`CallError`].
+    /// [`CallError`]; [`CallError::Handler`] with the handler's own.
     pub async fn exchange_result_async<A: Message, T: Message, E: Message, I: Message>(
         &self,
         method: u16,
         args: &impl Argument<A>,
         input: Streaming<I>,
     ) -> Result<Streaming<T>, CallError<E>> {
-        let (opening, answer, feeding) =
-            self.exchange_with_async(method, args, input).await.map_err(CallError::widen)?;
-        opening.read_result::<(), E>(&answer)?;
-        drop(answer);
-        feeding.goes_on();
+        let opening = self.exchange_with_async(method, args, input, Opening::read_result::<(), E>).await?;
         Ok(opening.streaming(true))
     }
 
-    async fn exchange_with_async<A: Message, I: Message>(
+    async fn exchange_with_async<A: Message, I: Message, E>(
         &self,
         method: u16,
         args: &impl Argument<A>,
         input: Streaming<I>,
-    ) -> Result<(Opening, Answer<Shared>, Feeding), CallError> {
-        let (mut opening, draft, feeder) = self.open_input_async(method).await?;
+        read: impl Reads<(), E>,
+    ) -> Result<Opening, CallError<E>> {
+        let Some(chain) = self.interceptors() else {
+            return self.exchange_once_async(method, args, Some(input), read).await;
+        };
+        let mut input = Some(input);
+        let exchange = |stub: Stub| {
+            let input = input.take();
+            async move { stub.exchange_once_async(method, args, input, read).await }
+        };
+        Box::pin(self.intercepted_async(chain, method, false, |_| false, exchange)).await
+    }
+
+    async fn exchange_once_async<A: Message, I: Message, E>(
+        &self,
+        method: u16,
+        args: &impl Argument<A>,
+        input: Option<Streaming<I>>,
+        read: impl Reads<(), E>,
+    ) -> Result<Opening, CallError<E>> {
+        let Some(input) = input else { return Err(self.used_up(method).widen()) };
+        let (mut opening, draft, feeder) = self.open_input_async(method).await.map_err(CallError::widen)?;
         let feeding = Feeding::new(feeder);
-        let pending = opening.begin(draft, args, CLOSE_INPUT | CLOSE_OUTPUT)?;
+        let pending = opening.begin(draft, args, CLOSE_INPUT | CLOSE_OUTPUT).map_err(CallError::widen)?;
         pump_aside(input, &feeding.feeder);
-        let answer = opening.reply_async(pending).await?;
-        Ok((opening, answer, feeding))
+        let answer = opening.reply_async(pending).await.map_err(CallError::widen)?;
+        read(&opening, &answer)?;
+        drop(answer);
+        feeding.goes_on();
+        Ok(opening)
+    }
+
+    /// Its input was sent before.
+    #[cold]
+    fn used_up(&self, method: u16) -> CallError {
+        let reason = "its input can be sent once".into();
+        CallError::Stream { method: self.session.read().name(method), reason }
     }
 }

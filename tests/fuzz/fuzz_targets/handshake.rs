@@ -17,6 +17,7 @@ static SERVICE: ServiceDesc = ServiceDesc {
             result: <u64 as Message>::desc,
             oneway: false,
             idempotent: false,
+            asynchronous: false,
             long: false,
         },
         MethodDesc {
@@ -26,6 +27,7 @@ static SERVICE: ServiceDesc = ServiceDesc {
             result: <Vec<String> as Message>::desc,
             oneway: false,
             idempotent: false,
+            asynchronous: false,
             long: false,
         },
     ],
