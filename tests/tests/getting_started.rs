@@ -48,6 +48,8 @@ impl Reader {
             }
         }
         command.env("CARGO_TARGET_DIR", concat!(env!("CARGO_TARGET_TMPDIR"), "/getting-started"));
+        // Nobody looks at these with a debugger.
+        command.env("CARGO_PROFILE_DEV_DEBUG", "0").env("CARGO_INCREMENTAL", "0");
         command.env("XDG_RUNTIME_DIR", &self.runtime).env("CARGO_TERM_COLOR", "never");
         command.current_dir(&self.folder).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
