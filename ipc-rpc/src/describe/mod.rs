@@ -67,11 +67,15 @@ impl Description {
     }
 
     /// Describes the service that this is a client of.
+    ///
+    /// The example at [`describe`](crate::describe) calls it.
     pub fn of_client<C: Handle>() -> Self {
         Description::of(&[C::service()])
     }
 
     /// Writes it as an archive, for another process.
+    ///
+    /// The example at [`describe`](crate::describe) calls it.
     ///
     /// # Errors
     ///
@@ -81,6 +85,8 @@ impl Description {
     }
 
     /// Reads what [`to_bytes`](Description::to_bytes) has written. The bytes may be any: what this gives is consistent.
+    ///
+    /// The example at [`describe`](crate::describe) calls it.
     ///
     /// # Errors
     ///
@@ -94,16 +100,22 @@ impl Description {
     }
 
     /// The service of this name.
+    ///
+    /// The example at [`describe`](crate::describe) calls it.
     pub fn service(&self, name: &str) -> Option<&ServiceInfo> {
         self.services.iter().find(|service| service.name == name)
     }
 
     /// The type of this number.
+    ///
+    /// The example at [`describe`](crate::describe) calls it.
     pub fn kind(&self, ty: u32) -> Option<&TypeInfo> {
         self.types.get(ty as usize)
     }
 
     /// The type's name as users write it, for example `Option<Query>` or `[f32; 3]`.
+    ///
+    /// The example at [`describe`](crate::describe) calls it.
     pub fn name(&self, ty: u32) -> String {
         let mut name = String::new();
         self.write_name(ty, &mut name, 0);

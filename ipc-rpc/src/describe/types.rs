@@ -18,6 +18,8 @@ pub struct ServiceInfo {
 }
 
 /// A method of a service.
+///
+/// The example at [`TypeInfo`] reads one.
 #[derive(Message, Debug, Clone, PartialEq, Eq)]
 #[message(crate = crate)]
 #[non_exhaustive]
@@ -39,6 +41,8 @@ pub struct MethodInfo {
 }
 
 /// An argument of a method.
+///
+/// The example at [`TypeInfo`] reads one.
 #[derive(Message, Debug, Clone, PartialEq, Eq)]
 #[message(crate = crate)]
 #[non_exhaustive]
@@ -50,6 +54,29 @@ pub struct ParamInfo {
 }
 
 /// A type. Others are told by their number, their place in [`Description::types`](super::Description::types).
+///
+/// ```
+/// use ipc_rpc::describe::{Description, EnumInfo, FieldInfo, Primitive, StructInfo, TypeInfo};
+/// use ipc_rpc::{Message, service};
+///
+/// #[derive(Message)]
+/// pub enum Area { Everywhere, Circle { radius: f32 } }
+/// #[derive(Message)]
+/// pub struct Query { pub text: String, pub area: Area }
+/// #[service]
+/// pub trait Map { fn show(&self, query: Query) -> bool; }
+///
+/// let map = Description::of_client::<MapClient>();
+/// let show = &map.service("Map").unwrap().methods[0];
+/// assert_eq!(map.kind(show.result), Some(&TypeInfo::Primitive(Primitive::Bool)));
+///
+/// let Some(TypeInfo::Struct(StructInfo { fields, .. })) = map.kind(show.params[0].ty) else { panic!() };
+/// let [FieldInfo { name: text, .. }, FieldInfo { name: area, ty, .. }] = &fields[..] else { panic!() };
+/// assert_eq!((text.as_str(), area.as_str()), ("text", "area"));
+///
+/// let Some(TypeInfo::Enum(EnumInfo { variants, .. })) = map.kind(*ty) else { panic!() };
+/// assert_eq!((variants[1].name.as_str(), variants[1].fields.len()), ("Circle", 1));
+/// ```
 #[derive(Message, Debug, Clone, PartialEq, Eq)]
 #[message(crate = crate)]
 #[non_exhaustive]
@@ -114,6 +141,8 @@ pub enum Primitive {
 }
 
 /// A struct of the user's.
+///
+/// The example at [`TypeInfo`] reads one.
 #[derive(Message, Debug, Clone, PartialEq, Eq)]
 #[message(crate = crate)]
 #[non_exhaustive]
@@ -129,6 +158,8 @@ pub struct StructInfo {
 }
 
 /// A field of a struct or of a variant.
+///
+/// The example at [`TypeInfo`] reads one.
 #[derive(Message, Debug, Clone, PartialEq, Eq)]
 #[message(crate = crate)]
 #[non_exhaustive]
@@ -142,6 +173,8 @@ pub struct FieldInfo {
 }
 
 /// An enum of the user's.
+///
+/// The example at [`TypeInfo`] reads one.
 #[derive(Message, Debug, Clone, PartialEq, Eq)]
 #[message(crate = crate)]
 #[non_exhaustive]
@@ -157,6 +190,8 @@ pub struct EnumInfo {
 }
 
 /// A variant of an enum.
+///
+/// The example at [`TypeInfo`] reads one.
 #[derive(Message, Debug, Clone, PartialEq, Eq)]
 #[message(crate = crate)]
 #[non_exhaustive]
@@ -210,6 +245,11 @@ impl Primitive {
 
 impl TypeInfo {
     /// The types that it is made of, each place of one.
+    ///
+    /// ```
+    /// use ipc_rpc::describe::TypeInfo;
+    /// assert_eq!(TypeInfo::Result(3, 7).parts(), [3, 7]);
+    /// ```
     pub fn parts(&self) -> Vec<u32> {
         let of = |fields: &[FieldInfo]| fields.iter().map(|field| field.ty).collect::<Vec<_>>();
         match self {
