@@ -243,6 +243,7 @@ fn known(service: &ServiceInfo) -> &'static ServiceDesc {
         oneway: method.oneway,
         idempotent: method.idempotent,
         long: false,
+        asynchronous: false,
     });
     let fingerprints: Vec<u64> = own.methods.iter().map(|method| method.fingerprint).collect();
     let desc: &'static ServiceDesc = Box::leak(Box::new(ServiceDesc {

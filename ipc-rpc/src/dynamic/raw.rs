@@ -52,7 +52,8 @@ unsafe impl Message for Raw {
 
 /// Makes a call; gives the bytes of the reply.
 pub(super) fn call(stub: &Stub, method: u16, request: &Raw) -> Result<Vec<u8>, CallError> {
-    stub.send_and(method, request, move |answer| copy(method, answer))
+    // Whether the bytes are an error is seen when they are decoded.
+    stub.send_and(method, request, |_| false, move |answer| copy(method, answer))
 }
 
 fn copy(method: u16, answer: Answer<Shared>) -> Result<Vec<u8>, CallError> {

@@ -79,6 +79,7 @@ fn described<T: Message>() -> (Description, u32) {
         oneway: false,
         idempotent: false,
         long: false,
+        asynchronous: false,
     }];
     let service =
         ServiceDesc { name: "Service", docs: "", methods: methods.leak(), callbacks: &[], fingerprints: None };
