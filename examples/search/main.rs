@@ -5,6 +5,7 @@
 #![deny(unsafe_code)]
 
 mod index;
+mod load;
 mod pattern;
 mod rank;
 mod render;
@@ -37,11 +38,11 @@ const PATIENCE: Duration = Duration::from_secs(2);
 #[command(name = "search", after_help = "Exit status: 0 if lines were found, 1 if none were, 2 on an error.")]
 struct Arguments {
     /// Words to look for; words that follow each other count most
-    #[arg(required_unless_present_any = ["serve", "child"])]
+    #[arg(required_unless_present_any = ["serve", "child", "load"])]
     query: Option<String>,
 
     /// Folder to index, by a server process started for this query
-    #[arg(required_unless_present_any = ["serve", "child", "connect"], conflicts_with = "connect")]
+    #[arg(required_unless_present_any = ["serve", "child", "connect", "load"], conflicts_with = "connect")]
     folder: Option<PathBuf>,
 
     /// Print at most this many lines
@@ -67,6 +68,14 @@ struct Arguments {
     /// Only ask the server of this name
     #[arg(long, value_name = "NAME")]
     connect: Option<String>,
+
+    /// Ask the server of this name again and again, for "shared memory" unless QUERY says otherwise, and count the calls
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["folder", "connect", "serve"])]
+    load: Option<String>,
+
+    /// For how long to ask
+    #[arg(long, value_name = "SECONDS", default_value_t = 10.0, requires = "load")]
+    seconds: f64,
 
     /// Serve the parent process, which asks and then closes standard input
     #[arg(long, hide = true, allow_hyphen_values = true)]
@@ -99,6 +108,9 @@ fn run(arguments: Arguments) -> Result<ExitCode, Box<dyn Error>> {
         serve(name, Path::new(folder))
     } else if let Some(folder) = &arguments.child {
         serve_parent(folder)
+    } else if let Some(name) = &arguments.load {
+        let query = Query { text: arguments.query.clone().unwrap_or("shared memory".into()), ..arguments.query() };
+        load::run(name, &query, Duration::try_from_secs_f64(arguments.seconds)?)
     } else if let Some(name) = &arguments.connect {
         ask(name, &arguments)
     } else {

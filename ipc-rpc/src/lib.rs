@@ -639,6 +639,7 @@
 //! | feature | what it adds |
 //! |---|---|
 //! | `arrow` | `Batch`: record batches of arrow-rs as messages |
+//! | `cli` | the program `ipc`, which lists servers, says what they do, and calls them: `cargo install ipc-rpc --features cli` |
 //! | `dynamic` | `dynamic`: calls without types, with JSON in place of them |
 //! | `futures` | [`Streaming`] is a `Stream` of `futures-core` |
 //! | `ndarray` | `Tensor`: arrays of several dimensions as messages |

@@ -23,6 +23,8 @@ impl ServiceDesc {
         let method = match self.methods.get(usize::from(method)) {
             Some(method) => method.name,
             None if method == FLUSH => "flush",
+            #[cfg(feature = "dynamic")]
+            None if method == crate::service::PING => "ping",
             None => "?",
         };
         MethodName { service: self.name, method }

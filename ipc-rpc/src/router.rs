@@ -18,7 +18,7 @@ use std::time::Duration;
 use ipc_core::callee::{Attached, Call, Deferred, Greeting, Handler, Reply};
 use ipc_core::clock;
 use ipc_core::lane::{self, Parcel, Undeliverable};
-use ipc_core::layout::{BRINGS_PARCEL, OWN_METHODS, REPLIED};
+use ipc_core::layout::{BRINGS_PARCEL, NOT_RUN, OWN_METHODS, RELEASE, REPLIED};
 use ipc_core::memory::{Memory, NoMemory};
 use ipc_core::sealed;
 use ipc_core::segment::{Area, Segment};
@@ -443,6 +443,8 @@ impl Router {
         let served = catch_unwind(AssertUnwindSafe(|| match number {
             stream::FIRST_METHOD..=stream::LAST_METHOD => stream::serve(client, call),
             callback::FIRST_METHOD..=callback::LAST_METHOD => callback::serve(client, call),
+            // There was no reply to be given back.
+            RELEASE => (NOT_RUN, 0),
             _ => refuse(call, status::REJECTED, "the server has no method of this number"),
         }));
         let (status, len) = served.unwrap_or_else(|panic| refuse(call, status::PANICKED, &message_of(panic)));

@@ -27,6 +27,9 @@ use crate::trust::{Reading, Snapshot};
 
 /// In errors, in place of a method: waiting for the server to be done with one-way requests.
 pub(crate) const FLUSH: u16 = u16::MAX;
+/// In errors, in place of a method: a round trip that runs none.
+#[cfg(feature = "dynamic")]
+pub(crate) const PING: u16 = u16::MAX - 1;
 
 /// What a service is made of.
 #[derive(Debug)]

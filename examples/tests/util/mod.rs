@@ -41,7 +41,12 @@ impl Place {
 
     /// An example that was built, to be started here.
     pub fn example(&self, name: &str) -> Command {
-        let mut command = Command::new(example(name));
+        self.command(&built("examples", name))
+    }
+
+    /// Any program, to be started here.
+    pub fn command(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
         command.env("XDG_RUNTIME_DIR", self.path()).env("TMPDIR", self.path()).env_remove("NO_COLOR");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
@@ -87,11 +92,11 @@ impl Drop for Running {
     }
 }
 
-/// The examples lie beside the folder that this test was built into.
-fn example(name: &str) -> PathBuf {
+/// What was built lies beside the folder that this test was built into, the examples in a folder of theirs.
+pub fn built(folder: &str, name: &str) -> PathBuf {
     let test = env::current_exe().expect("the path of a test");
     let profile = test.parent().and_then(Path::parent).expect("a folder with the built tests");
-    let example = profile.join("examples").join(name);
-    assert!(example.exists(), "{example:?} is not built: cargo does it before all tests of this package, not for one");
-    example
+    let program = profile.join(folder).join(name);
+    assert!(program.exists(), "{program:?} is not built: cargo does it before all tests of this package, not for one");
+    program
 }

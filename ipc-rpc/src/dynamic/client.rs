@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -187,6 +187,39 @@ impl DynamicClient {
             },
             (_, value) => Ok(value),
         }
+    }
+
+    /// Has the server answer a request that runs nothing, by the way that calls take; gives the time there and back.
+    ///
+    /// ```
+    /// # use ipc_rpc::dynamic::DynamicClient;
+    /// # use ipc_rpc::{ClientConfig, Server, describe::Description, service};
+    /// #[service]
+    /// pub trait Calc { fn add(&self, a: i64, b: i64) -> i64; }
+    /// # struct Plain;
+    /// # impl Calc for Plain { fn add(&self, a: i64, b: i64) -> i64 { a + b } }
+    /// # let folder = std::env::temp_dir().join(format!("ipc-rpc-ping-{}", std::process::id()));
+    /// # std::fs::create_dir_all(&folder)?;
+    /// # let name = folder.join("calc.sock").display().to_string();
+    /// # let server = Server::bind(&name)?;
+    /// # let handle = server.handle();
+    /// # let thread = std::thread::spawn(|| server.serve(CalcDispatcher::new(Plain)));
+    /// let description = Description::of_client::<CalcClient>();
+    /// let calc = DynamicClient::connect(&name, &description, "Calc", &ClientConfig::default())?;
+    /// let time = calc.ping()?;
+    /// assert!(!time.is_zero());
+    /// # handle.shutdown();
+    /// # thread.join().unwrap()?;
+    /// # std::fs::remove_dir_all(&folder)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`CallError`]: there was no answer.
+    pub fn ping(&self) -> Result<Duration, CallError> {
+        let begin = Instant::now();
+        self.stub.ping().map(|()| begin.elapsed())
     }
 
     /// The method of this name that can be called, and its number.

@@ -58,6 +58,7 @@ mod decode;
 mod encode;
 mod layout;
 mod path;
+mod ping;
 mod raw;
 
 use std::collections::HashSet;
