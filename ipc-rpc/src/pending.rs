@@ -75,6 +75,18 @@ type Read<T, E> = fn(&Connection, u16, &Answer<Shared>) -> Result<T, CallError<E
 impl<T, E> Pending<T, E> {
     /// Waits for the result.
     ///
+    /// ```
+    /// # use ipc_rpc::{service, testing};
+    /// # #[service]
+    /// # pub trait Calc { fn add(&self, a: u64, b: u64) -> u64; }
+    /// # struct Adder;
+    /// # impl Calc for Adder { fn add(&self, a: u64, b: u64) -> u64 { a + b } }
+    /// # let (calc, _server) = testing::pair(CalcDispatcher::new(Adder))?;
+    /// let sum = calc.start().add(2, 3)?;
+    /// assert_eq!(sum.wait()?, 5);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// [`CallError`].
     ///

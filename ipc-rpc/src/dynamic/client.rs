@@ -62,6 +62,17 @@ pub struct DynamicClient {
 }
 
 /// Why a call without types gave no result.
+///
+/// ```
+/// use ipc_rpc::CallError;
+/// use ipc_rpc::dynamic::DynamicCallError;
+///
+/// /// Is it worth another try?
+/// fn passes(error: &DynamicCallError) -> bool {
+///     matches!(error, DynamicCallError::Call(error) if error.is_retryable())
+/// }
+/// # let _ = passes;
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum DynamicCallError {
@@ -118,6 +129,8 @@ impl std::error::Error for DynamicCallError {
 impl DynamicClient {
     /// Connects to the server called `name`, and asks it what its service looks like.
     ///
+    /// The example at [`DynamicClient`] calls it.
+    ///
     /// # Errors
     ///
     /// As [`connect`](DynamicClient::connect).
@@ -127,6 +140,19 @@ impl DynamicClient {
     }
 
     /// Connects to the server called `name`, to call a service of the description.
+    ///
+    /// ```
+    /// use ipc_rpc::describe::Description;
+    /// use ipc_rpc::dynamic::DynamicClient;
+    /// use ipc_rpc::ClientConfig;
+    ///
+    /// /// A description that was kept in a file, so that the server need not be asked.
+    /// fn connect(kept: &[u8]) -> Result<DynamicClient, Box<dyn std::error::Error>> {
+    ///     let description = Description::from_bytes(kept)?;
+    ///     Ok(DynamicClient::connect("calc", &description, "Calc", &ClientConfig::default())?)
+    /// }
+    /// # let _ = connect;
+    /// ```
     ///
     /// # Errors
     ///
@@ -149,17 +175,45 @@ impl DynamicClient {
     }
 
     /// The service.
+    ///
+    /// ```
+    /// use ipc_rpc::dynamic::DynamicClient;
+    ///
+    /// fn methods(client: &DynamicClient) -> Vec<&str> {
+    ///     client.service().methods.iter().map(|method| method.name.as_str()).collect()
+    /// }
+    /// # let _ = methods;
+    /// ```
     pub fn service(&self) -> &ServiceInfo {
         &self.description.services[self.service]
     }
 
     /// A client of the same connection whose calls fail when there is no reply after `timeout`.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use ipc_rpc::dynamic::DynamicClient;
+    ///
+    /// fn hasty(client: &DynamicClient) -> DynamicClient {
+    ///     client.with_timeout(Duration::from_millis(50))
+    /// }
+    /// # let _ = hasty;
+    /// ```
     #[must_use]
     pub fn with_timeout(&self, timeout: Duration) -> Self {
         DynamicClient { stub: self.stub.with_timeout(timeout), ..self.clone() }
     }
 
     /// A client of the same connection whose calls tell the handler that `key` is `value`.
+    ///
+    /// ```
+    /// use ipc_rpc::dynamic::DynamicClient;
+    ///
+    /// fn on_behalf_of(client: &DynamicClient, tenant: &str) -> DynamicClient {
+    ///     client.with_metadata("tenant", tenant)
+    /// }
+    /// # let _ = on_behalf_of;
+    /// ```
     #[must_use]
     pub fn with_metadata(&self, key: impl Into<String>, value: impl Into<String>) -> Self {
         DynamicClient { stub: self.stub.with_metadata(key, value), ..self.clone() }
@@ -167,6 +221,8 @@ impl DynamicClient {
 
     /// Calls a method; its arguments are written as for [`encode_arguments`](super::encode_arguments()). A one-way method
     /// gives `null`, at once.
+    ///
+    /// The example at [`DynamicClient`] calls it.
     ///
     /// # Errors
     ///

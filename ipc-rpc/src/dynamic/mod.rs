@@ -74,6 +74,8 @@ pub use client::{DynamicCallError, DynamicClient};
 const MAX_NESTING: u32 = 512;
 
 /// Why a value is none of its type, or bytes are no message of one.
+///
+/// The example at [`dynamic`](crate::dynamic) gets one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DynamicError {
@@ -97,6 +99,8 @@ impl std::error::Error for DynamicError {}
 /// Writes a value as a message of a type of the description: the bytes that the typed code would write, at an address that is
 /// 8 modulo 16.
 ///
+/// The example at [`dynamic`](crate::dynamic) calls it.
+///
 /// # Errors
 ///
 /// The value is none of the type, or is too large or too deep for a message.
@@ -105,6 +109,8 @@ pub fn encode(description: &Description, ty: u32, value: &Value) -> Result<Vec<u
 }
 
 /// Reads a message of a type of the description. The bytes may be any.
+///
+/// The example at [`dynamic`](crate::dynamic) calls it.
 ///
 /// # Errors
 ///
@@ -180,6 +186,8 @@ pub fn encode_arguments(
 }
 
 /// Reads a request of a method: an object with a value for each of its arguments. The bytes may be any.
+///
+/// The example at [`encode_arguments`](fn@encode_arguments) calls it.
 ///
 /// # Errors
 ///

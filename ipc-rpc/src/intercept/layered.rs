@@ -22,6 +22,23 @@ use crate::executor::lock;
 use crate::park;
 
 /// What is left to be done of a call behind an [`Interceptor`](super::Interceptor): further interceptors, then the call itself.
+///
+/// ```
+/// use ipc_rpc::intercept::{Call, Done, Next};
+/// use ipc_rpc::CallError;
+///
+/// /// A call that has not run is made once more, a little later.
+/// async fn twice(call: Call, next: Next) -> Result<Done, CallError> {
+///     let error = match next.run(call.clone()).await {
+///         Err(error) if call.is_repeatable() && error.is_retryable() => error,
+///         done => return done,
+///     };
+///     println!("once more: {error}");
+///     next.pause(std::time::Duration::from_millis(1)).await;
+///     next.run(call).await
+/// }
+/// # let _ = |call, next| twice(call, next);
+/// ```
 #[derive(Clone)]
 pub struct Next {
     chain: Arc<Chain>,
@@ -32,6 +49,8 @@ pub struct Next {
 
 impl Next {
     /// Makes the call. It can be made more than once, if [`Call::is_repeatable`]: the last that is done counts.
+    ///
+    /// The example at [`Next`] calls it.
     ///
     /// # Errors
     /// [`CallError`]: as the caller gets it, if it is passed on. That the handler returned an error is no such error, but
@@ -51,6 +70,8 @@ impl Next {
     }
 
     /// Waits so long, without a runtime: the thread that waits for the call, if one does. Not longer than the call may take.
+    ///
+    /// The example at [`Next`] calls it.
     pub async fn pause(&self, time: Duration) {
         self.ask(What::Pause(clock::after(time))).await;
     }
