@@ -300,6 +300,34 @@ impl<E> CallError<E> {
     }
 }
 
+#[cfg(any(feature = "tracing", feature = "metrics"))]
+impl<E> CallError<E> {
+    /// The name of its variant.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            CallError::Handler(_) => "Handler",
+            CallError::Panicked { .. } => "Panicked",
+            CallError::TimedOut { .. } => "TimedOut",
+            CallError::NotStarted { .. } => "NotStarted",
+            CallError::MayHaveRun { .. } => "MayHaveRun",
+            CallError::Busy { .. } => "Busy",
+            CallError::Cancelled { .. } => "Cancelled",
+            CallError::Abandoned { .. } => "Abandoned",
+            CallError::Incompatible(_) => "Incompatible",
+            CallError::Arguments { .. } => "Arguments",
+            CallError::NoMemory { .. } => "NoMemory",
+            CallError::Result { .. } => "Result",
+            CallError::Rejected { .. } => "Rejected",
+            CallError::Denied { .. } => "Denied",
+            CallError::Limited { .. } => "Limited",
+            CallError::Stream { .. } => "Stream",
+            CallError::NotLent { .. } => "NotLent",
+            CallError::Reply { .. } => "Reply",
+            CallError::Protocol { .. } => "Protocol",
+        }
+    }
+}
+
 impl<E> CallError<E> {
     /// The same for a method whose handler has other errors.
     ///

@@ -642,8 +642,11 @@
 //! | `cli` | the program `ipc`, which lists servers, says what they do, and calls them: `cargo install ipc-rpc --features cli` |
 //! | `dynamic` | `dynamic`: calls without types, with JSON in place of them |
 //! | `futures` | [`Streaming`] is a `Stream` of `futures-core` |
+//! | `metrics` | `intercept::Counts`, `ServerHandle::report_metrics`: figures for the facade `metrics` |
 //! | `ndarray` | `Tensor`: arrays of several dimensions as messages |
 //! | `systemd` | sockets that systemd passes, `READY=1` and its watchdog |
+//! | `tower` | `intercept::Tower`: layers of tower around calls |
+//! | `tracing` | `intercept::Spans`: spans of `tracing` around calls |
 //! | `fail-points` | for tests of this crate: places where a process stops or dies |
 //!
 //! # Limits
@@ -681,6 +684,8 @@ mod pending;
 mod reconnect;
 mod rejected;
 mod reply;
+#[cfg(feature = "metrics")]
+mod report;
 mod router;
 mod runtime;
 mod server;
@@ -966,6 +971,8 @@ pub use pending::{Pending, join_all};
 pub use reconnect::{ConnectionEvent, Observer, Reconnect};
 pub use rejected::Rejected;
 pub use reply::Reply;
+#[cfg(feature = "metrics")]
+pub use report::MetricsReporter;
 pub use server::{BindError, Limits, ServeError, Server, ServerBuilder, ServerHandle};
 pub use service::{Dispatch, Pair};
 pub use stream::{Closed, NotSent, Sink, Streaming};

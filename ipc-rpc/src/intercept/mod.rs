@@ -38,7 +38,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Ready-made are [`Retry`], [`RateLimit`] and [`Authenticate`].
+//! Ready-made are [`Retry`], [`RateLimit`] and [`Authenticate`], and with features of the same names spans of `tracing` (`Spans`),
+//! counters for `metrics` (`Counts`), and what is there for `tower` (`Tower`).
 //!
 //! # What it costs
 //! Nothing where there is none. A client with interceptors, or a server with them, takes the long way for each call, with an
@@ -52,10 +53,16 @@
 
 mod authenticate;
 mod call;
+#[cfg(feature = "metrics")]
+mod counts;
+#[cfg(feature = "tower")]
+mod layer;
 mod layered;
 mod outgoing;
 mod rate_limit;
 mod retry;
+#[cfg(feature = "tracing")]
+mod spans;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -63,9 +70,15 @@ use std::sync::Arc;
 
 pub use authenticate::Authenticate;
 pub use call::{Call, Done};
+#[cfg(feature = "metrics")]
+pub use counts::Counts;
+#[cfg(feature = "tower")]
+pub use layer::{Tower, TowerCall, TowerCalls};
 pub use layered::Next;
 pub use rate_limit::RateLimit;
 pub use retry::Retry;
+#[cfg(feature = "tracing")]
+pub use spans::Spans;
 
 pub(crate) use call::Kind;
 pub(crate) use layered::{Layered, Step, What, Wish, drive};
@@ -128,7 +141,7 @@ pub type Intercepted = Pin<Box<dyn Future<Output = Result<Done, CallError>> + Se
     note = "a function is one that is declared like this: `|call: Call, next: Next| async move {{ next.run(call).await }}`"
 )]
 pub trait Interceptor: Send + Sync + 'static {
-    /// Makes the call, with `next`, or does not. What it gives back becomes of the call.
+    /// Makes the call, with `next`, or does not. What it gives back becomes of the call. The example at [`Interceptor`] has one.
     fn call(&self, call: Call, next: Next) -> Intercepted;
 }
 
