@@ -90,7 +90,7 @@ fn a_channel_outlives_its_calls(wrong: &'static str) {
         })
     };
     if shared.role.try_take() {
-        shared.serving.mark();
+        shared.serving.mark(1);
         shared.open.write(false);
         // Else a later holder of the role looks again.
         if !shared.is_served(wrong) || wrong == "nobody looks for calls that run" {
