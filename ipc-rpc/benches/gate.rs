@@ -29,13 +29,13 @@ const ROUNDS: u64 = 1000;
 /// Instructions of one round, by the name that the count is printed under.
 const BASELINE: [(&str, u64); 10] = [
     ("null client", 194),
-    ("null server", 290),
+    ("null server", 295),
     ("small client", 294),
-    ("small server", 323),
+    ("small server", 327),
     ("text client", 634),
-    ("text server", 775),
+    ("text server", 780),
     ("page client", 1865),
-    ("page server", 342),
+    ("page server", 346),
     ("queue push_and_pop", 60),
     ("extents take_and_free", 432),
 ];
