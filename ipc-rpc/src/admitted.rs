@@ -37,6 +37,7 @@ use crate::intercept::{self, Done, FOREIGN, Layered, SKIPPED, Step, What, Wish};
 use crate::kept::Holding;
 use crate::message::Message;
 use crate::message::private_exports::{Buffer, access_unchecked, access_with, decode};
+use crate::record::Taken;
 use crate::router::{self, Client};
 use crate::runtime::Runtime;
 use crate::service::{self, Lent, Refused, Replied, ReplyMemory};
@@ -71,6 +72,8 @@ pub(crate) struct Job {
     changed: OnceLock<Context>,
     /// The answer that is held back until they have seen it; `None`: it is not, or not any more.
     held: Mutex<Option<Held>>,
+    /// What is to be written down about it when it is answered.
+    taken: Mutex<Option<Taken>>,
     target: u16,
     method: u16,
 }
@@ -137,7 +140,7 @@ impl Job {
         };
         let Some(call) = taken else { return };
         drop(self.parcel.as_ref().map(|parcel| mem::take(&mut *lock(parcel))));
-        let reply = Outcome(Some((call, place, result)));
+        let reply = Outcome(Some((call, place, result)), lock(&self.taken).take());
         let endings = self.later.take();
         if let Some((call, ..)) = reply.0.as_ref().filter(|_| !endings.is_empty()) {
             let client = call.peer();
@@ -229,7 +232,7 @@ impl Job {
 }
 
 /// A call and its answer, which is given when this is dropped.
-struct Outcome(Option<(Deferred<Client>, usize, Result<Replied, Refused>)>);
+struct Outcome(Option<(Deferred<Client>, usize, Result<Replied, Refused>)>, Option<Taken>);
 
 impl Drop for Outcome {
     fn drop(&mut self) {
@@ -243,6 +246,9 @@ impl Drop for Outcome {
                 router::refuse(&mut call, refused.status(), refused.reason())
             }
         };
+        if let Some(taken) = self.1.take() {
+            router::put_down(taken, &call, call.peer().in_place, (status, len));
+        }
         call.finish(status, len);
     }
 }
@@ -381,11 +387,13 @@ where
     let parcel = Some(call.rest_of_parcel()).filter(|parcel| !parcel.is_empty()).map(Mutex::new);
     let (place, tie) = client.tasks.admit(&client.runtime)?;
     let ending = (ABANDONED, String::new());
+    let taken = Mutex::new(call.taken());
     let around = call.layered().map(Around::new);
     let held = Mutex::new(around.is_some().then_some(None));
     let state = Mutex::new(State { call: Some(call.defer()), place, ending, orphaned: false, failed: false });
     let (later, changed) = (Arc::default(), OnceLock::new());
-    let job = Arc::new(Job { state, tie, args_len, later, copy, parcel, context, changed, held, target, method });
+    let job =
+        Arc::new(Job { state, tie, args_len, later, copy, parcel, context, changed, held, taken, target, method });
     let admitted = Admitted { job: job.clone() };
     let mut serving = Serving { future: None, around, job, begun: false, tied: false };
     match catch_unwind(AssertUnwindSafe(|| f(admitted))) {

@@ -488,7 +488,7 @@ impl<'a> Iterator for MetadataIter<'a> {
 /// # Ok::<(), ipc_rpc::InvalidTraceId>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TraceId(u128);
+pub struct TraceId(pub(crate) u128);
 
 impl TraceId {
     /// A number that is not used yet, as far as chance goes.

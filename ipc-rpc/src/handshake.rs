@@ -349,6 +349,96 @@ pub(crate) fn inspected(packet: &[u8]) -> Result<u32, Option<Answer>> {
     Err(answered(packet, &[]))
 }
 
+/// In place of a version (H2): not a client, but somebody who records calls.
+#[cfg(feature = "dynamic")]
+const RECORDER: u32 = u32::MAX - 2;
+
+/// What somebody who records calls asks for.
+#[cfg(feature = "dynamic")]
+pub(crate) enum ToRecord<'a> {
+    /// To write so many bytes of calls of a service to the file that comes along.
+    Start { service: &'a str, limit: u64 },
+    /// To end the recording of this number.
+    Stop { number: u64 },
+}
+
+/// The packet that asks a server to record calls to the file that comes along: H1, H2, H21 what is asked for, H22 the service,
+/// H23 the limit.
+#[cfg(feature = "dynamic")]
+pub(crate) fn record(service: &str, limit: u64) -> Vec<u8> {
+    let mut w = Writer(MAGIC.to_vec());
+    w.u32(RECORDER);
+    w.u8(0);
+    w.text(service);
+    w.u64(limit);
+    w.0
+}
+
+/// The packet that asks for the end of a recording: H1, H2, H21, H24 its number.
+#[cfg(feature = "dynamic")]
+pub(crate) fn stop_recording(number: u64) -> Vec<u8> {
+    let mut w = Writer(MAGIC.to_vec());
+    w.u32(RECORDER);
+    w.u8(1);
+    w.u64(number);
+    w.0
+}
+
+/// Reads either; `None`: the packet is neither.
+#[cfg(feature = "dynamic")]
+pub(crate) fn asked_to_record(packet: &[u8]) -> Option<ToRecord<'_>> {
+    let mut r = Reader(packet);
+    if r.take(MAGIC.len()) != Some(MAGIC) || r.u32() != Some(RECORDER) {
+        return None;
+    }
+    match r.u8()? {
+        0 => Some(ToRecord::Start { service: r.text()?, limit: r.u64()? }),
+        1 => Some(ToRecord::Stop { number: r.u64()? }),
+        _ => None,
+    }
+}
+
+/// Answers that calls are recorded: H24 the recording's number.
+#[cfg(feature = "dynamic")]
+pub(crate) fn recording(number: u64) -> Vec<u8> {
+    let mut w = answer(RECORDING);
+    w.u64(number);
+    w.0
+}
+
+/// Says that a recording has ended: H25 calls in it, H26 calls left out, H27 why.
+#[cfg(feature = "dynamic")]
+pub(crate) fn recorded(end: &crate::record::RecordEnd) -> Vec<u8> {
+    let mut w = answer(RECORDED);
+    w.u64(end.calls);
+    w.u64(end.left_out);
+    w.text(&end.reason);
+    w.0
+}
+
+/// Reads the answer to who wants to record: the recording's number, or another answer if it is one.
+#[cfg(feature = "dynamic")]
+pub(crate) fn told_of_recording(packet: &[u8]) -> Result<u64, Option<Answer>> {
+    let mut r = Reader(packet);
+    if r.take(MAGIC.len()) == Some(MAGIC)
+        && let (Some(PROTOCOL), Some(RECORDING), Some(number)) = (r.u32(), r.u8(), r.u64())
+    {
+        return Ok(number);
+    }
+    Err(answered(packet, &[]))
+}
+
+/// Reads how a recording has ended.
+#[cfg(feature = "dynamic")]
+pub(crate) fn told_of_end(packet: &[u8]) -> Option<crate::record::RecordEnd> {
+    let mut r = Reader(packet);
+    if r.take(MAGIC.len()) != Some(MAGIC) || r.u32()? != PROTOCOL || r.u8()? != RECORDED {
+        return None;
+    }
+    let (calls, left_out, reason) = (r.u64()?, r.u64()?, r.text()?.to_owned());
+    Some(crate::record::RecordEnd { calls, left_out, reason })
+}
+
 /// What a server answers.
 pub(crate) enum Answer {
     Welcome {
@@ -371,6 +461,10 @@ const FORMAT: u8 = 2;
 const REFUSED: u8 = 3;
 const HANDED_OVER: u8 = 4;
 const INSPECTED: u8 = 5;
+#[cfg(feature = "dynamic")]
+const RECORDING: u8 = 6;
+#[cfg(feature = "dynamic")]
+const RECORDED: u8 = 7;
 
 fn answer(kind: u8) -> Writer {
     let mut w = Writer(MAGIC.to_vec());

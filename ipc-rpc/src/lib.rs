@@ -640,7 +640,7 @@
 //! |---|---|
 //! | `arrow` | `Batch`: record batches of arrow-rs as messages |
 //! | `cli` | the program `ipc`, which lists servers, says what they do, and calls them: `cargo install ipc-rpc --features cli` |
-//! | `dynamic` | `dynamic`: calls without types, with JSON in place of them |
+//! | `dynamic` | `dynamic`: calls without types, with JSON in place of them; `record`: calls recorded, and made again |
 //! | `futures` | [`Streaming`] is a `Stream` of `futures-core` |
 //! | `metrics` | `intercept::Counts`, `ServerHandle::report_metrics`: figures for the facade `metrics` |
 //! | `ndarray` | `Tensor`: arrays of several dimensions as messages |
@@ -682,6 +682,10 @@ mod outcome;
 mod park;
 mod pending;
 mod reconnect;
+#[cfg(feature = "dynamic")]
+pub mod record;
+#[cfg(not(feature = "dynamic"))]
+mod record;
 mod rejected;
 mod reply;
 #[cfg(feature = "metrics")]

@@ -11,6 +11,7 @@ use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
+use std::slice;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -38,6 +39,7 @@ use crate::inspect::{ClientState, ServerState};
 use crate::intercept::{self, Chain, Done, FOREIGN, Kind, Layered, SKIPPED};
 use crate::kept::{Holding, Keeps};
 use crate::message::bytes;
+use crate::record::{Recordings, Taken};
 use crate::rejected::Rejections;
 use crate::runtime::{Runs, Runtime, Work};
 use crate::server::{Control, Limits, ServeError};
@@ -71,6 +73,8 @@ pub(crate) struct Router {
     started: u64,
     /// What is around the handlers, if anything is.
     interceptors: Option<Arc<Chain>>,
+    /// Who records calls.
+    recordings: Recordings,
 }
 
 struct Route {
@@ -122,7 +126,8 @@ impl Router {
         let runtime = Runtime::new(runs, admission.limits.clone(), described);
         let interceptors = (!interceptors.is_empty()).then(|| Arc::new(interceptors));
         let started = clock::now();
-        Ok(Router { methods, admission, runtime, rejections: Arc::default(), control, started, interceptors })
+        let (rejections, recordings) = (Arc::default(), Recordings::default());
+        Ok(Router { methods, admission, runtime, rejections, control, started, interceptors, recordings })
     }
 
     /// Service and name of each method, by its number.
@@ -308,8 +313,18 @@ impl Handler for Router {
         self.methods.len()
     }
 
-    fn answers(&self, hello: &[u8], _descriptors: &mut Vec<OwnedFd>, socket: BorrowedFd<'_>) -> Option<Reply> {
-        (hello == handshake::inspector()).then(|| self.inspected(socket))
+    fn answers(&self, hello: &[u8], descriptors: &mut Vec<OwnedFd>, socket: BorrowedFd<'_>) -> Option<Reply> {
+        if hello == handshake::inspector() {
+            return Some(self.inspected(socket));
+        }
+        let who = socket::credentials(socket).ok();
+        let own = who.is_some_and(|who| who.uid == endpoint::user() || who.uid == 0);
+        let serves = |name: &str| own && self.methods.iter().any(|route| route.service.service().name == name);
+        let packet = self.recordings.asked(hello, descriptors, socket, serves)?;
+        if let Some(callee) = self.control.callee().filter(|_| self.recordings.is_active()) {
+            callee.each_channel(|client, _| client.dressed.store(true, Ordering::Relaxed));
+        }
+        Some(Reply { packet, descriptors: Vec::new() })
     }
 
     fn hands_over(&self, hello: &[u8], socket: BorrowedFd<'_>) -> Option<Result<Vec<u8>, Vec<u8>>> {
@@ -383,7 +398,7 @@ impl Handler for Router {
         let in_place = hello.in_place;
         let loans = if reading == Reading::Snapshot { 0..0 } else { segment.addresses(Area::CallerArena) };
         let keeps = Keeps::new(self.admission.limits.kept, self.runtime.kept.clone());
-        let dressed = AtomicBool::new(reading == Reading::Snapshot || self.interceptors.is_some());
+        let dressed = AtomicBool::new(self.dresses(reading));
         let client =
             Client { reading, dressed, in_place, loans, who, callbacks, tasks, runtime, streams, keeps, rejections };
         Greeting {
@@ -458,6 +473,11 @@ impl Router {
     /// descriptors that came along.
     #[cold]
     fn dressed(&self, route: &Route, client: &Client, call: &mut Call<'_, Client>, extra: Option<u16>) -> (u16, usize) {
+        if !self.dresses(client.reading) {
+            client.dressed.store(false, Ordering::Relaxed);
+            // Somebody may have begun to record meanwhile.
+            client.dressed.store(self.dresses(client.reading), Ordering::Relaxed);
+        }
         let _unpacked = if call.method() & BRINGS_PARCEL != 0 {
             let mut parcel = call.take_parcel();
             if client.reading != Reading::Snapshot
@@ -495,16 +515,34 @@ impl Router {
             }
             Some(Err(reason)) => return without_reply(client, call, Ok(Err(Refused::new(status::REJECTED, reason)))),
         }
-        let request = Request { bytes: (request, args_len), copy };
-        if let Some(chain) = &self.interceptors {
-            return self.intercepted(chain, route, client, call, &request, said.unwrap_or_default());
+        let taken = if self.recordings.is_active() {
+            // SAFETY: as above.
+            let request = unsafe { slice::from_raw_parts(request.as_ptr(), args_len) };
+            self.recordings.take(route.service.service().name, route.index, client.who, said.as_ref(), request)
+        } else {
+            None
+        };
+        let request = Request { bytes: (request, args_len), copy, taken: Cell::new(taken) };
+        let answer = match &self.interceptors {
+            Some(chain) => self.intercepted(chain, route, client, call, &request, said.unwrap_or_default()),
+            None => {
+                let context = said.map(|extra| Context::of(call.watch(), client, extra));
+                // SAFETY: as above.
+                match unsafe { run(route, client, call, &request, context, None) } {
+                    (Ok(Ok(replied)), _) => (REPLIED, replied.len),
+                    (failed, _) => without_reply(client, call, failed),
+                }
+            }
+        };
+        if let Some(taken) = request.taken.take() {
+            put_down(taken, call, client.in_place, answer);
         }
-        let context = said.map(|extra| Context::of(call.watch(), client, extra));
-        // SAFETY: as above.
-        match unsafe { run(route, client, call, &request, context, None) } {
-            (Ok(Ok(replied)), _) => (REPLIED, replied.len),
-            (failed, _) => without_reply(client, call, failed),
-        }
+        answer
+    }
+
+    /// Do all calls of a client that is read so go the long way?
+    fn dresses(&self, reading: Reading) -> bool {
+        reading == Reading::Snapshot || self.interceptors.is_some() || self.recordings.is_active()
     }
 
     /// A call inside of the server's interceptors.
@@ -574,6 +612,17 @@ impl Router {
 struct Request {
     bytes: (NonNull<u8>, usize),
     copy: Option<Arc<Snapshot>>,
+    /// What is to be written down about the call.
+    taken: Cell<Option<Taken>>,
+}
+
+/// Writes a recorded call down with its answer: a status, and so many bytes of the reply.
+#[cold]
+pub(crate) fn put_down(taken: Taken, call: &impl ReplyMemory, in_place: bool, (status, len): (u16, usize)) {
+    let (data, room) = call.buffer();
+    // SAFETY: `room` bytes at `data` are this call's reply until it is finished.
+    let reply = unsafe { slice::from_raw_parts(data.as_ptr(), len.min(room)) };
+    taken.end(status, reply, in_place);
 }
 
 /// Runs the handler of a dressed call; says whether it has returned an error, too.
@@ -591,8 +640,7 @@ unsafe fn run(
 ) -> (std::thread::Result<Result<Replied, Refused>>, bool) {
     let reply = call.reply_buffer();
     let (handling, scope) = (Handling(call.handle()), context.clone());
-    let mut dressed =
-        Dressed { call: &mut *call, copy: request.copy.clone(), context, layered, failed: Cell::new(false) };
+    let mut dressed = Dressed { call: &mut *call, request, context, layered, failed: Cell::new(false) };
     let (data, len) = request.bytes;
     // SAFETY: the caller's promise; the reply goes behind the request or elsewhere.
     let incoming = unsafe { Incoming::new(data, len, reply, &mut dressed, client) };
@@ -623,7 +671,7 @@ impl Drop for Unpacked {
 /// A call with a private copy of its request, with a context, or with descriptors.
 struct Dressed<'c, 'a> {
     call: &'c mut Call<'a, Client>,
-    copy: Option<Arc<Snapshot>>,
+    request: &'c Request,
     context: Option<Context>,
     /// What is around the handler, if that is a future.
     layered: Option<Layered>,
@@ -671,11 +719,11 @@ impl Lent for Dressed<'_, '_> {
     }
 
     fn copy(&self) -> Option<Arc<Snapshot>> {
-        self.copy.clone()
+        self.request.copy.clone()
     }
 
     fn keep(&self) -> Option<Holding> {
-        self.copy.clone().map(Holding::Copy).or_else(|| self.call.keep().map(Holding::Block))
+        self.request.copy.clone().map(Holding::Copy).or_else(|| self.call.keep().map(Holding::Block))
     }
 
     fn rest_of_parcel(&mut self) -> Parcel {
@@ -686,7 +734,13 @@ impl Lent for Dressed<'_, '_> {
         self.layered.take()
     }
 
+    fn taken(&mut self) -> Option<Taken> {
+        self.request.taken.take()
+    }
+
     fn defer(&mut self) -> Deferred<Client> {
+        // Its answer is given elsewhere.
+        self.request.taken.set(None);
         self.call.defer()
     }
 

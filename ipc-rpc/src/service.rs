@@ -20,6 +20,7 @@ use crate::intercept::Layered;
 use crate::kept::Holding;
 use crate::message::private_exports::{Buffer, Desc, Grow, access_unchecked, access_with, encode, encode_flat};
 use crate::message::{EncodeError, Message, MessageError};
+use crate::record::Taken;
 use crate::router::Client;
 use crate::status;
 use crate::stub::no_file;
@@ -204,6 +205,10 @@ pub(crate) trait Lent: ReplyMemory {
     }
     /// The descriptors that came with the request and were not taken.
     fn rest_of_parcel(&mut self) -> Parcel;
+    /// What is to be written down about it when it is answered.
+    fn taken(&mut self) -> Option<Taken> {
+        None
+    }
     /// Takes the call away from its worker.
     fn defer(&mut self) -> Deferred<Client>;
     /// The handler has ended with an error of its own.

@@ -300,7 +300,7 @@ impl DynamicClient {
     }
 
     /// Makes a call of bytes; those of a one-way method have no reply.
-    pub(super) fn call_bytes(&self, method: u16, request: Vec<u8>) -> Result<Vec<u8>, DynamicCallError> {
+    pub(crate) fn call_bytes(&self, method: u16, request: Vec<u8>) -> Result<Vec<u8>, DynamicCallError> {
         let request = Raw(request);
         let oneway = self.service().methods.get(usize::from(method)).is_some_and(|method| method.oneway);
         let reply = match oneway {

@@ -1,0 +1,228 @@
+//! The server's side: calls are written to the files of those who record them.
+//!
+//! Whoever records keeps the connection that it asked on. The server looks before each call whether it is still there, says on
+//! it why it has stopped if it has, and stops when it is asked to there.
+
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use ipc_core::layout::{STUB, WORTH_SEALING};
+use ipc_core::socket::Credentials;
+use ipc_core::{clock, socket};
+
+use super::file::{self, CALL, END, RecordEnd, RecordedCall};
+use crate::context::Extra;
+use crate::handshake::{self, ToRecord};
+use crate::message::bytes;
+
+/// Recordings of one server at a time.
+const MOST: usize = 16;
+
+/// Those who record calls of this server.
+#[derive(Debug, Default)]
+pub(crate) struct Recordings {
+    all: Mutex<Vec<Arc<Taking>>>,
+    /// One of them goes on.
+    active: AtomicBool,
+}
+
+/// A recording.
+#[derive(Debug)]
+struct Taking {
+    number: u64,
+    service: String,
+    started: u64,
+    /// Leads to who records.
+    socket: OwnedFd,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+enum State {
+    Open { file: File, left: u64, end: RecordEnd },
+    Over(RecordEnd),
+}
+
+/// A call that is recorded, until it is answered.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    by: Vec<Arc<Taking>>,
+    at: u64,
+    call: RecordedCall,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Recordings {
+    /// May there be somebody who records?
+    pub(crate) fn is_active(&self) -> bool {
+        self.active.load(Ordering::Relaxed)
+    }
+
+    /// Does the first packet of a connection, or a further one of such a connection, ask about a recording? Then the answer.
+    pub(crate) fn asked(
+        &self,
+        packet: &[u8],
+        descriptors: &mut Vec<OwnedFd>,
+        socket: BorrowedFd<'_>,
+        serves: impl Fn(&str) -> bool,
+    ) -> Option<Vec<u8>> {
+        Some(match handshake::asked_to_record(packet)? {
+            ToRecord::Start { service, limit } => {
+                let begun = match descriptors.pop() {
+                    Some(file) if serves(service) => self.begin(service, limit, file, socket),
+                    Some(_) => Err(format!("it does not serve {service}")),
+                    None => Err("whoever records brings a file".into()),
+                };
+                begun.map_or_else(|why| handshake::refused(&why), handshake::recording)
+            }
+            ToRecord::Stop { number } => match lock(&self.all).iter().find(|taking| taking.number == number) {
+                Some(taking) => handshake::recorded(&taking.end("")),
+                None => handshake::refused("there is no such recording"),
+            },
+        })
+    }
+
+    fn begin(&self, service: &str, limit: u64, file: OwnedFd, socket: BorrowedFd<'_>) -> Result<u64, String> {
+        let socket = socket.try_clone_to_owned().map_err(|error| error.to_string())?;
+        let file = File::from(file);
+        let about = file.metadata().map_err(|error| error.to_string())?;
+        if !about.is_file() {
+            return Err("calls are recorded to regular files only".into());
+        }
+        let left = limit.min(largest_file().saturating_sub(about.len()));
+        let mut all = lock(&self.all);
+        all.retain(|taking| taking.is_open() && !taking.is_alone());
+        if all.len() >= MOST {
+            return Err(format!("{MOST} record already"));
+        }
+        let number = all.last().map_or(1, |last| last.number + 1).max(clock::now());
+        let state = Mutex::new(State::Open { file, left, end: RecordEnd::default() });
+        all.push(Arc::new(Taking { number, service: service.into(), started: clock::now(), socket, state }));
+        self.active.store(true, Ordering::Relaxed);
+        Ok(number)
+    }
+
+    /// Notes a call that is about to begin, if somebody records its service.
+    pub(crate) fn take(
+        &self,
+        service: &str,
+        method: u16,
+        who: Credentials,
+        extra: Option<&Extra>,
+        request: &[u8],
+    ) -> Option<Taken> {
+        let by: Vec<_> = {
+            let all = lock(&self.all);
+            let open = all.iter().filter(|taking| {
+                if taking.is_alone() {
+                    taking.end("nobody listens");
+                }
+                taking.is_open()
+            });
+            let open: Vec<_> = open.cloned().collect();
+            self.active.store(!open.is_empty(), Ordering::Relaxed);
+            open.into_iter().filter(|taking| taking.service == service).collect()
+        };
+        if by.is_empty() {
+            return None;
+        }
+        let metadata = extra.map(|extra| extra.metadata.iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect());
+        let call = RecordedCall {
+            pid: who.pid,
+            uid: who.uid,
+            method: method.into(),
+            metadata: metadata.unwrap_or_default(),
+            trace: extra.and_then(|extra| extra.trace).map(|trace| trace.0),
+            request: request.to_vec(),
+            ..RecordedCall::default()
+        };
+        Some(Taken { by, at: clock::now(), call })
+    }
+}
+
+impl Taken {
+    /// Writes the call down with its answer, which its caller reads in place or has copied.
+    pub(crate) fn end(mut self, status: u16, reply: &[u8], in_place: bool) {
+        let stub: Option<[u8; STUB]> = reply.try_into().ok();
+        let lies_elsewhere = !in_place && stub.is_some_and(|stub| u64::from_le_bytes(stub) >= WORTH_SEALING as u64);
+        self.call.took = clock::now().saturating_sub(self.at);
+        self.call.status = status;
+        self.call.reply = reply.to_vec();
+        for taking in &self.by {
+            self.call.begun = self.at.saturating_sub(taking.started);
+            let archive = bytes::to_bytes(&self.call).ok().filter(|_| !lies_elsewhere);
+            taking.note(archive.as_deref());
+        }
+    }
+}
+
+impl Taking {
+    fn is_open(&self) -> bool {
+        matches!(*lock(&self.state), State::Open { .. })
+    }
+
+    /// Nobody is at the other end, or somebody who wants it to end: nothing else is said there.
+    fn is_alone(&self) -> bool {
+        !matches!(socket::wait_readable(self.socket.as_fd(), 0), Ok(false))
+    }
+
+    /// Writes a call, or counts one that cannot be.
+    fn note(&self, archive: Option<&[u8]>) {
+        let mut state = lock(&self.state);
+        let State::Open { file, left, end } = &mut *state else { return };
+        let Some(archive) = archive else {
+            end.left_out += 1;
+            return;
+        };
+        let record = file::record(CALL, archive);
+        let failed = match left.checked_sub(record.len() as u64) {
+            None => Some("the file is as long as it may be".into()),
+            Some(rest) => {
+                *left = rest;
+                file.write_all(&record).err().map(|error| format!("the file cannot be written: {error}"))
+            }
+        };
+        match failed {
+            None => end.calls += 1,
+            Some(why) => {
+                drop(state);
+                self.end(&why);
+            }
+        }
+    }
+
+    /// Ends it; says how it ended, to the other end too if it was not asked to.
+    fn end(&self, why: &str) -> RecordEnd {
+        let mut state = lock(&self.state);
+        let end = match &mut *state {
+            State::Over(end) => return end.clone(),
+            State::Open { file, end, .. } => {
+                end.reason = why.to_owned();
+                // Where there is no room for it, it is said on the socket.
+                if let Ok(archive) = bytes::to_bytes(end) {
+                    let _ = file.write_all(&file::record(END, &archive));
+                }
+                end.clone()
+            }
+        };
+        *state = State::Over(end.clone());
+        drop(state);
+        if !why.is_empty() {
+            let _ = socket::send(self.socket.as_fd(), &handshake::recorded(&end), None);
+        }
+        end
+    }
+}
+
+/// How long a file of this process may be: one that writes more is killed.
+fn largest_file() -> u64 {
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max file size"));
+    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(u64::MAX)
+}
