@@ -18,7 +18,7 @@ struct Notes {
     // Dropped first.
     server: Running,
     place: Place,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Notes {
@@ -28,7 +28,7 @@ impl Notes {
         let path = folder.path().to_str().expect("a name in UTF-8");
         let (server, line) = place.serve("search", &["--serve", "notes", path]);
         assert_eq!(line, "serving 1 documents as \"notes\"\n");
-        Notes { server, place, _folder: folder }
+        Notes { server, place, folder }
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
@@ -71,15 +71,16 @@ fn agree(one: f64, other: f64) -> bool {
 }
 
 #[test]
-fn what_is_shown_is_what_the_load_has_counted() {
+fn a_load_is_seen_while_it_runs() {
     let notes = Notes::serve();
-    let load = notes.place.example("search").args(["--load", "notes", "blue whale", "--seconds", "4"]).spawn();
-    let mut load = Running(load.expect("a load"));
-    // While it runs.
+    // It is killed when all is seen.
+    let load = notes.place.example("search").args(["--load", "notes", "blue whale", "--seconds", "1000"]).spawn();
+    let load = Running(load.expect("a load"));
     let server = loop {
         let report = notes.json(&["top", "notes", "--once", "--json"]);
         let server = report["servers"][0].clone();
-        if number(&server["services"][0]["calls"]) > 0.0 {
+        let has_begun = server["clients"][0]["calls"].as_u64() > Some(0);
+        if has_begun && server["services"][0]["p50_ns"].as_u64() > Some(0) {
             break server;
         }
         thread::sleep(Duration::from_millis(10));
@@ -88,43 +89,48 @@ fn what_is_shown_is_what_the_load_has_counted() {
     assert_eq!(server["pid"], json!(notes.server.0.id()));
     let client = &server["clients"][0];
     assert_eq!((&client["pid"], &client["program"]), (&json!(load.0.id()), &json!("search")), "{server}");
-    assert!(number(&client["calls"]) > 0.0 && number(&server["services"][0]["p50_ns"]) > 0.0, "{server}");
 
     let mut top = Running(notes.command(&["top", "--json", "--interval", "0.2"]).spawn().expect("a tool"));
     let mut lines = BufReader::new(top.0.stdout.take().expect("its output")).lines();
     let mut line = || -> Value { serde_json::from_str(&lines.next().expect("a line").expect("text")).expect("JSON") };
     let (one, other) = (line(), line());
     drop(top);
-    let calls = |report: &Value| number(&report["servers"][0]["services"][0]["calls"]);
-    let rate = number(&other["servers"][0]["services"][0]["calls_per_s"]);
+    let service = |report: &Value, name: &str| number(&report["servers"][0]["services"][0][name]);
+    let calls = service(&other, "calls") - service(&one, "calls");
+    assert!(calls > 0.0, "{one}\n{other}");
     let over = number(&other["servers"][0]["over_s"]);
-    assert!(agree(rate * over, calls(&other) - calls(&one)), "{one}\n{other}");
+    assert!(agree(service(&other, "calls_per_s") * over, calls), "{one}\n{other}");
+
     let plain = notes.ipc(&["top", "--once", "--interval", "0.1"]);
     assert!(plain.out.starts_with("notes: ready, pid ") && !plain.out.contains('\x1b'), "{plain:?}");
     assert!(plain.out.lines().any(|line| line.starts_with("  find ")), "{plain:?}");
+    assert!(plain.out.lines().any(|line| line.starts_with("search ")), "{plain:?}");
     let list = notes.ipc(&["list"]);
     let row = list.out.lines().nth(1).expect("a server");
     assert!(row.starts_with("notes ") && row.contains("Search (find, stats)"), "{list:?}");
     let list = notes.json(&["list", "--json"]);
     let expected = json!([{"name": "Search", "methods": ["find", "stats"]}]);
     assert_eq!((&list["servers"][0]["services"], &list["servers"][0]["clients"]), (&expected, &json!(1)), "{list}");
+}
 
-    let mut counted = String::new();
-    load.0.stdout.take().expect("its output").read_to_string(&mut counted).expect("text");
-    assert!(load.0.wait().expect("an end").success(), "{counted}");
-    let counts: Vec<f64> = counted.split(|c: char| !c.is_ascii_digit() && c != '.').flat_map(str::parse).collect();
-    let [all, _seconds, find, stats] = counts[..] else { panic!("{counted}") };
-    assert!(find > 0.0 && agree(find + stats, all));
+#[test]
+fn what_is_counted_is_what_the_load_has_counted() {
+    let notes = Notes::serve();
+    let load = Finished::from(
+        notes.place.example("search").args(["--load", "notes", "--seconds", "2"]).output().expect("a load"),
+    );
+    let counts: Vec<f64> = load.out.split(|c: char| !c.is_ascii_digit() && c != '.').flat_map(str::parse).collect();
+    let [all, _seconds, find, stats] = counts[..] else { panic!("{load:?}") };
+    assert!(load.code == Some(0) && find > 0.0 && find + stats == all, "{load:?}");
     let report = notes.json(&["top", "--once", "--json"]);
     let service = &report["servers"][0]["services"][0];
-    assert!(agree(number(&service["calls"]), all), "{counted}{report}");
+    assert!(agree(number(&service["calls"]), all), "{load:?}{report}");
     let methods = service["methods"].as_array().expect("methods");
     for (method, (name, count)) in methods.iter().zip([("find", find), ("stats", stats)]) {
         assert_eq!(method["name"], json!(name));
-        assert!(agree(number(&method["calls"]), count), "{counted}{report}");
+        assert!(agree(number(&method["calls"]), count), "{load:?}{report}");
         assert_eq!((&method["in_flight"], &method["errors"]), (&json!(0), &json!(0)), "{report}");
     }
-    assert_eq!(report["servers"][0]["clients"], json!([]), "{report}");
 }
 
 #[test]
@@ -219,6 +225,52 @@ fn a_ping_goes_there_and_back() {
     let report = notes.json(&["top", "notes", "--once", "--json"]);
     assert_eq!(report["servers"][0]["services"][0]["calls"], json!(0), "{report}");
     assert_eq!(report["servers"][0]["rejected"], json!(0), "{report}");
+}
+
+#[test]
+fn calls_are_recorded_and_made_again() {
+    let notes = Notes::serve();
+    let file = notes.place.path().join("calls");
+    let file = file.to_str().expect("a name in UTF-8");
+    let record = ["record", "notes", "--output", file, "--seconds", "1", "--json"];
+    let mut recorder = Running(notes.command(&record).spawn().expect("a tool"));
+    let mut line = String::new();
+    BufReader::new(recorder.0.stderr.take().expect("its messages")).read_line(&mut line).expect("a line");
+    assert_eq!(line, "recording Search of notes\n");
+    // As many as there is time for: who records says how many it were.
+    let (mut made, query) = (0, json!([{"text": "", "mode": "Words", "limit": 3}]).to_string());
+    while recorder.0.try_wait().expect("a tool").is_none() {
+        notes.json(&["call", "notes", "stats"]);
+        notes.fails(4, &["call", "notes", "find", &query]);
+        made += 2;
+    }
+    let mut end = String::new();
+    recorder.0.stdout.take().expect("its output").read_to_string(&mut end).expect("text");
+    let end: Value = serde_json::from_str(&end).expect("JSON");
+    let calls = end["calls"].as_u64().expect("a number");
+    assert!((1..=made).contains(&calls) && end["left_out"] == json!(0) && end["reason"] == json!(""), "{end}");
+
+    let replayed = notes.json(&["replay", "notes", file, "--json"]);
+    let [sent, same] = ["sent", "same"].map(|name| replayed[name].as_u64().expect("a number"));
+    assert_eq!((sent, same, &replayed["is_whole"]), (calls, calls, &json!(true)), "{replayed}");
+    // The file is there.
+    assert!(notes.fails(2, &record[..6]).contains("File exists"));
+
+    // A server that has other notes.
+    let others = Notes::serve();
+    fs::write(others.folder.path().join("more.md"), "A second document.\n").expect("a note");
+    drop(others.server);
+    let path = others.folder.path().to_str().expect("a name in UTF-8");
+    let (_server, _) = others.place.serve("search", &["--serve", "others", path]);
+    let replay = others.place.command(&built("", "ipc")).args(["replay", "others", file]).output();
+    let replay = Finished::from(replay.expect("a tool that starts"));
+    let now = "stats: {\"documents\":1,\"skipped\":0} was recorded, now {\"documents\":2,\"skipped\":0}";
+    assert!(replay.code == Some(1) && replay.out.contains(now), "{replay:?}");
+    assert!(replay.err.contains(" calls ended in another way"), "{replay:?}");
+
+    assert!(notes.fails(2, &["replay", "notes", "no-such-file"]).starts_with("no-such-file: No such file"));
+    assert!(notes.fails(2, &["record", "notes", "Other", "--output", "x", "--seconds", "1"]).contains("but Search"));
+    assert!(notes.fails(2, &["record", "notes", "--output", "x"]).contains("use --seconds"));
 }
 
 #[test]

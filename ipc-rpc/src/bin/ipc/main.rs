@@ -7,6 +7,8 @@ mod describe;
 mod failure;
 mod list;
 mod ping;
+mod record;
+mod replay;
 mod table;
 mod text;
 mod top;
@@ -21,7 +23,7 @@ A NAME is what the server was bound to: a plain name, or the path of a socket.
 
 Exit status:
   0  done
-  1  the server did not answer, or the call failed
+  1  the server did not answer, or the call failed; a replay differs
   2  wrong usage: no such method, arguments that are none of its types
   3  there is no server of that name
   4  the handler replied with an error, which is on standard error";
@@ -49,6 +51,8 @@ enum Command {
     Top(top::Top),
     Call(call::Call),
     Ping(ping::Ping),
+    Record(record::Record),
+    Replay(replay::Replay),
     Completions(completions::Completions),
 }
 
@@ -74,6 +78,8 @@ fn main() -> ExitCode {
         Command::Top(top) => top.run(&common),
         Command::Call(call) => call.run(&common),
         Command::Ping(ping) => ping.run(&common),
+        Command::Record(record) => record.run(&common),
+        Command::Replay(replay) => replay.run(&common),
         Command::Completions(completions) => completions.run(),
     };
     match done {

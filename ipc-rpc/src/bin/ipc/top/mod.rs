@@ -5,7 +5,7 @@ mod report;
 mod screen;
 
 use std::io::{self, IsTerminal, Write};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -161,15 +161,15 @@ fn live(terminal: &mut DefaultTerminal, interval: Duration, before: Vec<Found>, 
 /// Waits until there is something new to be shown.
 fn next(reports: &Receiver<Result<Vec<Entry>, Failure>>, screen: &mut Screen) -> Result<Go, Failure> {
     loop {
-        match reports.recv_timeout(Duration::ZERO) {
+        match reports.try_recv() {
             Ok(report) => {
                 screen.show(report?);
                 return Ok(Go::On);
             }
-            Err(RecvTimeoutError::Disconnected) => {
+            Err(TryRecvError::Disconnected) => {
                 return Err(Failure::failed("the thread that asks servers has ended"));
             }
-            Err(RecvTimeoutError::Timeout) => {}
+            Err(TryRecvError::Empty) => {}
         }
         if event::poll(TICK)? {
             match event::read()? {
