@@ -217,6 +217,44 @@ pub fn groups(socket: BorrowedFd<'_>) -> io::Result<Vec<u32>> {
     }
 }
 
+/// Do this process and the one at the other end, which is number `pid` here, see each other, as far as pid namespaces go? Then
+/// neither is in a container, or both are in the same one. `false`: they do not, or the system does not say.
+///
+/// ```
+/// use std::os::fd::AsFd;
+/// use ipc_core::socket;
+/// let (ours, _theirs) = socket::pair()?;
+/// let me = socket::credentials(ours.as_fd())?;
+/// assert!(socket::is_beside(ours.as_fd(), me.pid));
+/// assert!(!socket::is_beside(ours.as_fd(), 0)); // a process without a number here
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn is_beside(socket: BorrowedFd<'_>, pid: i32) -> bool {
+    if pid <= 0 {
+        return false;
+    }
+    // The number may be another process's by now. The descriptor is that of who has connected; kernels before 6.5 have none.
+    let process = process(socket);
+    let says = match &process {
+        Some(process) => format!("/proc/self/fdinfo/{}", process.as_raw_fd()),
+        None => format!("/proc/{pid}/status"),
+    };
+    let says = std::fs::read_to_string(says).unwrap_or_default();
+    // One number for each namespace from this one down to its own.
+    let numbers = says.lines().find_map(|line| line.strip_prefix("NSpid:"));
+    numbers.is_some_and(|numbers| numbers.split_whitespace().eq([pid.to_string()]))
+}
+
+/// The process at the other end.
+fn process(socket: BorrowedFd<'_>) -> Option<OwnedFd> {
+    let (mut fd, mut len) = (-1 as RawFd, mem::size_of::<RawFd>() as libc::socklen_t);
+    let (at, to) = (socket.as_raw_fd(), (&raw mut fd).cast());
+    // SAFETY: `fd` and `len` are valid places for the result and its size.
+    let got = unsafe { libc::getsockopt(at, libc::SOL_SOCKET, libc::SO_PEERPIDFD, to, &raw mut len) };
+    // SAFETY: the kernel has just given us this descriptor.
+    (got == 0 && fd >= 0).then(|| unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
 /// Is this a Unix socket for packets, as those of [`pair`] are?
 pub fn is_for_packets(descriptor: BorrowedFd<'_>) -> bool {
     let option = |name| {

@@ -37,7 +37,7 @@ impl Allowed {
                 false
             })
         };
-        who.uid == endpoint::user()
+        endpoint::is_own(who.uid)
             || who.uid == 0
             || self.users.contains(&who.uid)
             || self.groups.contains(&who.gid)

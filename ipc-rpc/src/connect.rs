@@ -53,7 +53,8 @@ pub struct ClientConfig {
     /// Fail to connect if any method differs between client and server. Otherwise a method that differs fails when it is
     /// called, and connecting fails only if no method can be called. Default: `false`.
     pub require_all: bool,
-    /// How the server's replies are read; `None`: in place if it runs as this process's user, else as a snapshot.
+    /// How the server's replies are read; `None`: in place if it runs as this process's user and not in another container,
+    /// else as a snapshot.
     pub trust: Option<Trust>,
     /// How threads wait for replies. Default: [`Waiting::Adaptive`]. Futures leave their threads to others while they wait,
     /// whatever this says.
@@ -127,7 +128,8 @@ pub enum ConnectError {
         /// The version of the server.
         there: u32,
     },
-    /// The server was built with another layout of messages (features of rkyv that change it).
+    /// The server was built with another layout of messages (features of rkyv that change it), or runs in another time
+    /// namespace.
     Format {
         /// The socket that was tried.
         path: PathBuf,
@@ -200,6 +202,14 @@ impl fmt::Display for ConnectError {
                  version of ipc-rpc",
                 path.display()
             ),
+            ConnectError::Format { path, here, there } if let Some((here, there)) = handshake::clocks(here, there) => {
+                write!(
+                    f,
+                    "the server at {} has another clock; run both in the same time namespace (seconds and nanoseconds off, \
+                     here: {here}; there: {there})",
+                    path.display()
+                )
+            }
             ConnectError::Format { path, here, there } => write!(
                 f,
                 "the server at {} lays messages out differently; check the features of rkyv in both builds (here: {here}; \
@@ -381,8 +391,7 @@ impl Connection {
             _ => io(error),
         };
         let who = socket::credentials(socket.as_fd()).map_err(io)?;
-        let own = if who.uid == endpoint::user() { Trust::InPlace } else { Trust::Snapshot };
-        let trust = config.trust.unwrap_or(own);
+        let trust = config.trust.unwrap_or_else(|| Trust::by_default(socket.as_fd(), who));
         let lending = Lending::new(services, trust, who).map_err(io)?;
         let (lending, theirs) =
             lending.map_or((None, None), |(lending, theirs)| (Some(Arc::new(lending)), Some(theirs)));

@@ -21,6 +21,20 @@ pub(crate) fn user() -> u32 {
     unsafe { libc::geteuid() }
 }
 
+/// Is `uid`, of a peer, the user this process acts as? In a user namespace all those who have no number there have the
+/// same one, which is then nobody's.
+pub(crate) fn is_own(uid: u32) -> bool {
+    uid == user() && (uid != WITHOUT_NUMBER || has_every_user_a_number())
+}
+
+/// The number of users without one, unless root has changed it.
+const WITHOUT_NUMBER: u32 = 65_534;
+
+fn has_every_user_a_number() -> bool {
+    let all = ["0", "0", "4294967295"];
+    fs::read_to_string("/proc/self/uid_map").is_ok_and(|map| map.split_whitespace().eq(all))
+}
+
 /// The socket path for a name: a name with a slash is a path, any other one a file in the user's private folder.
 ///
 /// # Errors
@@ -208,7 +222,7 @@ fn succeed(path: &Path, mode: u32, deadline: u64) -> Result<Option<OwnedFd>, Not
     };
     // Whoever it is could have put a socket of its own there before.
     let who = socket::credentials(socket.as_fd())?;
-    if who.uid != user() && who.uid != 0 {
+    if !is_own(who.uid) && who.uid != 0 {
         return Err(refused("it is another user's"));
     }
     match socket::send(socket.as_fd(), &handshake::successor(), None) {

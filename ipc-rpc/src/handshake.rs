@@ -129,13 +129,32 @@ fn difference(here: &[String], there: &[String]) -> Difference {
     Difference { place, here, there }
 }
 
-/// Sizes and alignments of forms that features of rkyv in some other part of a program could change.
+/// How far `CLOCK_MONOTONIC` of this process is from that of the machine, in a time namespace: deadlines are sent as its
+/// times. Empty where it is the same.
+fn clock_probe() -> String {
+    let offsets = std::fs::read_to_string("/proc/self/timens_offsets").unwrap_or_default();
+    let numbers = offsets.lines().find_map(|line| line.strip_prefix("monotonic")).unwrap_or_default();
+    let numbers = numbers.split_whitespace().collect::<Vec<_>>().join(" ");
+    if numbers.is_empty() || numbers == "0 0" { String::new() } else { format!("{CLOCK}{numbers}") }
+}
+
+/// Comes before what is said about the clock.
+const CLOCK: &str = " clock ";
+
+/// What two probes say about their clocks, if that is all they differ by.
+pub(crate) fn clocks<'a>(here: &'a str, there: &'a str) -> Option<(&'a str, &'a str)> {
+    let parts = |probe: &'a str| probe.split_once(CLOCK).unwrap_or((probe, "0 0"));
+    let ((layout, here), (other, there)) = (parts(here), parts(there));
+    (layout == other).then_some((here, there))
+}
+
+/// Sizes and alignments of forms that features of rkyv in some other part of a program could change, and which clock it has.
 pub(crate) fn format_probe() -> String {
     fn form<T: Message>() -> String {
         format!("{}/{}", size_of::<T::Form>(), align_of::<T::Form>())
     }
     format!(
-        "u64 {} u128 {} f64 {} char {} String {} Vec {} Option {} Box {} nesting {MAX_DEPTH}",
+        "u64 {} u128 {} f64 {} char {} String {} Vec {} Option {} Box {} nesting {MAX_DEPTH}{}",
         form::<u64>(),
         form::<u128>(),
         form::<f64>(),
@@ -144,6 +163,7 @@ pub(crate) fn format_probe() -> String {
         form::<Vec<u64>>(),
         form::<Option<u64>>(),
         form::<Box<u64>>(),
+        clock_probe(),
     )
 }
 

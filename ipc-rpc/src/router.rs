@@ -46,7 +46,7 @@ use crate::server::{Control, Limits, ServeError};
 use crate::service::{Dispatch, Incoming, Lent, Refused, Replied, ReplyMemory, ServiceDesc};
 use crate::status;
 use crate::stream;
-use crate::trust::{Reading, Snapshot};
+use crate::trust::{Reading, Snapshot, Trust};
 
 /// Who is let in, and how far they are trusted.
 #[derive(Debug, Clone, Default)]
@@ -285,7 +285,7 @@ impl Router {
             self.rejections.connection(who, &why);
             return refuse(&why);
         }
-        let own = who.uid == endpoint::user() || who.uid == 0;
+        let own = endpoint::is_own(who.uid) || who.uid == 0;
         match self.files(own) {
             Ok(descriptors) => Reply { packet: handshake::inspection(), descriptors },
             Err(error) => refuse(&format!("the server cannot say what it is: {error}")),
@@ -332,7 +332,7 @@ impl Handler for Router {
             return None;
         }
         let who = socket::credentials(socket).ok();
-        let allowed = who.is_some_and(|who| who.uid == endpoint::user() || who.uid == 0);
+        let allowed = who.is_some_and(|who| endpoint::is_own(who.uid) || who.uid == 0);
         Some(if allowed {
             Ok(handshake::handed_over())
         } else {
@@ -382,8 +382,7 @@ impl Handler for Router {
         };
         let asked = hello.services.iter().flat_map(|s| s.methods.iter().map(|(name, print)| (s.service, name, print)));
         let methods: Vec<_> = asked.map(|(service, name, print)| self.agree(service, name, *print)).collect();
-        let own = if who.uid == endpoint::user() { Reading::InPlace } else { Reading::Snapshot };
-        let reading = self.admission.reading.unwrap_or(own);
+        let reading = self.admission.reading.unwrap_or_else(|| Trust::by_default(socket, who).into());
         let services: Vec<_> = self.asked_for(&hello).collect();
         let callbacks = callback::Remote::new(back, &services, reading, self.admission.lent.clone());
         let (callbacks, tasks, streams) =

@@ -464,8 +464,8 @@ impl ServerBuilder {
         self
     }
 
-    /// How the requests of all clients are read. Default: in place for clients of the server's own user, a snapshot for
-    /// others.
+    /// How the requests of all clients are read. Default: in place for clients of the server's own user that are in no other
+    /// container than the server, a snapshot for others.
     ///
     /// ```
     /// use ipc_rpc::{Server, Trust};

@@ -4,12 +4,15 @@
 //! Copies a peer's bytes to private memory, and reads the length of a message that lies in a file.
 #![allow(unsafe_code)]
 
+use std::os::fd::BorrowedFd;
 use std::ptr::NonNull;
 
 use ipc_core::lane;
 use ipc_core::layout::STUB;
 use ipc_core::sealed::Sealed;
+use ipc_core::socket::{self, Credentials};
 
+use crate::endpoint;
 use crate::message::MessageError;
 
 /// How a peer's messages are read.
@@ -30,12 +33,21 @@ use crate::message::MessageError;
 #[non_exhaustive]
 pub enum Trust {
     /// Validated once, used where they lie. For peers of the same user, who could trace this process anyway: a peer that
-    /// changes bytes while they are read can make this process misbehave. The default for the same user.
+    /// changes bytes while they are read can make this process misbehave. The default for the same user, unless one of the
+    /// two is in a container (a pid namespace) that the other is not in.
     InPlace,
     /// Copied to private memory, then validated, then used. A peer can send nonsense, it cannot change it afterwards. A message
     /// of 1 MiB and more is not copied: it comes in a file of its own that is sealed against changes. The default for other
-    /// users.
+    /// users and other containers.
     Snapshot,
+}
+
+impl Trust {
+    /// For a peer that could trace this process anyway, as far as one can tell: in place.
+    pub(crate) fn by_default(socket: BorrowedFd<'_>, who: Credentials) -> Self {
+        let could = endpoint::is_own(who.uid) && socket::is_beside(socket, who.pid);
+        if could { Trust::InPlace } else { Trust::Snapshot }
+    }
 }
 
 /// How requests are read: as a [`Trust`] says, or as only an `unsafe` call can ask for.
