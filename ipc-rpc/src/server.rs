@@ -616,7 +616,9 @@ impl ServerBuilder {
     }
 
     /// Tells systemd `READY=1` when the server has begun to serve, `STOPPING=1` when it is shut down, and `WATCHDOG=1` in
-    /// between if the unit has `WatchdogSec=`, for which it has a thread then. Of several servers in one process only the one
+    /// between if the unit has `WatchdogSec=`, for which it has a thread then. [`ServerHandle::set_health`] goes to `STATUS=`; a
+    /// server that is not ready when it begins to serve says `READY=1` when it is, and one that is failing lets the watchdog
+    /// bite. Of several servers in one process only the one
     /// should do so whose end is the end of the process. What else there is to say
     /// [`systemd::notify`](crate::systemd::notify) says. Does nothing if systemd does not want to be told.
     ///
@@ -682,10 +684,27 @@ impl Control {
         if !self.notifies || self.stopping.load(Ordering::SeqCst) {
             return Ok(None);
         }
-        crate::systemd::notify("READY=1");
+        if self.health().is_ready() {
+            crate::systemd::notify("READY=1");
+        }
         let handle = ServerHandle { control: self.clone() };
-        // Takes every lock that workers take.
-        crate::systemd::Watchdog::start(move || _ = handle.usage())
+        crate::systemd::Watchdog::start(move || {
+            // Takes every lock that workers take.
+            handle.usage();
+            !matches!(handle.health(), Health::Failing(_))
+        })
+    }
+
+    /// Its health has changed.
+    #[cfg(feature = "systemd")]
+    fn tell_health(&self) {
+        if !self.notifies || self.stopping.load(Ordering::SeqCst) {
+            return;
+        }
+        let health = self.health();
+        // What is ready before it serves is told when it does.
+        let ready = if health.is_ready() && self.callee().is_some() { "READY=1\n" } else { "" };
+        crate::systemd::notify(&format!("{ready}STATUS={}", health.to_string().replace('\n', " ")));
     }
 
     /// The name is another server's: this one leaves it, and shuts down.
@@ -1089,6 +1108,8 @@ impl ServerHandle {
     /// ```
     pub fn set_health(&self, health: Health) {
         *self.control.health.lock().unwrap_or_else(PoisonError::into_inner) = health;
+        #[cfg(feature = "systemd")]
+        self.control.tell_health();
     }
 
     /// How it was last said to be.

@@ -196,8 +196,9 @@ pub(crate) struct Watchdog {
 }
 
 impl Watchdog {
-    /// `None`: systemd does not want to be told. Calls `look` first each time: if that hangs, systemd hears nothing.
-    pub(crate) fn start(look: impl Fn() + Send + 'static) -> io::Result<Option<Self>> {
+    /// `None`: systemd does not want to be told. Asks `is_well` first each time: if it hangs, or says no, systemd
+    /// hears nothing.
+    pub(crate) fn start(is_well: impl Fn() -> bool + Send + 'static) -> io::Result<Option<Self>> {
         let number = |name| variable(name).and_then(|text| text.parse::<u64>().ok());
         let meant = number("WATCHDOG_PID").is_none_or(|pid| pid == u64::from(process::id()));
         let Some(within) = number("WATCHDOG_USEC").filter(|within| *within > 0 && meant) else { return Ok(None) };
@@ -205,8 +206,9 @@ impl Watchdog {
         let every = Duration::from_micros(within / 2);
         thread::Builder::new().name("ipc-rpc watchdog".into()).spawn(move || {
             while ended.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
-                look();
-                notify("WATCHDOG=1");
+                if is_well() {
+                    notify("WATCHDOG=1");
+                }
             }
         })?;
         Ok(Some(Watchdog { _alive: alive }))

@@ -6,6 +6,7 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener};
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use ipc_core::socket;
 use ipc_rpc_tests::helper::{Helper, Place};
@@ -88,6 +89,47 @@ fn what_is_wrong_with_a_socket_is_said() {
     let mut command = Command::new(SERVER);
     command.args(["calc", "activated"]).env("LISTEN_PID", "1").env("LISTEN_FDS", "1");
     assert!(place.run(command).line().starts_with("systemd has passed no sockets"));
+}
+
+#[test]
+fn health_is_told_and_the_watchdog_bites_what_is_failing() {
+    let place = Place::new("health_is_told_and_the_watchdog_bites_what_is_failing");
+    let socket = UnixDatagram::bind(place.join("notify")).unwrap();
+    let told = || {
+        let mut text = [0; 100];
+        let len = socket.recv(&mut text).unwrap();
+        String::from_utf8_lossy(&text[..len]).into_owned()
+    };
+    let until_told = |text: &str| {
+        let before = std::iter::repeat_with(told).take_while(|told| told != text);
+        assert!(before.into_iter().all(|told| told == "WATCHDOG=1"), "something else before {text}");
+    };
+    let mut command = Command::new(SERVER);
+    let variables = [("NOTIFY_SOCKET", place.join("notify")), ("WATCHDOG_USEC", "20000".into())];
+    command.args([&place.socket(), "notify", "busy"]).envs(variables);
+    let mut server = place.run(command);
+    assert_eq!(server.line(), "bound");
+    assert_eq!(told(), "STATUS=not ready: it begins");
+    // It serves nevertheless.
+    assert_eq!(CalcClient::connect(place.socket()).unwrap().add(2, 3).unwrap(), 5);
+    server.say("ready");
+    until_told("READY=1\nSTATUS=ready");
+    server.say("failing");
+    until_told("STATUS=failing: its disk is full");
+    // At most one that was under way.
+    let next = told_within(&socket);
+    assert!(next.is_none() || told_within(&socket).is_none(), "it goes on to say that it is well");
+    server.say("ready");
+    until_told("READY=1\nSTATUS=ready");
+    until_told("WATCHDOG=1");
+}
+
+/// What is said in ten times the time in which a server that is well says so.
+fn told_within(socket: &UnixDatagram) -> Option<usize> {
+    socket.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+    let got = socket.recv(&mut [0; 100]).ok();
+    socket.set_read_timeout(None).unwrap();
+    got
 }
 
 #[test]

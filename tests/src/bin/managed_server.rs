@@ -1,15 +1,16 @@
 //! A server as a service manager runs one: `managed_server NAME [async] [own] [off] [other=NAME] [again]
-//! [grace=MILLISECONDS] [activated] [notify]`.
+//! [grace=MILLISECONDS] [activated] [notify] [busy]`.
 //!
 //! Prints `bound`, and `ended` when it has returned from serving. `own`: it has a handler for SIGTERM, which prints `heard`.
 //! `off`: it wants no signals. `other`: it has a second server. `again`: it serves once more afterwards. `activated`: the name
-//! is that of a socket it was passed. `notify`: it tells the manager how it is. The line `fork` on standard input has it fork
-//! a child that sleeps, and print the child's number.
+//! is that of a socket it was passed. `notify`: it tells the manager how it is. `busy`: it is not ready when it begins. The
+//! line `fork` on standard input has it fork a child that sleeps, and print the child's number; `ready` and `failing`: it is.
 
 use std::process::ExitCode;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use ipc_rpc::{Server, ServerBuilder, service};
+use ipc_rpc::{Health, Server, ServerBuilder, ServerHandle, service};
 use ipc_rpc_tests::services::{Adder, CalcDispatcher, WorkDispatcher, Worker};
 use ipc_rpc_tests::{helper, system};
 
@@ -41,7 +42,7 @@ fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     let name = arguments.next().expect("a name");
     let (mut builder, mut other) = (Server::builder().workers(1), None);
-    let (mut future, mut again, mut activated) = (false, false, false);
+    let (mut future, mut again, mut activated, mut not_ready) = (false, false, false, false);
     for argument in arguments {
         match argument.split_once('=').unwrap_or((&argument, "")) {
             ("async", _) => future = true,
@@ -49,15 +50,23 @@ fn main() -> ExitCode {
             ("off", _) => builder = builder.signals(false),
             ("other", name) => other = Some(name.to_owned()),
             ("again", _) => again = true,
+            ("busy", _) => not_ready = true,
             ("activated", _) => activated = true,
             ("notify", _) => builder = builder.notify_systemd(),
             ("grace", time) => builder = builder.grace(Duration::from_millis(time.parse().expect("a number"))),
             (unknown, _) => panic!("no option {unknown}"),
         }
     }
-    helper::live_no_longer_than_the_test(|line| match line {
-        "fork" => println!("{}", system::fork_a_sleeper()),
-        unknown => panic!("no command {unknown}"),
+    let handle = Arc::<Mutex<Option<ServerHandle>>>::default();
+    let served = handle.clone();
+    helper::live_no_longer_than_the_test(move |line| {
+        let say = |health| served.lock().expect("no panic").as_ref().expect("a server").set_health(health);
+        match line {
+            "fork" => println!("{}", system::fork_a_sleeper()),
+            "ready" => say(Health::Ready),
+            "failing" => say(Health::Failing("its disk\nis full".into())),
+            unknown => panic!("no command {unknown}"),
+        }
     });
     let other = other.map(|name| {
         let other = services(Server::builder()).bind(name).expect("a free name");
@@ -77,6 +86,10 @@ fn main() -> ExitCode {
                 return ExitCode::FAILURE;
             }
         };
+        if not_ready {
+            server.handle().set_health(Health::NotReady("it begins".into()));
+        }
+        *handle.lock().expect("no panic") = Some(server.handle());
         println!("bound");
         let served = if future {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
