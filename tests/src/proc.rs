@@ -71,10 +71,10 @@ pub fn segments(pid: u32) -> usize {
     maps.lines().filter(|l| l.contains("memfd:ipc-rpc")).count()
 }
 
-/// What process `pid` has mapped of files without a name: the mappings, without their addresses.
+/// What process `pid` has mapped of messages: the mappings, without their addresses.
 pub fn mappings(pid: u32) -> Vec<String> {
     let maps = fs::read_to_string(format!("/proc/{pid}/maps")).unwrap_or_default();
-    let memfds = maps.lines().filter(|line| line.contains("memfd:"));
+    let memfds = maps.lines().filter(|line| line.contains("memfd:ipc-rpc"));
     let mut all: Vec<_> = memfds.map(|line| line.split_whitespace().skip(1).collect::<Vec<_>>().join(" ")).collect();
     all.sort();
     all
