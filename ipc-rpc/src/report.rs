@@ -99,13 +99,13 @@ fn publish(server: &ServerHandle) {
             let [service, name] = labels.map(|(key, value)| (key, value.to_owned()));
             counter!("rpc_server_errors_total", &[service, name, ("kind", kind)]).absolute(errors);
         }
-        if figures.calls == 0 {
-            continue;
-        }
         for (part, quantile) in [(0.5, "0.5"), (0.99, "0.99"), (0.999, "0.999")] {
-            let [service, name] = labels;
-            let nanoseconds = figures.durations.quantile(part).unwrap_or(0) as f64;
-            gauge!("rpc_server_duration_seconds", &[service, name, ("quantile", quantile)]).set(nanoseconds / 1e9);
+            // Not every call is measured, so there may be none.
+            if let Some(nanoseconds) = figures.durations.quantile(part) {
+                let [service, name] = labels;
+                gauge!("rpc_server_duration_seconds", &[service, name, ("quantile", quantile)])
+                    .set(nanoseconds as f64 / 1e9);
+            }
         }
     }
     let usage = server.usage();
