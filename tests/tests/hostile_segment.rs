@@ -98,9 +98,10 @@ fn a_hand_written_client_is_served() {
         for n in 0..100 {
             assert_eq!(peer.call((n % 16) as u32, peer.numbers[0], &sum(n, 1)), Some(REPLIED));
         }
-        // An unknown method is refused, so is a release of nothing; an expired request comes back unrun: no reason to hang up.
+        // An unknown method is refused, a release of nothing runs nothing, an expired request comes back unrun: no reason to
+        // hang up.
         assert_eq!(peer.call(0, 9999, &sum(1, 1)), Some(REJECTED));
-        assert_eq!(peer.call(0, RELEASE, &[]), Some(REJECTED));
+        assert_eq!(peer.call(0, RELEASE, &[]), Some(NOT_RUN));
         peer.write(1, peer.numbers[0], &sum(1, 1));
         peer.head(1).deadline.store(1, Ordering::Relaxed);
         if peer.set(1, word::REQUEST) & word::WATCHED == 0 {
