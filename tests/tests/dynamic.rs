@@ -50,7 +50,7 @@ fn sample(description: &Description, ty: u32, depth: u32) -> Value {
             Primitive::F32 | Primitive::F64 => json!(0.1),
             Primitive::Bool => json!(true),
             Primitive::Char => json!("ß"),
-            Primitive::String => json!("a text of more than eight bytes"),
+            Primitive::Text => json!("a text of more than eight bytes"),
             Primitive::Duration => json!({"secs": 3, "nanos": 14}),
             Primitive::Unit | Primitive::PhantomData => json!(null),
             Primitive::I128 => json!(i128::MIN.to_string()),

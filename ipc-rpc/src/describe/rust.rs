@@ -362,7 +362,7 @@ impl<'d> Source<'d> {
     /// The type of an argument, by reference where nothing speaks for a value.
     fn param(&mut self, ty: u32) -> String {
         let borrowed = |source: &mut Self, ty: u32| match source.description.kind(ty) {
-            Some(TypeInfo::Primitive(Primitive::String)) => Some("&str".into()),
+            Some(TypeInfo::Primitive(Primitive::Text)) => Some("&str".into()),
             Some(TypeInfo::Vec(element)) => Some(format!("&[{}]", source.name(*element))),
             Some(TypeInfo::Struct(_) | TypeInfo::Map(..) | TypeInfo::Set(_)) => Some(format!("&{}", source.name(ty))),
             Some(TypeInfo::Enum(EnumInfo { variants, .. })) if variants.iter().any(|v| !v.fields.is_empty()) => {

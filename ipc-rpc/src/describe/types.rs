@@ -133,7 +133,7 @@ pub enum Primitive {
     F64,
     Bool,
     Char,
-    String,
+    Text,
     Duration,
     /// `()`
     Unit,
@@ -221,7 +221,7 @@ impl Primitive {
         (Primitive::F64, "f64"),
         (Primitive::Bool, "bool"),
         (Primitive::Char, "char"),
-        (Primitive::String, "String"),
+        (Primitive::Text, "String"),
         (Primitive::Duration, "Duration"),
         (Primitive::Unit, "()"),
         (Primitive::PhantomData, "PhantomData"),

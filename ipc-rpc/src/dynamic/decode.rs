@@ -220,7 +220,7 @@ impl<'d, 'b> Decoder<'d, 'b> {
                 Some(character) => character.to_string().into(),
                 None => return Err(path.error(format!("{:#x} is no char", number!(u32)))),
             },
-            Primitive::String => self.text(at, path)?,
+            Primitive::Text => self.text(at, path)?,
             Primitive::Duration => {
                 let (secs, nanos) = (number!(u64), u32::from_le_bytes(self.read(at + 8, path)?));
                 if nanos >= 1_000_000_000 {

@@ -238,7 +238,7 @@ impl<'d> Encoder<'d> {
                     characters.next().filter(|_| characters.next().is_none())
                 })
                 .map(|character| write(&mut form.bytes, at, u32::from(character).to_le_bytes())),
-            Primitive::String => match value.as_str() {
+            Primitive::Text => match value.as_str() {
                 Some(text) => {
                     self.text(text, form, at, path)?;
                     Some(())

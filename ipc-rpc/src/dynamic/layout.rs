@@ -180,7 +180,7 @@ impl<'d> Types<'d> {
             match self.description.kind(ty)? {
                 TypeInfo::Primitive(primitive) => {
                     return match primitive {
-                        Primitive::String | Primitive::Char => Some(Key::Text),
+                        Primitive::Text | Primitive::Char => Some(Key::Text),
                         Primitive::Bool => Some(Key::Bool),
                         Primitive::F32
                         | Primitive::F64
@@ -235,7 +235,7 @@ fn primitive_layout(primitive: Primitive) -> Layout {
         Primitive::U32 | Primitive::I32 | Primitive::F32 | Primitive::Char => Layout::of(4, 4),
         Primitive::U64 | Primitive::I64 | Primitive::F64 => Layout::of(8, 8),
         Primitive::U128 | Primitive::I128 => Layout::of(16, 16),
-        Primitive::String => POINTER_AND_LEN,
+        Primitive::Text => POINTER_AND_LEN,
         Primitive::Duration => Layout::of(16, 8),
         Primitive::Unit | Primitive::PhantomData => Layout::of(0, 1),
     }
