@@ -67,7 +67,7 @@ pub struct ChannelUsage {
     pub since: u64,
     /// Requests that were begun.
     pub calls: u64,
-    /// Requests that were sent and have not begun. At most so many blocks are looked at.
+    /// Requests that were sent and have not begun.
     pub queued: u32,
     /// Calls that have begun and are not answered: the method's number as the peer says, and since when they are known to run,
     /// in nanoseconds of `CLOCK_MONOTONIC`.
@@ -299,13 +299,8 @@ impl<P> Channel<P> {
         }
     }
 
-    /// It has ended for its worker: others have nothing to note.
-    pub(crate) fn drop_timing(&self, block: u32) {
-        self.take_timing(block);
-    }
-
     /// When the call in `block` began, if it is one that is measured; before the block can be lent again.
-    fn take_timing(&self, block: u32) -> Timing {
+    pub(crate) fn take_timing(&self, block: u32) -> Timing {
         let Some(place) = self.timings.get().and_then(|timings| timings.get(block as usize)) else {
             return Timing::NONE;
         };

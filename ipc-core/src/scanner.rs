@@ -731,7 +731,7 @@ impl<H: Handler> Shared<H> {
                 return self.deferred(serving, call.method());
             }
             if MEASURED {
-                here.drop_timing(block);
+                here.take_timing(block);
             }
             served.state.store(state, Ordering::Relaxed);
             let watched = place != NO_PLACE && self.role.is_vacant();

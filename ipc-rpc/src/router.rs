@@ -264,11 +264,9 @@ impl Router {
         if let Some(callee) = self.control.callee() {
             state.workers = callee.usage().workers as u64;
             state.clients_count = callee.channels() as u64;
-            callee.each_channel(|client, usage| {
-                if all {
-                    state.clients.push(ClientState::of(client.who, &usage));
-                }
-            });
+            if all {
+                callee.each_channel(|client, usage| state.clients.push(ClientState::of(client.who, &usage)));
+            }
         }
         state.now = clock::now();
         state
@@ -595,7 +593,7 @@ impl Router {
         }));
         drop_quietly(layered);
         let ran = told.is_some_and(|told| told.err().is_none_or(|error| error.may_have_run()));
-        match (over, replied) {
+        let answer = match (over, replied) {
             (Err(panic), _) => refuse(call, status::PANICKED, &message_of(panic)),
             (Ok(Some(Err(error))), _) => {
                 let (status, reason) = status::of_error(error, ran);
@@ -603,7 +601,11 @@ impl Router {
             }
             (Ok(_), Some(replied)) => (REPLIED, replied.len),
             (Ok(_), None) => refuse(call, status::DENIED, FOREIGN),
+        };
+        if answer.0 != REPLIED {
+            call.failed(answer.0);
         }
+        answer
     }
 }
 
@@ -779,7 +781,9 @@ fn without_reply(
         }
         Err(panic) => refuse(call, status::PANICKED, &message_of(panic)),
     };
-    call.failed(answer.0);
+    if answer.0 != REPLIED {
+        call.failed(answer.0);
+    }
     answer
 }
 
