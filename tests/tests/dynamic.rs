@@ -51,19 +51,19 @@ fn sample(description: &Description, ty: u32, depth: u32) -> Value {
             Primitive::Bool => json!(true),
             Primitive::Char => json!("ß"),
             Primitive::Text => json!("a text of more than eight bytes"),
-            Primitive::Duration => json!({"secs": 3, "nanos": 14}),
-            Primitive::Unit | Primitive::PhantomData => json!(null),
+            Primitive::Interval => json!({"secs": 3, "nanos": 14}),
+            Primitive::Unit | Primitive::Phantom => json!(null),
             Primitive::I128 => json!(i128::MIN.to_string()),
             _ => json!(100),
         },
-        TypeInfo::Option(part) => match description.kind(*part).unwrap() {
-            TypeInfo::Option(_) => json!({"Some": of(part)}),
+        TypeInfo::Optional(part) => match description.kind(*part).unwrap() {
+            TypeInfo::Optional(_) => json!({"Some": of(part)}),
             _ => of(part),
         },
-        TypeInfo::Result(value, _) => json!({"Ok": of(value)}),
-        TypeInfo::Vec(part) | TypeInfo::Set(part) if depth < 6 => json!([of(part)]),
-        TypeInfo::Vec(_) | TypeInfo::Set(_) => json!([]),
-        TypeInfo::Box(part) => of(part),
+        TypeInfo::Fallible(value, _) => json!({"Ok": of(value)}),
+        TypeInfo::List(part) | TypeInfo::Set(part) if depth < 6 => json!([of(part)]),
+        TypeInfo::List(_) | TypeInfo::Set(_) => json!([]),
+        TypeInfo::Boxed(part) => of(part),
         TypeInfo::Map(key, value) => {
             let key = of(key);
             let key = key.as_str().map_or_else(|| key.to_string(), str::to_owned);

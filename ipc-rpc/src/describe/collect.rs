@@ -127,10 +127,10 @@ fn primitive(name: &str) -> TypeInfo {
 
 fn standard(name: &str, parts: &[u32]) -> TypeInfo {
     match (name, parts) {
-        ("Option", [part]) => TypeInfo::Option(*part),
-        ("Result", [value, error]) => TypeInfo::Result(*value, *error),
-        ("Vec", [part]) => TypeInfo::Vec(*part),
-        ("Box", [part]) => TypeInfo::Box(*part),
+        ("Option", [part]) => TypeInfo::Optional(*part),
+        ("Result", [value, error]) => TypeInfo::Fallible(*value, *error),
+        ("Vec", [part]) => TypeInfo::List(*part),
+        ("Box", [part]) => TypeInfo::Boxed(*part),
         ("Map", [key, value]) => TypeInfo::Map(*key, *value),
         ("Set", [part]) => TypeInfo::Set(*part),
         ("Streaming", [item]) => TypeInfo::Stream(*item),

@@ -24,7 +24,7 @@
 //! let find = &search.methods[0];
 //! assert_eq!((find.name.as_str(), find.docs.as_str()), ("find", "Lines that contain `word`."));
 //! assert_eq!(description.name(find.result), "Vec<Hit>");
-//! let Some(TypeInfo::Vec(hit)) = description.kind(find.result) else { panic!() };
+//! let Some(TypeInfo::List(hit)) = description.kind(find.result) else { panic!() };
 //! let Some(TypeInfo::Struct(hit)) = description.kind(*hit) else { panic!() };
 //! assert_eq!(hit.fields[1].name, "line");
 //! assert!(search.rust(&description).contains("fn find(&self, word: &str, limit: u32) -> Vec<Hit>;"));
@@ -175,10 +175,10 @@ impl Description {
                 let _ = write!(to, "&{}Client", rust::identifier(service));
             }
             TypeInfo::Stream(item) => list("Streaming<", &[*item], ">"),
-            TypeInfo::Option(part) => list("Option<", &[*part], ">"),
-            TypeInfo::Result(value, error) => list("Result<", &[*value, *error], ">"),
-            TypeInfo::Vec(part) => list("Vec<", &[*part], ">"),
-            TypeInfo::Box(part) => list("Box<", &[*part], ">"),
+            TypeInfo::Optional(part) => list("Option<", &[*part], ">"),
+            TypeInfo::Fallible(value, error) => list("Result<", &[*value, *error], ">"),
+            TypeInfo::List(part) => list("Vec<", &[*part], ">"),
+            TypeInfo::Boxed(part) => list("Box<", &[*part], ">"),
             TypeInfo::Map(key, value) => list("HashMap<", &[*key, *value], ">"),
             TypeInfo::Set(part) => list("HashSet<", &[*part], ">"),
             TypeInfo::Tuple(parts) => list("(", parts, if parts.len() == 1 { ",)" } else { ")" }),

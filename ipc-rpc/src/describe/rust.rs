@@ -261,15 +261,15 @@ impl<'d> Source<'d> {
             list = "_".into();
         }
         match info {
-            TypeInfo::Primitive(Primitive::PhantomData) => "PhantomData<()>".into(),
+            TypeInfo::Primitive(Primitive::Phantom) => "PhantomData<()>".into(),
             TypeInfo::Primitive(primitive) => primitive.name().into(),
             TypeInfo::Descriptor(name) | TypeInfo::Unknown(name) => identifier(name),
             TypeInfo::Object(service) => format!("&{}Client", identifier(service)),
             TypeInfo::Stream(_) => format!("Streaming<{list}>"),
-            TypeInfo::Option(_) => format!("Option<{list}>"),
-            TypeInfo::Result(..) => format!("Result<{list}>"),
-            TypeInfo::Vec(_) => format!("Vec<{list}>"),
-            TypeInfo::Box(_) => format!("Box<{list}>"),
+            TypeInfo::Optional(_) => format!("Option<{list}>"),
+            TypeInfo::Fallible(..) => format!("Result<{list}>"),
+            TypeInfo::List(_) => format!("Vec<{list}>"),
+            TypeInfo::Boxed(_) => format!("Box<{list}>"),
             TypeInfo::Map(..) => format!("HashMap<{list}>"),
             TypeInfo::Set(_) => format!("HashSet<{list}>"),
             TypeInfo::Tuple(parts) if parts.len() == 1 => format!("({list},)"),
@@ -298,8 +298,8 @@ impl<'d> Source<'d> {
         while let Some(ty) = next.pop() {
             let Some(info) = self.description.kind(ty).filter(|_| met.insert(ty)) else { continue };
             match info {
-                TypeInfo::Primitive(Primitive::Duration) => self.import("std::time", "Duration"),
-                TypeInfo::Primitive(Primitive::PhantomData) => self.import("std::marker", "PhantomData"),
+                TypeInfo::Primitive(Primitive::Interval) => self.import("std::time", "Duration"),
+                TypeInfo::Primitive(Primitive::Phantom) => self.import("std::marker", "PhantomData"),
                 TypeInfo::Map(..) => self.import("std::collections", "HashMap"),
                 TypeInfo::Set(_) => self.import("std::collections", "HashSet"),
                 TypeInfo::Stream(_) => self.import("ipc_rpc", "Streaming"),
@@ -363,7 +363,7 @@ impl<'d> Source<'d> {
     fn param(&mut self, ty: u32) -> String {
         let borrowed = |source: &mut Self, ty: u32| match source.description.kind(ty) {
             Some(TypeInfo::Primitive(Primitive::Text)) => Some("&str".into()),
-            Some(TypeInfo::Vec(element)) => Some(format!("&[{}]", source.name(*element))),
+            Some(TypeInfo::List(element)) => Some(format!("&[{}]", source.name(*element))),
             Some(TypeInfo::Struct(_) | TypeInfo::Map(..) | TypeInfo::Set(_)) => Some(format!("&{}", source.name(ty))),
             Some(TypeInfo::Enum(EnumInfo { variants, .. })) if variants.iter().any(|v| !v.fields.is_empty()) => {
                 Some(format!("&{}", source.name(ty)))
@@ -374,7 +374,7 @@ impl<'d> Source<'d> {
         if self.description.living_part(ty).is_some() {
             return self.name(ty);
         }
-        if let Some(TypeInfo::Option(part)) = self.description.kind(ty)
+        if let Some(TypeInfo::Optional(part)) = self.description.kind(ty)
             && let Some(part) = borrowed(self, *part)
         {
             return format!("Option<{part}>");
@@ -486,10 +486,10 @@ fn shape(info: &TypeInfo) -> String {
         TypeInfo::Primitive(primitive) => primitive.name().into(),
         TypeInfo::Descriptor(name) | TypeInfo::Object(name) | TypeInfo::Unknown(name) => format!("called {name}"),
         TypeInfo::Stream(_) => "Streaming".into(),
-        TypeInfo::Option(_) => "Option".into(),
-        TypeInfo::Result(..) => "Result".into(),
-        TypeInfo::Vec(_) => "Vec".into(),
-        TypeInfo::Box(_) => "Box".into(),
+        TypeInfo::Optional(_) => "Option".into(),
+        TypeInfo::Fallible(..) => "Result".into(),
+        TypeInfo::List(_) => "Vec".into(),
+        TypeInfo::Boxed(_) => "Box".into(),
         TypeInfo::Map(..) => "Map".into(),
         TypeInfo::Set(_) => "Set".into(),
         TypeInfo::Tuple(parts) => format!("tuple of {}", parts.len()),

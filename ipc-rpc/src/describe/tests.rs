@@ -31,7 +31,7 @@ fn recursive_and_generic_types_have_numbers_and_names() {
     let Some(TypeInfo::Struct(node)) = description.kind(grow.params[0].ty) else { panic!() };
     assert_eq!(node.docs, "A tree that knows itself, and its neighbours.");
     assert_eq!(node.fields[0].docs, "What it is called.");
-    let Some(TypeInfo::Vec(child)) = description.kind(node.fields[1].ty) else { panic!() };
+    let Some(TypeInfo::List(child)) = description.kind(node.fields[1].ty) else { panic!() };
     assert_eq!(*child, grow.params[0].ty);
     let rest = &description.services[0].methods[1];
     assert_eq!(description.kind(rest.result), Some(&TypeInfo::Primitive(Primitive::Unit)));
@@ -90,15 +90,15 @@ fn descriptions_of_impossible_types_are_refused() {
         types
     };
     for types in [
-        vec![TypeInfo::Vec(0)],
-        vec![TypeInfo::Tuple(vec![2, 1]), TypeInfo::Option(0), TypeInfo::Primitive(Primitive::U8)],
+        vec![TypeInfo::List(0)],
+        vec![TypeInfo::Tuple(vec![2, 1]), TypeInfo::Optional(0), TypeInfo::Primitive(Primitive::U8)],
         vec![TypeInfo::Struct(StructInfo {
             name: "A".into(),
             docs: String::new(),
             arguments: vec![0],
             fields: vec![],
         })],
-        (1..=200).map(TypeInfo::Option).chain([TypeInfo::Primitive(Primitive::U8)]).collect(),
+        (1..=200).map(TypeInfo::Optional).chain([TypeInfo::Primitive(Primitive::U8)]).collect(),
     ] {
         assert!(named(padded(types)).contains("has no end"));
     }

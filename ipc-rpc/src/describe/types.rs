@@ -80,6 +80,8 @@ pub struct ParamInfo {
 #[derive(Message, Debug, Clone, PartialEq, Eq)]
 #[message(crate = crate)]
 #[non_exhaustive]
+// No name is that of a type which std has: compilers would write `std::option::Option` in users' errors if anything else that is
+// public were called `Option`.
 pub enum TypeInfo {
     /// A type without parts.
     Primitive(Primitive),
@@ -90,13 +92,13 @@ pub enum TypeInfo {
     /// Items that travel beside the request and the reply.
     Stream(u32),
     /// `Option`.
-    Option(u32),
+    Optional(u32),
     /// `Result`: of the value, of the error.
-    Result(u32, u32),
+    Fallible(u32, u32),
     /// `Vec`, and what lies in a message as one does.
-    Vec(u32),
+    List(u32),
     /// `Box`.
-    Box(u32),
+    Boxed(u32),
     /// `HashMap`, `BTreeMap`: of the keys, of the values.
     Map(u32, u32),
     /// `HashSet`, `BTreeSet`.
@@ -117,7 +119,7 @@ pub enum TypeInfo {
 #[derive(Message, Debug, Clone, Copy, PartialEq, Eq)]
 #[message(crate = crate)]
 #[non_exhaustive]
-#[allow(missing_docs)] // Named as they are in Rust.
+#[allow(missing_docs)]
 pub enum Primitive {
     U8,
     U16,
@@ -133,11 +135,14 @@ pub enum Primitive {
     F64,
     Bool,
     Char,
+    /// `String`, `str`
     Text,
-    Duration,
+    /// `Duration`
+    Interval,
     /// `()`
     Unit,
-    PhantomData,
+    /// `PhantomData`
+    Phantom,
 }
 
 /// A struct of the user's.
@@ -222,9 +227,9 @@ impl Primitive {
         (Primitive::Bool, "bool"),
         (Primitive::Char, "char"),
         (Primitive::Text, "String"),
-        (Primitive::Duration, "Duration"),
+        (Primitive::Interval, "Duration"),
         (Primitive::Unit, "()"),
-        (Primitive::PhantomData, "PhantomData"),
+        (Primitive::Phantom, "PhantomData"),
     ];
 
     /// The one called so.
@@ -248,19 +253,19 @@ impl TypeInfo {
     ///
     /// ```
     /// use ipc_rpc::describe::TypeInfo;
-    /// assert_eq!(TypeInfo::Result(3, 7).parts(), [3, 7]);
+    /// assert_eq!(TypeInfo::Fallible(3, 7).parts(), [3, 7]);
     /// ```
     pub fn parts(&self) -> Vec<u32> {
         let of = |fields: &[FieldInfo]| fields.iter().map(|field| field.ty).collect::<Vec<_>>();
         match self {
             TypeInfo::Primitive(_) | TypeInfo::Descriptor(_) | TypeInfo::Object(_) | TypeInfo::Unknown(_) => vec![],
             TypeInfo::Stream(part)
-            | TypeInfo::Option(part)
-            | TypeInfo::Vec(part)
-            | TypeInfo::Box(part)
+            | TypeInfo::Optional(part)
+            | TypeInfo::List(part)
+            | TypeInfo::Boxed(part)
             | TypeInfo::Set(part)
             | TypeInfo::Array(part, _) => vec![*part],
-            TypeInfo::Result(a, b) | TypeInfo::Map(a, b) => vec![*a, *b],
+            TypeInfo::Fallible(a, b) | TypeInfo::Map(a, b) => vec![*a, *b],
             TypeInfo::Tuple(parts) => parts.clone(),
             TypeInfo::Struct(StructInfo { fields, .. }) => of(fields),
             TypeInfo::Enum(EnumInfo { variants, .. }) => variants.iter().flat_map(|v| of(&v.fields)).collect(),

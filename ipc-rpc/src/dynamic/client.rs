@@ -236,7 +236,7 @@ impl DynamicClient {
         }
         let value = decode(&self.description, info.result, &reply).map_err(DynamicCallError::Reply)?;
         match (self.description.kind(info.result), value) {
-            (Some(TypeInfo::Result(..)), Value::Object(outcome)) => match outcome.into_iter().next() {
+            (Some(TypeInfo::Fallible(..)), Value::Object(outcome)) => match outcome.into_iter().next() {
                 Some((name, error)) if name == "Err" => Err(DynamicCallError::Call(CallError::Handler(error))),
                 Some((_, value)) => Ok(value),
                 None => Ok(Value::Null),

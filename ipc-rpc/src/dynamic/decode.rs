@@ -116,12 +116,12 @@ impl<'d, 'b> Decoder<'d, 'b> {
         // The arms are functions of their own so that each level takes little of the stack.
         let value = match self.types.kind(ty, path)? {
             TypeInfo::Primitive(primitive) => self.primitive(*primitive, at, path),
-            TypeInfo::Option(part) => self.option(*part, at, path),
-            TypeInfo::Result(good, bad) => self.result(*good, *bad, at, path),
-            TypeInfo::Vec(element) => self.sequence(*element, at, path),
+            TypeInfo::Optional(part) => self.option(*part, at, path),
+            TypeInfo::Fallible(good, bad) => self.result(*good, *bad, at, path),
+            TypeInfo::List(element) => self.sequence(*element, at, path),
             TypeInfo::Set(element) => self.set(*element, at, path),
             TypeInfo::Map(key, value) => self.map(*key, *value, at, path),
-            TypeInfo::Box(part) => self.boxed(*part, at, path),
+            TypeInfo::Boxed(part) => self.boxed(*part, at, path),
             TypeInfo::Tuple(parts) => self.positions(parts, (Fields::new(), at), path),
             // It has a layout, so it has no more elements than a message has bytes, or elements without any.
             TypeInfo::Array(element, len) => {
@@ -221,14 +221,14 @@ impl<'d, 'b> Decoder<'d, 'b> {
                 None => return Err(path.error(format!("{:#x} is no char", number!(u32)))),
             },
             Primitive::Text => self.text(at, path)?,
-            Primitive::Duration => {
+            Primitive::Interval => {
                 let (secs, nanos) = (number!(u64), u32::from_le_bytes(self.read(at + 8, path)?));
                 if nanos >= 1_000_000_000 {
                     return Err(path.error(format!("{nanos} nanoseconds are a second and more")));
                 }
                 Value::Object([("secs".into(), secs.into()), ("nanos".into(), nanos.into())].into_iter().collect())
             }
-            Primitive::Unit | Primitive::PhantomData => Value::Null,
+            Primitive::Unit | Primitive::Phantom => Value::Null,
         })
     }
 

@@ -111,12 +111,12 @@ impl<'d> Encoder<'d> {
         // The arms are functions of their own so that each level takes little of the stack.
         let written = match self.types.kind(ty, path)? {
             TypeInfo::Primitive(primitive) => self.primitive(*primitive, ty, value, form, at, path),
-            TypeInfo::Option(part) => self.option(*part, value, form, at, path),
-            TypeInfo::Result(good, bad) => self.result(ty, [*good, *bad], value, form, at, path),
-            TypeInfo::Vec(element) => self.vec(ty, *element, value, form, at, path),
+            TypeInfo::Optional(part) => self.option(*part, value, form, at, path),
+            TypeInfo::Fallible(good, bad) => self.result(ty, [*good, *bad], value, form, at, path),
+            TypeInfo::List(element) => self.vec(ty, *element, value, form, at, path),
             TypeInfo::Set(element) => self.set(ty, *element, value, form, at, path),
             TypeInfo::Map(key, entry) => self.map(ty, [*key, *entry], value, form, at, path),
-            TypeInfo::Box(part) => self.boxed(*part, value, form, at, path),
+            TypeInfo::Boxed(part) => self.boxed(*part, value, form, at, path),
             TypeInfo::Tuple(parts) => self.tuple(ty, parts, value, (Fields::new(), at), form, path),
             TypeInfo::Array(element, len) => self.array(ty, (*element, *len), value, form, at, path),
             TypeInfo::Struct(info) => self.body(ty, &info.fields, value, (Fields::new(), at), form, path),
@@ -245,11 +245,11 @@ impl<'d> Encoder<'d> {
                 }
                 None => None,
             },
-            Primitive::Duration => duration(value).map(|time| {
+            Primitive::Interval => duration(value).map(|time| {
                 write(&mut form.bytes, at, time.as_secs().to_le_bytes());
                 write(&mut form.bytes, at + 8, time.subsec_nanos().to_le_bytes());
             }),
-            Primitive::Unit | Primitive::PhantomData => value.is_null().then_some(()),
+            Primitive::Unit | Primitive::Phantom => value.is_null().then_some(()),
         };
         written.ok_or_else(|| self.expected(ty, value, path))
     }
@@ -488,7 +488,7 @@ impl<'d> Encoder<'d> {
             match object.get(name) {
                 Some(value) => self.put(*part, value, form, place, &inner)?,
                 // `None` is all zeros.
-                None if matches!(self.types.kind(*part, &inner)?, TypeInfo::Option(_)) => {}
+                None if matches!(self.types.kind(*part, &inner)?, TypeInfo::Optional(_)) => {}
                 None => return Err(path.error(format!("{} needs the field {name:?}", self.types.name(ty)))),
             }
         }

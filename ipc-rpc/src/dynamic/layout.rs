@@ -109,10 +109,10 @@ impl<'d> Types<'d> {
         self.known.insert(ty, None);
         let layout = match info {
             TypeInfo::Primitive(primitive) => primitive_layout(*primitive),
-            TypeInfo::Descriptor(_) | TypeInfo::Object(_) | TypeInfo::Box(_) => Layout::of(4, 4),
-            TypeInfo::Vec(_) | TypeInfo::Map(..) | TypeInfo::Set(_) => POINTER_AND_LEN,
-            TypeInfo::Option(part) => self.variants(&[&[*part]], depth)?,
-            TypeInfo::Result(value, error) => self.variants(&[&[*value], &[*error]], depth)?,
+            TypeInfo::Descriptor(_) | TypeInfo::Object(_) | TypeInfo::Boxed(_) => Layout::of(4, 4),
+            TypeInfo::List(_) | TypeInfo::Map(..) | TypeInfo::Set(_) => POINTER_AND_LEN,
+            TypeInfo::Optional(part) => self.variants(&[&[*part]], depth)?,
+            TypeInfo::Fallible(value, error) => self.variants(&[&[*value], &[*error]], depth)?,
             TypeInfo::Tuple(parts) => self.fields(Fields::new(), parts, depth)?.layout(),
             TypeInfo::Array(element, len) => {
                 let Layout { size, align } = self.compute(*element, depth + 1)?;
@@ -159,10 +159,10 @@ impl<'d> Types<'d> {
         let mut ty = ty;
         for _ in 0..DEEPEST {
             match self.description.kind(ty) {
-                Some(TypeInfo::Primitive(Primitive::Unit | Primitive::PhantomData) | TypeInfo::Option(_)) => {
+                Some(TypeInfo::Primitive(Primitive::Unit | Primitive::Phantom) | TypeInfo::Optional(_)) => {
                     return true;
                 }
-                Some(TypeInfo::Box(part)) => ty = *part,
+                Some(TypeInfo::Boxed(part)) => ty = *part,
                 Some(TypeInfo::Struct(StructInfo { fields, .. })) => match newtype(fields) {
                     Some(part) => ty = part,
                     None => return fields.is_empty(),
@@ -184,9 +184,9 @@ impl<'d> Types<'d> {
                         Primitive::Bool => Some(Key::Bool),
                         Primitive::F32
                         | Primitive::F64
-                        | Primitive::Duration
+                        | Primitive::Interval
                         | Primitive::Unit
-                        | Primitive::PhantomData => None,
+                        | Primitive::Phantom => None,
                         _ => Some(Key::Number),
                     };
                 }
@@ -194,7 +194,7 @@ impl<'d> Types<'d> {
                     let fieldless = variants.iter().all(|variant| variant.fields.is_empty());
                     return fieldless.then_some(Key::Text);
                 }
-                TypeInfo::Box(part) => ty = *part,
+                TypeInfo::Boxed(part) => ty = *part,
                 TypeInfo::Struct(StructInfo { fields, .. }) => ty = newtype(fields)?,
                 _ => return None,
             }
@@ -236,7 +236,7 @@ fn primitive_layout(primitive: Primitive) -> Layout {
         Primitive::U64 | Primitive::I64 | Primitive::F64 => Layout::of(8, 8),
         Primitive::U128 | Primitive::I128 => Layout::of(16, 16),
         Primitive::Text => POINTER_AND_LEN,
-        Primitive::Duration => Layout::of(16, 8),
-        Primitive::Unit | Primitive::PhantomData => Layout::of(0, 1),
+        Primitive::Interval => Layout::of(16, 8),
+        Primitive::Unit | Primitive::Phantom => Layout::of(0, 1),
     }
 }

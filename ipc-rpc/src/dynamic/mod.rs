@@ -168,7 +168,7 @@ pub fn encode_arguments(
             for param in params {
                 let value = match values.get(&param.name) {
                     Some(value) => value,
-                    None if matches!(description.kind(param.ty), Some(crate::describe::TypeInfo::Option(_))) => {
+                    None if matches!(description.kind(param.ty), Some(crate::describe::TypeInfo::Optional(_))) => {
                         &Value::Null
                     }
                     None => return Err(wrong(format!("{name} needs the argument {:?}", param.name))),

@@ -307,13 +307,13 @@ fn hostile_descriptions_end_in_errors() {
     // A type that is larger than any message, one that contains itself, one of more values than there are atoms.
     let large = of(vec![TypeInfo::Array(1, u64::MAX), TypeInfo::Primitive(crate::describe::Primitive::U64)]);
     assert!(decode(&large, 0, &[0; 64]).unwrap_err().reason.contains("larger than a message"));
-    let endless = of(vec![TypeInfo::Option(0)]);
+    let endless = of(vec![TypeInfo::Optional(0)]);
     assert!(decode(&endless, 0, &[1; 64]).unwrap_err().reason.contains("contains itself"));
     let mut doubled: Vec<_> = (1..=100).map(|next| TypeInfo::Tuple(vec![next, next])).collect();
     doubled.push(TypeInfo::Primitive(crate::describe::Primitive::Unit));
     assert!(decode(&of(doubled), 0, &[]).unwrap_err().reason.contains("too many values"));
     let nothing = of(vec![TypeInfo::Array(1, u64::MAX), TypeInfo::Primitive(crate::describe::Primitive::Unit)]);
     assert!(decode(&nothing, 0, &[]).unwrap_err().reason.contains("too many values"));
-    let missing = of(vec![TypeInfo::Vec(7)]);
+    let missing = of(vec![TypeInfo::List(7)]);
     assert!(decode(&missing, 0, &[0; 8]).unwrap_err().reason.contains("no type number 7"));
 }
