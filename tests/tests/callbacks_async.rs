@@ -132,7 +132,8 @@ async fn listens(client: &RadioClient) {
     let (ear, object) = ear();
     for round in 1..=20 {
         assert_eq!(client.play(10, &object).await.unwrap(), round * 55);
-        assert_eq!(Arc::strong_count(&ear), 2);
+        // The thread that has polled the last `hear` may not have let go of the object yet.
+        until(|| Arc::strong_count(&ear) == 2);
     }
     client.mumble(10, &object).await.unwrap();
     assert_eq!(ear.heard.load(Ordering::SeqCst), 21 * 55);
