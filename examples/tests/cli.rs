@@ -270,7 +270,18 @@ fn calls_are_recorded_and_made_again() {
 
     assert!(notes.fails(2, &["replay", "notes", "no-such-file"]).starts_with("no-such-file: No such file"));
     assert!(notes.fails(2, &["record", "notes", "Other", "--output", "x", "--seconds", "1"]).contains("but Search"));
-    assert!(notes.fails(2, &["record", "notes", "--output", "x"]).contains("use --seconds"));
+    // Without a terminal, and for no time that is said: until a signal comes.
+    let more = notes.place.path().join("more calls");
+    let record = ["record", "notes", "--output", more.to_str().expect("a name in UTF-8")];
+    let mut recorder = Running(notes.command(&record).spawn().expect("a tool"));
+    BufReader::new(recorder.0.stderr.take().expect("its messages")).read_line(&mut String::new()).expect("a line");
+    notes.json(&["call", "notes", "stats"]);
+    let pid = recorder.0.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().expect("kill").success());
+    let mut end = String::new();
+    recorder.0.stdout.take().expect("its output").read_to_string(&mut end).expect("text");
+    assert_eq!(end, "1 calls recorded\n");
+    assert!(recorder.0.wait().expect("an end").success());
 }
 
 #[test]
@@ -302,16 +313,12 @@ fn a_stopped_server_keeps_nobody_waiting() {
     assert_eq!(notes.json(&["call", "notes", "stats"])["documents"], json!(1));
 }
 
-#[test]
-fn the_view_of_a_terminal_shows_servers_and_obeys_keys() {
-    if Command::new("script").arg("--version").output().is_err() {
-        return; // There is no pseudo-terminal to be had from a shell; the rest is tested in the program.
-    }
-    let notes = Notes::serve();
+/// The view of a terminal, until it is asked to end.
+fn view(notes: &Notes, use_it: impl FnOnce(&mut dyn Write, &mut dyn FnMut(&[&str])), end: impl FnOnce(&mut dyn Write)) {
     let ipc = built("", "ipc");
-    let view = format!("stty rows 24 cols 80; exec {} top --interval 0.1", ipc.display());
+    let view = format!("stty rows 24 cols 80; echo $$ >pid; exec {} top --interval 0.1", ipc.display());
     let mut script = notes.place.command("script".as_ref());
-    script.args(["-qec", &view, "/dev/null"]).stdin(Stdio::piped());
+    script.args(["-qec", &view, "/dev/null"]).stdin(Stdio::piped()).current_dir(notes.place.path());
     let mut script = Running(script.env("TERM", "xterm").spawn().expect("a pseudo-terminal"));
     let (mut keys, mut output) = (script.0.stdin.take().expect("keys"), script.0.stdout.take().expect("a screen"));
     let mut seen = Vec::new();
@@ -323,16 +330,39 @@ fn the_view_of_a_terminal_shows_servers_and_obeys_keys() {
             seen.extend_from_slice(&some[..len]);
         }
     };
-    until(&["ipc", "Search", "find", "stats", "calls/s", "quit"]);
-    keys.write_all(b"\t").expect("a key");
-    keys.write_all(b"s").expect("a key");
-    until(&["active"]);
-    keys.write_all(b"q").expect("a key");
+    use_it(&mut keys, &mut until);
+    end(&mut keys);
     let mut rest = Vec::new();
     output.read_to_end(&mut rest).expect("the end of a screen");
     assert!(script.0.wait().expect("an end").success());
     // The screen is as it was before.
     assert!(String::from_utf8_lossy(&rest).contains("\x1b[?1049l"), "{:?}", String::from_utf8_lossy(&rest));
+}
+
+#[test]
+fn the_view_of_a_terminal_shows_servers_and_obeys_keys_and_signals() {
+    if Command::new("script").arg("--version").output().is_err() {
+        return; // There is no pseudo-terminal to be had from a shell; the rest is tested in the program.
+    }
+    let notes = Notes::serve();
+    let shown = ["ipc", "Search", "find", "stats", "calls/s", "quit"];
+    view(
+        &notes,
+        |keys, until| {
+            until(&shown);
+            keys.write_all(b"\ts").expect("keys");
+            until(&["active"]);
+        },
+        |keys| keys.write_all(b"q").expect("a key"),
+    );
+    view(
+        &notes,
+        |_, until| until(&shown),
+        |_| {
+            let pid = fs::read_to_string(notes.place.path().join("pid")).expect("a file with a number");
+            assert!(Command::new("kill").arg(pid.trim()).status().expect("kill").success());
+        },
+    );
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod call;
 mod completions;
 mod describe;
 mod failure;
+mod interrupt;
 mod list;
 mod ping;
 mod record;

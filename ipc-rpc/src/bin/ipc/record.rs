@@ -15,6 +15,7 @@ use serde_json::json;
 
 use crate::Common;
 use crate::failure::Failure;
+use crate::interrupt::Interrupt;
 use crate::text::{self, printable};
 
 /// Has a server write down the calls of a service, to be made again with `ipc replay`
@@ -30,7 +31,7 @@ pub struct Record {
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
 
-    /// For how long [default: until Enter is pressed]
+    /// For how long [default: until Enter or Ctrl-C is pressed]
     #[arg(short, long, value_parser = text::seconds)]
     seconds: Option<Duration>,
 
@@ -44,15 +45,11 @@ const TICK: Duration = Duration::from_millis(50);
 
 impl Record {
     pub fn run(&self, common: &Common) -> Result<(), Failure> {
-        if self.seconds.is_none() && !io::stdin().is_terminal() {
-            return Err(Failure::usage(
-                "standard input is no terminal, where Enter would end the recording: use --seconds",
-            ));
-        }
+        let interrupt = Interrupt::new()?;
         let service = self.service(common)?;
         let recorder = self.start(&service, common)?;
         eprintln!("recording {} of {}", printable(&service), printable(&self.name));
-        let end = self.wait(recorder, common.patience()).map_err(|error| {
+        let end = self.wait(recorder, &interrupt, common.patience()).map_err(|error| {
             let file = self.output.display();
             Failure::failed(format!("{error}; {file} has what was recorded until then"))
         })?;
@@ -90,7 +87,7 @@ impl Record {
     }
 
     /// Waits until the recording is to end, or the server has ended it.
-    fn wait(&self, recorder: Recorder, patience: Duration) -> io::Result<RecordEnd> {
+    fn wait(&self, recorder: Recorder, interrupt: &Interrupt, patience: Duration) -> io::Result<RecordEnd> {
         let (begin, entered) = (Instant::now(), Arc::new(AtomicBool::new(false)));
         if io::stdin().is_terminal() {
             let entered = entered.clone();
@@ -103,7 +100,8 @@ impl Record {
             if let Some(end) = recorder.wait(TICK)? {
                 return Ok(end);
             }
-            if entered.load(Ordering::Relaxed) || self.seconds.is_some_and(|seconds| begin.elapsed() >= seconds) {
+            let is_over = self.seconds.is_some_and(|seconds| begin.elapsed() >= seconds);
+            if is_over || entered.load(Ordering::Relaxed) || interrupt.was_heard() {
                 return recorder.stop(patience);
             }
         }

@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 
 use crate::Common;
 use crate::failure::Failure;
+use crate::interrupt::Interrupt;
 use crate::list::trouble;
 use crate::text;
 use reading::Reading;
@@ -148,10 +149,10 @@ fn every(interval: Duration, mut before: Vec<Found>, look: &Look) -> Result<(), 
 fn live(terminal: &mut DefaultTerminal, interval: Duration, before: Vec<Found>, look: Look) -> Result<(), Failure> {
     let (sender, reports) = sync_channel(1);
     thread::Builder::new().name("ipc look".into()).spawn(move || ask(interval, before, &look, &sender))?;
-    let mut screen = Screen::new(interval);
+    let (mut screen, interrupt) = (Screen::new(interval), Interrupt::new()?);
     loop {
         terminal.draw(|frame| screen.draw(frame))?;
-        match next(&reports, &mut screen)? {
+        match next(&reports, &mut screen, &interrupt)? {
             Go::On => {}
             Go::Away => return Ok(()),
         }
@@ -159,8 +160,12 @@ fn live(terminal: &mut DefaultTerminal, interval: Duration, before: Vec<Found>, 
 }
 
 /// Waits until there is something new to be shown.
-fn next(reports: &Receiver<Result<Vec<Entry>, Failure>>, screen: &mut Screen) -> Result<Go, Failure> {
-    loop {
+fn next(
+    reports: &Receiver<Result<Vec<Entry>, Failure>>,
+    screen: &mut Screen,
+    interrupt: &Interrupt,
+) -> Result<Go, Failure> {
+    while !interrupt.was_heard() {
         match reports.try_recv() {
             Ok(report) => {
                 screen.show(report?);
@@ -179,6 +184,7 @@ fn next(reports: &Receiver<Result<Vec<Entry>, Failure>>, screen: &mut Screen) ->
             }
         }
     }
+    Ok(Go::Away)
 }
 
 fn ask(interval: Duration, first: Vec<Found>, look: &Look, reports: &SyncSender<Result<Vec<Entry>, Failure>>) {
