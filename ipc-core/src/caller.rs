@@ -3,6 +3,9 @@
 //! # The path of a call
 //! [`Caller::draft`] takes the hot block; `lending.rs` has the rest: a draft is submitted, becomes pending, and is answered.
 //!
+//! `blocks.rs` has how a block is had, `homecoming.rs` how it comes home, `hearing.rs` what is done about announcements, and
+//! `flushing.rs` how detached calls are waited for.
+//!
 //! # Ownership
 //! A block is in the pool, kept by a thread (`hot.rs`), in one of the types of `lending.rs`, or a *zombie*: given up or
 //! detached while lent, it comes home when the callee answers. Zombies are looked at when a block is needed, a few at a time;
@@ -22,16 +25,21 @@
 //! The thread of `bells.rs` sees the hang-up, notes it in `end`, then visits every lent block (C3 with `CANCELLED`, wake:
 //! P9). A caller that submits too late for the visit sees `end` before it sleeps (P12).
 
+mod blocks;
+mod flushing;
+mod hearing;
+mod homecoming;
+
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::sync::{Arc, PoisonError, Weak};
-use std::task::{Wake, Waker};
+use std::task::Waker;
 use std::time::Duration;
 
 use crate::alarm::Alarm;
-use crate::announcements::{Announcements, Asked, NEVER, News};
+use crate::announcements::{Announcements, NEVER};
 use crate::arena::Arena;
 use crate::bells::{self, Bells};
 use crate::clock;
@@ -39,12 +47,12 @@ use crate::doorbell::{self, Quiet};
 use crate::extent::Extent;
 use crate::futex;
 use crate::gap::{Gap, Odds, Waiting};
-use crate::given::{self, Given, Of, Zombie};
+use crate::given::{self, Given, Zombie};
 use crate::handover;
 use crate::hot::{self, Kept};
-use crate::imports::{Exports, Holds, Place, WORTH_MAPPING};
-use crate::lane::{self, Cargo, Lane, Parcel, Undeliverable};
-use crate::layout::{self, BlockHead, EXTENT, MAX_MESSAGE, PAGE, RELEASE, SENDS_PARCEL, STOPPING, was_begun};
+use crate::imports::{Exports, Place, WORTH_MAPPING};
+use crate::lane::{self, Cargo, Lane, Undeliverable};
+use crate::layout::{BlockHead, EXTENT, MAX_MESSAGE, PAGE, SENDS_PARCEL, was_begun};
 use crate::loan::{Lender, Loan, Loans};
 use crate::memory::{Memory, MemoryUsage, NoMemory};
 use crate::pool::Pool;
@@ -381,13 +389,6 @@ impl Caller {
         Some(self.segment.pointer(at + inside as u32))
     }
 
-    /// The request in `block` was read, or is not to be sent.
-    fn forget_exports(&self, block: u32) -> Holds {
-        let (extents, holds) = self.exports.end(block);
-        extents.into_iter().for_each(|extent| self.arena.free(extent));
-        holds
-    }
-
     /// Sends a part of the parcel of the request in `block`.
     pub(crate) fn send(
         &self,
@@ -425,79 +426,6 @@ impl Caller {
         usage
     }
 
-    /// How many detached calls have not been answered, as far as was looked. Calls no wakers.
-    pub fn detached(&self) -> u32 {
-        self.lock().detached.count()
-    }
-
-    /// Takes a free block, or waits for one until `limit`.
-    ///
-    /// # Errors
-    /// [`NoBlock`]; nothing was sent.
-    #[inline]
-    pub fn draft<C: Holder>(this: C, limit: Limit) -> Result<Draft<C>, NoBlock> {
-        if this.has_ended() {
-            return Err(NoBlock::Ended);
-        }
-        if this.zombies.load(Ordering::Relaxed) != 0 {
-            this.look_for_zombies();
-        }
-        let number = match hot::take(this.number) {
-            Some(number) => number,
-            None => this.find_block(limit)?,
-        };
-        Ok(Draft::new(this, number))
-    }
-
-    /// Takes a free block if there is one.
-    ///
-    /// # Errors
-    /// [`NoBlock`]; nothing was sent.
-    #[inline]
-    pub fn try_draft<C: Holder>(this: C) -> Result<Draft<C>, NoBlock> {
-        let number = this.try_block()?;
-        Ok(Draft::new(this, number))
-    }
-
-    /// As [`Caller::draft`], for a future: it waits its turn without a thread.
-    pub fn draft_async<C: Holder>(this: C, limit: Limit) -> Drafting<C> {
-        Drafting::new(this, limit)
-    }
-
-    #[inline]
-    pub(crate) fn try_block(&self) -> Result<u32, NoBlock> {
-        if self.has_ended() {
-            return Err(NoBlock::Ended);
-        }
-        if self.zombies.load(Ordering::Relaxed) != 0 {
-            self.look_for_zombies();
-        }
-        match hot::take(self.number).or_else(|| hot::refill(self)) {
-            Some(number) => Ok(number),
-            None => self.look_everywhere(),
-        }
-    }
-
-    /// The pool is empty: has any block been answered that nobody has looked at?
-    #[cold]
-    fn look_everywhere(&self) -> Result<u32, NoBlock> {
-        self.notify();
-        self.hear();
-        if self.zombies.load(Ordering::Relaxed) != 0 {
-            let mut wakers = Vec::new();
-            self.take_home(&mut self.lock(), u32::MAX, &mut wakers);
-            wake(wakers);
-        }
-        self.pool.pop().ok_or(NoBlock::Busy)
-    }
-
-    fn find_block(&self, limit: Limit) -> Result<u32, NoBlock> {
-        match hot::refill(self) {
-            Some(number) => Ok(number),
-            None => self.wait_for_block(limit),
-        }
-    }
-
     /// This caller's number in this process, never 0 and never used again: news of a caller that is gone may still be under
     /// way when another one lies at its address.
     pub fn number(&self) -> u64 {
@@ -514,436 +442,6 @@ impl Caller {
 
     pub(crate) fn kept(&self) -> &Kept {
         &self.kept
-    }
-
-    /// Blocks come home to the pool: each wakes one that waits.
-    pub(crate) fn to_pool(&self, blocks: &[u32]) {
-        if self.pool.push_all(blocks) {
-            blocks.iter().for_each(|_| self.wake_one());
-        }
-    }
-
-    /// Brings answered zombies home, few at a time: the block of a reply just released is the hot one.
-    #[cold]
-    fn look_for_zombies(&self) {
-        let Ok(mut given) = self.given.try_lock() else { return };
-        let mut wakers = Vec::new();
-        self.take_home(&mut given, LOOKS, &mut wakers);
-        drop(given);
-        wake(wakers);
-    }
-
-    #[cold]
-    fn wait_for_block(&self, limit: Limit) -> Result<u32, NoBlock> {
-        let deadline = deadline_of(limit);
-        self.notify();
-        self.pool.begin_wait(); // [P13]
-        let result = loop {
-            self.hear();
-            let mut wakers = Vec::new();
-            let mut given = self.lock();
-            self.take_home(&mut given, u32::MAX, &mut wakers);
-            let first = self.ask_to_be_told(&mut given, &mut wakers);
-            if first || !wakers.is_empty() {
-                drop(given);
-                self.listen(first);
-                wake(wakers);
-                given = self.lock();
-            }
-            if let Some(block) = self.pool.pop() {
-                break Ok(block);
-            }
-            if self.has_ended() {
-                break Err(NoBlock::Ended);
-            }
-            match sleep(&self.freed, given, deadline) {
-                Some(given) => drop(given),
-                None => break Err(NoBlock::Busy),
-            }
-        };
-        self.pool.end_wait();
-        result
-    }
-
-    /// A future waits for a block: registers it as number `turn`, or takes a block at once. Gives a block, or the number.
-    pub(crate) fn register_for_block(
-        &self,
-        turn: Option<u64>,
-        waker: &Waker,
-        deadline: u64,
-    ) -> Result<Result<u32, u64>, NoBlock> {
-        self.notify();
-        self.hear();
-        let waker = waker.clone();
-        let (mut wakers, mut dropped) = (Vec::new(), None);
-        let mut given = self.lock();
-        let turn = turn.unwrap_or_else(|| given.number());
-        match given.for_block.insert(turn, given::Turn { waker, deadline }) {
-            None => self.pool.begin_wait(), // [P13]
-            old => dropped = old,
-        }
-        self.take_home(&mut given, u32::MAX, &mut wakers);
-        let first = self.ask_to_be_told(&mut given, &mut wakers);
-        let block = self.pool.pop();
-        let ended = block.is_none() && self.has_ended();
-        let mut own = None;
-        if block.is_some() || ended {
-            own = given.for_block.remove(&turn);
-            if own.is_some() {
-                self.pool.end_wait();
-            }
-        }
-        drop(given);
-        if block.is_none() && !ended {
-            self.set_alarm(deadline);
-        }
-        // What others rely on comes before the wakers: what they do, and for how long, is not known.
-        self.listen(first);
-        wake(wakers);
-        drop((own, dropped));
-        match block {
-            Some(block) => Ok(Ok(block)),
-            None if ended => Err(NoBlock::Ended),
-            None => Ok(Err(turn)),
-        }
-    }
-
-    /// A future waits for a block no longer. If it was woken for one and has not `taken` it, the next one is.
-    pub(crate) fn unregister_for_block(&self, turn: u64, taken: bool) {
-        let mut given = self.lock();
-        let own = given.for_block.remove(&turn);
-        let mut next = None;
-        if own.is_some() {
-            self.pool.end_wait();
-        } else if !taken && !self.pool.is_empty() {
-            next = self.next_waiter(&mut given);
-        }
-        drop(given);
-        drop(own);
-        wake(next);
-    }
-
-    /// Was a detached call refused because the callee was leaving, since this was asked? For who has waited until they are all
-    /// answered.
-    pub fn take_lost(&self) -> bool {
-        self.lost.load(Ordering::Relaxed) && self.lost.swap(false, Ordering::Relaxed)
-    }
-
-    /// Waits until every call that was detached before is answered, for as long as `limit` has it.
-    ///
-    /// # Errors
-    /// [`NotFlushed`].
-    pub fn flush(&self, limit: Limit) -> Result<(), NotFlushed> {
-        let deadline = deadline_of(limit);
-        let mut mark = None;
-        loop {
-            match self.look_for_flush(&mut mark, None, NEVER) {
-                Ok(None) => return Ok(()),
-                Err(why) => return Err(why),
-                Ok(Some(mark)) => {
-                    let given = self.lock();
-                    if given.detached.is_flushed(mark) || self.has_ended() {
-                        continue;
-                    }
-                    if sleep(&self.flushed, given, deadline).is_none() {
-                        return Err(NotFlushed::TimedOut);
-                    }
-                }
-            }
-        }
-    }
-
-    /// As [`Caller::flush`], for a future.
-    pub fn flush_async<C: Holder>(this: C, limit: Limit) -> Flushing<C> {
-        Flushing::new(this, limit)
-    }
-
-    /// A future that is ready at a moment of `CLOCK_MONOTONIC`, in nanoseconds, or when the channel has ended.
-    pub fn sleep_async<C: Holder>(this: C, until: u64) -> Sleeping<C> {
-        Sleeping::new(this, until)
-    }
-
-    /// A future waits for a moment. It does so among those that wait for a flush, and is woken with them.
-    pub(crate) fn register_for_alarm(&self, turn: &mut Option<u64>, waker: Waker, until: u64) {
-        let mut given = self.lock();
-        let number = *turn.get_or_insert_with(|| given.number());
-        let old = given.for_flush.insert(number, given::Turn { waker, deadline: until });
-        drop(given);
-        drop(old);
-        self.set_alarm(until);
-    }
-
-    /// Has what was detached before the first look (which sets `mark`) been answered? Else gives the mark; what is still
-    /// lent will be announced, and the future `turn` be woken.
-    pub(crate) fn look_for_flush(
-        &self,
-        mark: &mut Option<u64>,
-        turn: Option<(&mut Option<u64>, Waker)>,
-        deadline: u64,
-    ) -> Result<Option<u64>, NotFlushed> {
-        self.notify();
-        self.hear();
-        let (mut wakers, mut dropped) = (Vec::new(), None);
-        let mut given = self.lock();
-        self.take_home(&mut given, u32::MAX, &mut wakers);
-        let mark = *mark.get_or_insert_with(|| given.detached.mark());
-        // Before the look: what turns out to be answered already goes home, and that may have been the last one.
-        let first = !given.detached.is_flushed(mark) && self.ask_to_be_told(&mut given, &mut wakers);
-        let result = if given.detached.is_flushed(mark) {
-            Ok(None)
-        } else if self.has_ended() {
-            Err(NotFlushed::Ended)
-        } else {
-            if let Some((turn, waker)) = turn {
-                let number = *turn.get_or_insert_with(|| given.number());
-                dropped = given.for_flush.insert(number, given::Turn { waker, deadline });
-            }
-            Ok(Some(mark))
-        };
-        drop(given);
-        self.set_alarm(deadline);
-        self.listen(first);
-        wake(wakers);
-        drop(dropped);
-        result
-    }
-
-    /// A future waits for a flush no longer.
-    pub(crate) fn unregister_for_flush(&self, turn: u64) {
-        let own = self.lock().for_flush.remove(&turn);
-        drop(own);
-    }
-
-    /// Asks for an announcement of every zombie. `true`: [`Caller::listen`] has to follow, without the lock.
-    fn ask_to_be_told(&self, given: &mut Given, wakers: &mut Vec<Waker>) -> bool {
-        let mut listen = false;
-        while let Some(zombie) = self.pop_zombie(given) {
-            let number = zombie.block.number;
-            let Some(head) = self.head(number) else { continue };
-            match self.announcements.ask_for(number, &head.word, zombie) {
-                (Ok(Asked::Due { first }), _) => listen |= first,
-                (Ok(Asked::Done), Some(zombie)) => self.come_home(given, zombie, wakers),
-                (Err(corrupt), _) => self.condemn(corrupt),
-                (Ok(Asked::Done), None) => {}
-            }
-        }
-        listen
-    }
-
-    fn pop_zombie(&self, given: &mut Given) -> Option<Zombie> {
-        let zombie = given.zombies.pop_front()?;
-        self.zombies.fetch_sub(1, Ordering::Relaxed);
-        Some(zombie)
-    }
-
-    /// Brings zombies home that have been answered: looks at the oldest ones, and stops after `most`, or at the first one
-    /// that is still lent unless all were asked for (`u32::MAX`).
-    fn take_home(&self, given: &mut Given, most: u32, wakers: &mut Vec<Waker>) {
-        let mut looks = given.zombies.len().min(most as usize);
-        while let Some(zombie) = given.zombies.front().filter(|_| looks > 0) {
-            looks -= 1;
-            let Some(head) = self.head(zombie.block.number) else { return };
-            match handover::look(&head.word) {
-                Ok(Lent::Done) => {
-                    given.in_vain = 0;
-                    if let Some(zombie) = self.pop_zombie(given) {
-                        self.come_home(given, zombie, wakers);
-                    }
-                }
-                Ok(Lent::Out(_)) => {
-                    given.in_vain += 1;
-                    if most == u32::MAX || given.in_vain >= PATIENCE {
-                        given.in_vain = 0;
-                        given.zombies.rotate_left(1);
-                    }
-                    if most != u32::MAX {
-                        return;
-                    }
-                }
-                Err(corrupt) => return self.condemn(corrupt),
-            }
-        }
-    }
-
-    /// A block that nobody waits for is answered, and its announcement popped if one was due.
-    fn come_home(&self, given: &mut Given, zombie: Zombie, wakers: &mut Vec<Waker>) {
-        let Zombie { mut block, of } = zombie;
-        if of != Of::Finished
-            && let Some(head) = self.head(block.number)
-        {
-            let mut status = head.status.load(Ordering::Relaxed);
-            if status & layout::KEPT != 0 {
-                status &= !layout::KEPT;
-                block.flags |= KEPT;
-            }
-            self.count(block.number, status);
-            if status & SENDS_PARCEL != 0 {
-                self.lane.discard(block.number);
-            }
-            if status == STOPPING && matches!(of, Of::Detached(_)) {
-                self.lost.store(true, Ordering::Relaxed);
-            }
-        }
-        if let Of::Detached(generation) = of
-            && given.detached.remove(generation)
-        {
-            self.flushed.notify_all();
-            wakers.extend(std::mem::take(&mut given.for_flush).into_values().map(|turn| turn.waker));
-        }
-        if block.flags & KEPT != 0 {
-            let (released, first) = self.announcements.keep(block.number, Zombie { block, of: Of::Finished });
-            if first {
-                // Listening takes the lock that is held here.
-                wakers.push(Waker::from(Arc::new(Listening(self.this.clone()))));
-            }
-            if released.is_none() {
-                return;
-            }
-        }
-        if block.flags & EXPORTS != 0 {
-            wakers.push(Waker::from(Arc::new(self.forget_exports(block.number))));
-            block.flags &= !EXPORTS;
-        }
-        self.free_memory(block);
-        if self.pool.push(block.number) {
-            wakers.extend(self.next_waiter(given));
-        }
-    }
-
-    /// A block is free: wakes a thread that waits for one, and gives the waker of a future that does.
-    fn next_waiter(&self, given: &mut Given) -> Option<Waker> {
-        self.freed.notify_one();
-        let (_, turn) = given.for_block.pop_first()?;
-        self.pool.end_wait();
-        Some(turn.waker)
-    }
-
-    /// Pops the announcements that have come, wakes who waits, brings home what nobody waits for.
-    fn hear(&self) {
-        if self.announcements.is_due() {
-            let heard = self.announcements.hear(self.segment.announcement_cells(), self.block_of(), self.news());
-            self.judge(heard);
-        }
-    }
-
-    /// `first`: an announcement is due, and none was before: sees to it that it will be heard.
-    pub(crate) fn listen(&self, first: bool) {
-        let asleep = &self.segment.caller_flags().asleep;
-        if first && self.announcements.listen(self.segment.announcement_cells(), asleep) {
-            self.hear();
-        }
-    }
-
-    /// The doorbell rang.
-    pub(crate) fn rung(&self) {
-        let asleep = &self.segment.caller_flags().asleep;
-        let cells = self.segment.announcement_cells();
-        let heard = self.announcements.rung(cells, asleep, self.block_of(), self.news());
-        self.judge(heard);
-    }
-
-    fn judge(&self, heard: Result<(), Corrupt>) {
-        if let Err(corrupt) = heard {
-            self.condemn(corrupt);
-        }
-    }
-
-    fn block_of(&self) -> impl Fn(Kind, u32) -> Option<u32> {
-        |kind, offset| {
-            let block = self.segment.geometry().block_index(offset)?;
-            match kind {
-                Kind::Announcement => Some(block),
-                // Until it is released the block is not lent, and its answer is there.
-                Kind::Release => {
-                    let head = self.head(block)?;
-                    let done = handover::look(&head.word) == Ok(Lent::Done);
-                    (done && head.status.load(Ordering::Relaxed) & layout::KEPT != 0).then_some(block)
-                }
-                Kind::Request => None,
-            }
-        }
-    }
-
-    fn news(&self) -> impl FnMut(News<Zombie>) + '_ {
-        |news| match news {
-            News::Wake(waker) => wake(Some(waker)),
-            News::Home(zombie) => {
-                let done = self.head(zombie.block.number).map(|head| handover::look(&head.word));
-                match done {
-                    Some(Ok(Lent::Done)) => {
-                        let mut wakers = Vec::new();
-                        self.come_home(&mut self.lock(), zombie, &mut wakers);
-                        wake(wakers);
-                    }
-                    Some(Ok(Lent::Out(value))) => self.condemn(Corrupt(u64::from(value))), // announced, but not done
-                    Some(Err(corrupt)) => self.condemn(corrupt),
-                    None => {}
-                }
-            }
-            News::Released(Zombie { block, .. }) => self.released(block),
-        }
-    }
-
-    /// The callee does not keep the request in `block` any more, which nobody uses.
-    fn released(&self, block: Block) {
-        crate::fail_point!(BlockReleased);
-        let gives_back = block.flags & GIVES_BACK != 0;
-        let block = Block { flags: block.flags & !(KEPT | GIVES_BACK), ..block };
-        if gives_back {
-            self.release_reply(block);
-        } else if self.is_finished(block) {
-            self.to_pool(&[block.number]);
-        }
-    }
-
-    /// A future waits for the reply in `block`: keeps its waker until the announcement comes.
-    pub(crate) fn register(&self, block: u32, waker: Waker, deadline: Option<u64>) -> Result<Asked, Corrupt> {
-        let Some(head) = self.head(block) else { return Err(Corrupt(u64::from(block))) };
-        let asked = self.announcements.register(block, &head.word, waker, deadline)?;
-        if let Asked::Due { first } = asked {
-            if let Some(deadline) = deadline {
-                self.set_alarm(deadline);
-            }
-            self.listen(first);
-        }
-        Ok(asked)
-    }
-
-    /// The future that waited for the reply in `block` has seen it.
-    pub(crate) fn unregister(&self, block: u32) {
-        self.announcements.unregister(block);
-    }
-
-    /// Does any future wait for a reply, as far as is known?
-    pub(crate) fn waits_for_any(&self) -> bool {
-        self.announcements.is_due()
-    }
-
-    /// When the future that waits for `block` gives up.
-    pub(crate) fn deadline_of(&self, block: u32) -> u64 {
-        self.announcements.deadline(block)
-    }
-
-    fn set_alarm(&self, deadline: u64) {
-        if deadline != NEVER && self.alarm.set(deadline) {
-            self.bells.wake_by(deadline);
-        }
-    }
-
-    /// Wakes the futures whose deadline has come, if any may have; gives the time of the next one.
-    pub(crate) fn alarm(&self, now: u64) -> u64 {
-        if self.alarm.ring(now) {
-            let mut wakers = Vec::new();
-            let replies = self.announcements.take_wakers(now, |waker| wakers.push(waker));
-            let mut given = self.lock();
-            let (late, blocks) = given::take_late(&mut given.for_block, now, &mut wakers);
-            (0..late).for_each(|_| self.pool.end_wait());
-            let (_, flushes) = given::take_late(&mut given.for_flush, now, &mut wakers);
-            drop(given);
-            self.alarm.set(replies.min(blocks).min(flushes));
-            wake(wakers);
-        }
-        self.alarm.at()
     }
 
     #[inline(always)]
@@ -1030,39 +528,6 @@ impl Caller {
         Some(lock(extent))
     }
 
-    /// What the request of a block has lent besides the block is ours again.
-    #[inline]
-    pub(crate) fn free_memory(&self, block: Block) {
-        if block.flags & LARGE != 0 {
-            self.free_large(block.number);
-        }
-        if block.flags & PINS != 0 {
-            self.loans.unpin(block.number, &self.arena);
-        }
-        if block.flags & EXPORTS != 0 {
-            drop(self.forget_exports(block.number));
-        }
-    }
-
-    #[cold]
-    fn free_large(&self, number: u32) {
-        if let Some(extent) = self.extent(number).and_then(|mut e| e.take()) {
-            self.arena.free(extent);
-        }
-    }
-
-    /// A block of ours comes home.
-    #[inline]
-    pub(crate) fn bring_home(&self, block: Block) {
-        crate::fail_point!(AnswerRead);
-        if block.flags != 0 && !self.is_finished(block) {
-            return;
-        }
-        if self.pool.has_waiters() || !hot::keep(self.number, block.number) {
-            hot::bring_home(self, block.number);
-        }
-    }
-
     /// The answer in `block` was there at the first look: asks for the line of one of the next.
     #[inline(always)]
     pub(crate) fn look_ahead(&self, block: u32) {
@@ -1084,100 +549,6 @@ impl Caller {
         if self.kept.is_of_many() {
             hot::lent(self.number, block, &self.after);
         }
-    }
-
-    /// What has to be undone before a block can be used again. `false`: its announcement has not come yet, or the callee keeps
-    /// it; it goes home then.
-    #[cold]
-    pub(crate) fn is_finished(&self, mut block: Block) -> bool {
-        if block.flags & PARCEL != 0 {
-            // Whoever wanted them has taken them.
-            drop(lane::unpack(Parcel::default()));
-            block.flags &= !PARCEL;
-        }
-        if block.flags & KEPT != 0 {
-            let (released, first) = self.announcements.keep(block.number, Zombie { block, of: Of::Finished });
-            self.listen(first);
-            if released.is_none() {
-                return false;
-            }
-        }
-        self.free_memory(block);
-        block.flags &= !(LARGE | PINS | EXPORTS | KEPT | GIVES_BACK);
-        block.flags & POLLED == 0
-            || self.announcements.leave(block.number, Zombie { block, of: Of::Finished }).0.is_some() // R3
-    }
-
-    /// A lent block is given up: it comes home when the callee answers.
-    #[cold]
-    pub(crate) fn abandon(&self, block: Block) {
-        let Some(head) = self.head(block.number) else { return };
-        let done = matches!(handover::wish(&head.word, word::CANCELLED), Ok(Lent::Done));
-        crate::fail_point!(CallCancelled);
-        self.add_zombie(block, Some(Of::GivenUp), done);
-    }
-
-    /// Nobody is to wait for a lent block: it comes home when the callee answers.
-    #[cold]
-    pub(crate) fn detach(&self, block: Block) {
-        self.add_zombie(block, None, false);
-        crate::fail_point!(CallDetached);
-    }
-
-    /// Lends a block once more, only to give the memory of its reply back. Nobody waits for the answer.
-    #[cold]
-    pub(crate) fn release_reply(&self, block: Block) {
-        if !self.is_finished(Block { flags: block.flags | GIVES_BACK, ..block }) {
-            return; // The block goes home later; the memory with its next call, or then if the callee keeps the request.
-        }
-        let Some(head) = self.head(block.number) else { return };
-        head.method.store(RELEASE, Ordering::Relaxed);
-        head.tag.store(0, Ordering::Relaxed);
-        head.deadline.store(0, Ordering::Relaxed);
-        match handover::submit(&head.word, 0) {
-            Ok(watched) => {
-                if !watched {
-                    self.push(block.number);
-                }
-                crate::fail_point!(ReplyReleased);
-                self.add_zombie(Block { flags: 0, ..block }, Some(Of::GivenUp), false);
-            }
-            Err(corrupt) => self.condemn(corrupt),
-        }
-    }
-
-    /// A lent block that nobody waits for; `of` is `None` for a detached one. `done`: it is answered already.
-    fn add_zombie(&self, block: Block, of: Option<Of>, done: bool) {
-        let mut wakers = Vec::new();
-        let mut given = self.lock();
-        let of = of.unwrap_or_else(|| Of::Detached(given.detached.add()));
-        let zombie = Zombie { block, of };
-        let mut first = false;
-        let polled = block.flags & POLLED != 0;
-        let (zombie, waker) =
-            if polled { self.announcements.leave(block.number, zombie) } else { (Some(zombie), None) };
-        match zombie {
-            None => {}
-            Some(zombie) if done => self.come_home(&mut given, zombie, &mut wakers),
-            Some(zombie) => {
-                given.zombies.push_back(zombie);
-                self.zombies.fetch_add(1, Ordering::Relaxed);
-                // Whoever sleeps for a block, or for detached calls, has not asked to be told of this one.
-                if self.pool.has_waiters() {
-                    first = self.ask_to_be_told(&mut given, &mut wakers);
-                }
-            }
-        }
-        drop(given);
-        self.listen(first);
-        wake(wakers);
-        drop(waker);
-    }
-
-    #[cold]
-    fn wake_one(&self) {
-        let next = self.next_waiter(&mut self.lock());
-        wake(next);
     }
 
     /// C2. `true`: the callee slept and had to be woken.
@@ -1256,17 +627,6 @@ impl Lender for Caller {
 impl Drop for Caller {
     fn drop(&mut self) {
         self.bells.forget(self);
-    }
-}
-
-/// Does what [`Caller::listen`] does when no lock is held.
-struct Listening(Weak<Caller>);
-
-impl Wake for Listening {
-    fn wake(self: Arc<Self>) {
-        if let Some(caller) = self.0.upgrade() {
-            caller.listen(true);
-        }
     }
 }
 
