@@ -123,7 +123,7 @@ pub trait Handler: Send + Sync + 'static {
     fn handed_over(&self) {}
 
     /// Runs one call; gives its status and, after a reply was written to [`Call::reply_buffer`], the bytes of it. The call
-    /// has run by that, so it is not one that says the opposite ([`was_begun`]). Must not unwind.
+    /// has run by that, so it is not one that says the opposite ([`was_begun`](crate::layout::was_begun)). Must not unwind.
     fn call(&self, peer: &Self::Peer, call: &mut Call<'_, Self::Peer>) -> (u16, usize);
 
     /// Does the peer read replies where they lie, so that they can refer to loans? Asked once for each connection.

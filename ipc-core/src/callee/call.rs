@@ -46,7 +46,7 @@ impl<'a, P> Call<'a, P> {
     }
 
     /// Notes among the figures of the method that this call ends without a result: with this status, or with
-    /// [`REPLIED`] where the result is the handler's error.
+    /// [`REPLIED`](crate::layout::REPLIED) where the result is the handler's error.
     #[cold]
     pub fn failed(&self, status: u16) {
         self.channel.statistics.failed(named(self.place.method), status);
@@ -109,7 +109,7 @@ impl<'a, P> Call<'a, P> {
         self.place.attach(self.channel, data, len)
     }
 
-    /// The descriptors that came with the request, if its method has [`BRINGS_PARCEL`].
+    /// The descriptors that came with the request, if its method has [`BRINGS_PARCEL`](crate::layout::BRINGS_PARCEL).
     #[cold]
     pub fn take_parcel(&self) -> Parcel {
         self.channel.take_parcel(self.place.block)
@@ -172,7 +172,8 @@ impl<'a, P> Call<'a, P> {
     }
 
     /// Takes the call away from its worker: it goes on elsewhere and is answered by [`Deferred::finish`], from any thread.
-    /// What [`Handler::call`] returns is ignored then, and this value is spent: it has no request and no room for a reply.
+    /// What [`Handler::call`](super::Handler::call) returns is ignored then, and this value is spent: it has no request and no
+    /// room for a reply.
     ///
     /// # Panics
     /// If the call was deferred before.

@@ -16,7 +16,7 @@ use crate::memory::NoMemory;
 use crate::sync::Ordering;
 use crate::word;
 
-/// A call that goes on after its worker has turned to others: [`Call::defer`].
+/// A call that goes on after its worker has turned to others: [`Call::defer`](super::Call::defer).
 ///
 /// It keeps the memory of its channel, also when the peer, the channel's callee or the worker is gone; answering is harmless
 /// then. Dropping it answers [`ABANDONED`].
@@ -95,13 +95,13 @@ impl<P> Deferred<P> {
         self.place.grow_reply(&self.channel, used, needed)
     }
 
-    /// As [`Call::attach`].
+    /// As [`Call::attach`](super::Call::attach).
     #[cold]
     pub fn attach(&mut self, data: NonNull<u8>, len: usize) -> Attached {
         self.place.attach(&self.channel, data, len)
     }
 
-    /// As [`Call::send`].
+    /// As [`Call::send`](super::Call::send).
     ///
     /// # Errors
     /// [`Undeliverable`].
@@ -110,7 +110,7 @@ impl<P> Deferred<P> {
         self.place.send(&self.channel, Cargo::Piece(index), descriptor)
     }
 
-    /// As [`Call::send_body`].
+    /// As [`Call::send_body`](super::Call::send_body).
     ///
     /// # Errors
     /// [`Undeliverable`].
@@ -119,17 +119,17 @@ impl<P> Deferred<P> {
         self.place.send(&self.channel, Cargo::Body(behind), file)
     }
 
-    /// As [`Call::lends`].
+    /// As [`Call::lends`](super::Call::lends).
     pub fn lends(&self) -> bool {
         self.channel.loans.are_allowed()
     }
 
-    /// As [`Call::keep`]. `None`: there is no such block.
+    /// As [`Call::keep`](super::Call::keep). `None`: there is no such block.
     pub fn keep(&self) -> Option<Kept<P>> {
         self.place.keep(&self.channel)
     }
 
-    /// As [`Call::failed`], for an error of the handler's own.
+    /// As [`Call::failed`](super::Call::failed), for an error of the handler's own.
     #[cold]
     pub fn failed(&self) {
         self.channel.statistics.failed(named(self.place.method), REPLIED);

@@ -33,7 +33,7 @@ impl<P> CallHandle<'_, P> {
         CallWatch::new(self.channel, self.block)
     }
 
-    /// As [`Call::deadline`].
+    /// As [`Call::deadline`](super::Call::deadline).
     pub fn deadline(&self) -> Option<u64> {
         let head = self.channel.segment.block(self.block)?;
         Some(head.deadline.load(Ordering::Relaxed)).filter(|deadline| *deadline != 0)

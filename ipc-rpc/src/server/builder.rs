@@ -178,8 +178,8 @@ impl ServerBuilder {
         self
     }
 
-    /// Whether SIGTERM and SIGINT (Ctrl-C) shut the server down, as [`ServerHandle::shutdown`] does, so that [`Server::run`]
-    /// returns; a second one kills the process, handlers or not. Default: `true`. It is so while the server runs, for those of
+    /// Whether SIGTERM and SIGINT (Ctrl-C) shut the server down, as
+    /// [`ServerHandle::shutdown`](crate::ServerHandle::shutdown) does, so that [`Server::run`] returns; a second one kills the process, handlers or not. Default: `true`. It is so while the server runs, for those of
     /// the two signals that would have killed the process: a handler of the program's stays, and so does a signal that is
     /// ignored. A program that does other things besides serving ends them when `run` has returned, or says `false` here and
     /// has a handler of its own call `shutdown`.
@@ -335,7 +335,8 @@ impl ServerBuilder {
     }
 
     /// Takes the name over if a server has it: that one gives its listening socket away, to a process of its own user, and
-    /// shuts down as by [`ServerHandle::shutdown`], so that its [`Server::run`] returns. No client finds nobody meanwhile. What
+    /// shuts down as by [`ServerHandle::shutdown`](crate::ServerHandle::shutdown), so that its [`Server::run`] returns. No client
+    /// finds nobody meanwhile. What
     /// the old server has begun it ends; calls that it has not begun come to the new one by themselves, as after a restart
     /// ([`Reconnect`](crate::Reconnect)); what does not go over, such as streams,
     /// [is told to its callers](crate#when-a-server-goes). If no server has the name, it is taken as ever; one that has it and
@@ -436,7 +437,8 @@ impl ServerBuilder {
     }
 
     /// Tells systemd `READY=1` when the server has begun to serve, `STOPPING=1` when it is shut down, and `WATCHDOG=1` in
-    /// between if the unit has `WatchdogSec=`, for which it has a thread then. [`ServerHandle::set_health`] goes to `STATUS=`; a
+    /// between if the unit has `WatchdogSec=`, for which it has a thread then.
+    /// [`ServerHandle::set_health`](crate::ServerHandle::set_health) goes to `STATUS=`; a
     /// server that is not ready when it begins to serve says `READY=1` when it is, and one that is failing lets the watchdog
     /// bite. Of several servers in one process only the one
     /// should do so whose end is the end of the process. What else there is to say

@@ -30,7 +30,7 @@ pub enum BindError {
         /// Its process number, if it is known.
         pid: Option<i32>,
     },
-    /// The server that runs there does not hand the name over ([`ServerBuilder::take_over`]).
+    /// The server that runs there does not hand the name over ([`ServerBuilder::take_over`](crate::ServerBuilder::take_over)).
     NotHandedOver {
         /// The socket.
         path: PathBuf,

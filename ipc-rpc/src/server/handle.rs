@@ -7,7 +7,7 @@ use crate::inspect::{Health, MethodStatistics};
 use crate::rejected::Rejected;
 use crate::usage::ServerUsage;
 
-/// Stops a server from another thread; see [`Server::handle`]. The example at [`ServerBuilder`] uses one.
+/// Stops a server from another thread; see [`Server::handle`](crate::Server::handle).
 ///
 /// ```
 /// # use ipc_rpc::Server;
@@ -37,8 +37,8 @@ pub struct ServerHandle {
 
 impl ServerHandle {
     /// Stops looking for requests, lets running handlers end and their replies go out (`async` ones for at most
-    /// [`ServerBuilder::grace`], others as long as they take; contexts tell of it), ends all streams; then
-    /// [`Server::run`] returns. Calls that were not begun are made again by
+    /// [`ServerBuilder::grace`](crate::ServerBuilder::grace), others as long as they take; contexts tell
+    /// of it), ends all streams; then [`Server::run`](crate::Server::run) returns. Calls that were not begun are made again by
     /// their callers with the next server ([`Reconnect`](crate::Reconnect)); if there is none they fail with
     /// [`CallError::NotStarted`](crate::CallError::NotStarted).
     ///
