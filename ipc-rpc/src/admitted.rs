@@ -111,6 +111,10 @@ impl ReplyMemory for Deferred<Client> {
         Deferred::send_body(self, behind, file)
     }
 
+    fn has_sent_body(&self) -> bool {
+        Deferred::has_sent_body(self)
+    }
+
     fn lends(&self) -> bool {
         Deferred::lends(self)
     }
@@ -247,7 +251,7 @@ impl Drop for Outcome {
             }
         };
         if let Some(taken) = self.1.take() {
-            router::put_down(taken, &call, call.peer().in_place, (status, len));
+            router::put_down(taken, &call, (status, len));
         }
         call.finish(status, len);
     }

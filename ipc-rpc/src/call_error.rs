@@ -291,6 +291,15 @@ impl<E> CallError<E> {
         }
     }
 
+    /// The same if the call was made before, too, and may have run then.
+    pub(crate) fn of_more_than_one(self, method: MethodName) -> Self {
+        match self {
+            CallError::TimedOut { method, after, .. } => CallError::TimedOut { method, after, may_have_run: true },
+            error if error.may_have_run() => error,
+            _ => CallError::MayHaveRun { method },
+        }
+    }
+
     /// The same, with the reason why there is no other connection.
     pub(crate) fn without_connection(self, reason: Option<Arc<ConnectError>>) -> Self {
         match self {

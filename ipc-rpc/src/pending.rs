@@ -9,13 +9,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
-use ipc_core::caller::{Answer, Caller, Limit, NoBlock};
+use ipc_core::caller::{Answer, Caller, Limit, NoBlock, Sleeping};
 use ipc_core::clock;
 use ipc_core::swap::Reading;
 
 use crate::call_error::CallError;
 use crate::connect::Connection;
-use crate::intercept::{Attempts, Chain, Done, Layered, SKIPPED, Step, What, Wish, drive};
+use crate::intercept::{Attempts, Call, Chain, Done, Layered, SKIPPED, Step, What, Wish, drive};
 use crate::message::{Argument, Message};
 use crate::session::NEVER;
 use crate::stub::{AT_ONCE, Shared, Stub, write};
@@ -213,12 +213,16 @@ struct Around {
     wish: Arc<Wish>,
     /// Never locked: for whoever has a reference to a pending call in another thread.
     work: Mutex<Work>,
+    /// When the call is over and they are still at it: until when.
+    left: Option<Sleeping<Shared>>,
 }
 
 impl Around {
     /// The call is over: they are told of its end.
     fn note(&mut self, limit: Limit, allowed: Duration, method: u16) {
         if let Some(lent) = self.lent.take() {
+            let until = Some(limit.moment()).filter(|until| *until != NEVER);
+            self.left = until.map(|until| Caller::sleep_async(Shared(lent.holder().0.clone()), until));
             let told = self.work().1.note(finish(lent, limit, allowed, method, Ok));
             self.wish.fulfil(Some(told));
         }
@@ -238,8 +242,9 @@ impl Around {
     fn wait<T, E>(mut self, limit: Limit, allowed: Duration, method: u16, read: Read<T, E>) -> Result<T, CallError<E>> {
         self.note(limit, allowed, method);
         let (layered, attempts) = self.work();
-        let over = drive(layered, NEVER, |call| attempts.instead().unwrap_or_else(|| Err(call.denied(SKIPPED))));
-        self.finish(over.unwrap_or(Ok(Done { failed: false })), method, read)
+        let run = |call: Call| attempts.instead().unwrap_or_else(|| Err(call.denied(SKIPPED)));
+        let over = drive(layered, limit.moment(), run).unwrap_or_else(|| Err(attempts.late(allowed)));
+        self.finish(over, method, read)
     }
 
     #[cold]
@@ -261,7 +266,11 @@ impl Around {
                         ready!(lent.poll_ready(cx, limit));
                         self.note(limit, allowed, method);
                     }
-                    None => return Poll::Pending,
+                    None => {
+                        let Some(left) = &mut self.left else { return Poll::Pending };
+                        ready!(Pin::new(left).poll(cx));
+                        return Poll::Ready(Err(self.work().1.late(allowed)));
+                    }
                 },
             }
         }
@@ -460,7 +469,7 @@ impl Stub {
             }
             match call.enter(|| self.for_attempt(&call, until).start_on_terms(method, args)) {
                 Some(Ok((lent, Terms { limit, allowed, .. }))) => {
-                    let around = Around { lent: Some(lent), wish, work: Mutex::new((layered, attempts)) };
+                    let around = Around { lent: Some(lent), wish, work: Mutex::new((layered, attempts)), left: None };
                     let state = State::Around(Box::new(around));
                     return Ok(Pending { state, limit, allowed, method, read });
                 }

@@ -272,21 +272,27 @@ impl Router {
         state
     }
 
-    /// Answers an inspector.
-    fn inspected(&self, socket: BorrowedFd<'_>) -> Reply {
-        let refuse = |why: &str| Reply { packet: handshake::refused(why), descriptors: Vec::new() };
+    /// Whether somebody who asks something is the server's own user; `Err`: he is not allowed in.
+    fn asker(&self, socket: BorrowedFd<'_>) -> Result<bool, String> {
         let Some(who) = self.admission.peer.or_else(|| socket::credentials(socket).ok()) else {
-            return refuse("the system does not say who you are");
+            return Err("the system does not say who you are".into());
         };
         if !self.admission.allowed.admits(who, || socket::groups(socket).unwrap_or_default()) {
             let why = format!("user {} (group {}) is not allowed", who.uid, who.gid);
             self.rejections.connection(who, &why);
-            return refuse(&why);
+            return Err(why);
         }
-        let own = endpoint::is_own(who.uid) || who.uid == 0;
-        match self.files(own) {
+        Ok(endpoint::is_own(who.uid) || who.uid == 0)
+    }
+
+    /// Answers an inspector.
+    fn inspected(&self, socket: BorrowedFd<'_>) -> Reply {
+        let told = self.asker(socket).and_then(|own| {
+            self.files(own).map_err(|error| format!("the server cannot say what it is: {error}"))
+        });
+        match told {
             Ok(descriptors) => Reply { packet: handshake::inspection(), descriptors },
-            Err(error) => refuse(&format!("the server cannot say what it is: {error}")),
+            Err(why) => Reply { packet: handshake::refused(&why), descriptors: Vec::new() },
         }
     }
 
@@ -315,10 +321,13 @@ impl Handler for Router {
         if hello == handshake::inspector() {
             return Some(self.inspected(socket));
         }
-        let who = socket::credentials(socket).ok();
-        let own = who.is_some_and(|who| who.uid == endpoint::user() || who.uid == 0);
-        let serves = |name: &str| own && self.methods.iter().any(|route| route.service.service().name == name);
-        let packet = self.recordings.asked(hello, descriptors, socket, serves)?;
+        let serves = |name: &str| self.methods.iter().any(|route| route.service.service().name == name);
+        let asked = || match self.asker(socket) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err("a server has its calls recorded by its own user only".into()),
+            Err(why) => Err(why),
+        };
+        let packet = self.recordings.asked(hello, descriptors, socket, asked, serves)?;
         if let Some(callee) = self.control.callee().filter(|_| self.recordings.is_active()) {
             callee.each_channel(|client, _| client.dressed.store(true, Ordering::Relaxed));
         }
@@ -532,7 +541,7 @@ impl Router {
             }
         };
         if let Some(taken) = request.taken.take() {
-            put_down(taken, call, client.in_place, answer);
+            put_down(taken, call, answer);
         }
         answer
     }
@@ -619,11 +628,16 @@ struct Request {
 
 /// Writes a recorded call down with its answer: a status, and so many bytes of the reply.
 #[cold]
-pub(crate) fn put_down(taken: Taken, call: &impl ReplyMemory, in_place: bool, (status, len): (u16, usize)) {
+pub(crate) fn put_down(taken: Taken, call: &impl ReplyMemory, (status, len): (u16, usize)) {
+    if call.has_sent_body() {
+        return taken.end(status, None);
+    }
     let (data, room) = call.buffer();
-    // SAFETY: `room` bytes at `data` are this call's reply until it is finished.
-    let reply = unsafe { slice::from_raw_parts(data.as_ptr(), len.min(room)) };
-    taken.end(status, reply, in_place);
+    // SAFETY: `room` bytes at `data` are this call's reply until it is finished. The caller may write there all the same.
+    let reply = unsafe { Snapshot::copy(data, len.min(room)) };
+    let (data, len) = reply.bytes();
+    // SAFETY: the bytes of a copy are there as long as it is.
+    taken.end(status, Some(unsafe { slice::from_raw_parts(data.as_ptr(), len) }));
 }
 
 /// Runs the handler of a dressed call; says whether it has returned an error, too.
@@ -699,6 +713,10 @@ impl ReplyMemory for Dressed<'_, '_> {
 
     fn send_body(&mut self, behind: u32, file: BorrowedFd<'_>) -> Result<(), Undeliverable> {
         self.call.send_body(behind, file)
+    }
+
+    fn has_sent_body(&self) -> bool {
+        self.call.has_sent_body()
     }
 
     fn lends(&self) -> bool {

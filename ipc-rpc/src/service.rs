@@ -183,6 +183,8 @@ pub(crate) trait ReplyMemory {
     fn send(&mut self, index: u32, descriptor: BorrowedFd<'_>) -> Result<(), Undeliverable>;
     /// Sends the file in which the reply lies, behind so many descriptors.
     fn send_body(&mut self, behind: u32, file: BorrowedFd<'_>) -> Result<(), Undeliverable>;
+    /// Was it?
+    fn has_sent_body(&self) -> bool;
     /// Does the caller read replies where they lie?
     fn lends(&self) -> bool;
 }
@@ -235,6 +237,10 @@ impl ReplyMemory for Call<'_, Client> {
 
     fn send_body(&mut self, behind: u32, file: BorrowedFd<'_>) -> Result<(), Undeliverable> {
         Call::send_body(self, behind, file)
+    }
+
+    fn has_sent_body(&self) -> bool {
+        Call::has_sent_body(self)
     }
 
     fn lends(&self) -> bool {

@@ -500,6 +500,8 @@ pub struct Rounds<'a> {
     /// The connection of this round, as it is called; and a stub that is tied to it.
     connection: u64,
     stub: Option<Stub>,
+    /// The call may have run in a round before.
+    may_have_run: bool,
 }
 
 impl fmt::Debug for Rounds<'_> {
@@ -525,7 +527,7 @@ impl Stub {
             return Err(error);
         }
         let deadline = self.deadline(connection, method).min(until);
-        let mut rounds = Rounds { of: self, deadline, connection: connection.id(), stub: None };
+        let mut rounds = Rounds { of: self, deadline, connection: connection.id(), stub: None, may_have_run: false };
         let mut error = error;
         loop {
             rounds.next(method, error)?;
@@ -540,7 +542,7 @@ impl Stub {
     pub(crate) fn rounds(&self, method: u16) -> Rounds<'_> {
         let connection = self.session.read();
         let deadline = if self.session.dialler.is_some() { self.deadline(&connection, method) } else { NEVER };
-        Rounds { of: self, deadline, connection: connection.id(), stub: None }
+        Rounds { of: self, deadline, connection: connection.id(), stub: None, may_have_run: false }
     }
 
     /// The same for a call that consists of several steps, all of which are to be made over the same connection.
@@ -629,12 +631,14 @@ impl Rounds<'_> {
     #[cold]
     pub fn next<E>(&mut self, method: u16, error: CallError<E>) -> Result<(), CallError<E>> {
         if !self.of.is_repeatable(method, &error) {
-            return Err(error);
+            return Err(self.last(method, error));
         }
+        let may_have_run = error.may_have_run();
         match self.of.session.next(self.connection, self.deadline) {
             Ok(next) => self.go_on(next),
-            Err(why) => return Err(error.without_connection(why)),
+            Err(why) => return Err(self.last(method, error.without_connection(why))),
         }
+        self.may_have_run |= may_have_run;
         Ok(())
     }
 
@@ -644,13 +648,24 @@ impl Rounds<'_> {
     /// `error`, if there is no other round.
     pub async fn next_async<E>(&mut self, method: u16, error: CallError<E>) -> Result<(), CallError<E>> {
         if !self.of.is_repeatable(method, &error) {
-            return Err(error);
+            return Err(self.last(method, error));
         }
+        let may_have_run = error.may_have_run();
         match self.of.session.next_async(self.connection, self.deadline).await {
             Ok(next) => self.go_on(next),
-            Err(why) => return Err(error.without_connection(why)),
+            Err(why) => return Err(self.last(method, error.without_connection(why))),
         }
+        self.may_have_run |= may_have_run;
         Ok(())
+    }
+
+    /// What is said of the call when the last round has ended so.
+    fn last<E>(&self, method: u16, error: CallError<E>) -> CallError<E> {
+        if !self.may_have_run {
+            return error;
+        }
+        let method = self.of.session.read().name(method);
+        error.of_more_than_one(method)
     }
 
     fn go_on(&mut self, next: Arc<Connection>) {

@@ -150,6 +150,11 @@ impl<'a, P> Call<'a, P> {
         self.place.send(self.channel, Cargo::Body(behind), file)
     }
 
+    /// Does the reply lie in a file that was sent with [`Call::send_body`]?
+    pub fn has_sent_body(&self) -> bool {
+        self.place.body
+    }
+
     /// Does the peer read replies where they lie?
     pub fn lends(&self) -> bool {
         self.channel.loans.are_allowed()
@@ -191,6 +196,7 @@ impl<'a, P> Call<'a, P> {
             extent: None,
             refers: false,
             parcel: false,
+            body: false,
             imports: false,
             ..self.place
         };

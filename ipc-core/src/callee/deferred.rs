@@ -119,6 +119,11 @@ impl<P> Deferred<P> {
         self.place.send(&self.channel, Cargo::Body(behind), file)
     }
 
+    /// As [`Call::has_sent_body`](super::Call::has_sent_body).
+    pub fn has_sent_body(&self) -> bool {
+        self.place.body
+    }
+
     /// As [`Call::lends`](super::Call::lends).
     pub fn lends(&self) -> bool {
         self.channel.loans.are_allowed()

@@ -49,6 +49,8 @@ pub(super) struct Place {
     pub(super) refers: bool,
     /// A parcel was sent for the reply.
     pub(super) parcel: bool,
+    /// The reply itself is in it.
+    pub(super) body: bool,
     /// Memory of a third process is mapped for the request.
     pub(super) imports: bool,
 }
@@ -84,6 +86,7 @@ impl Place {
             extent: None,
             refers: false,
             parcel: false,
+            body: false,
             imports: false,
         })
     }
@@ -158,11 +161,13 @@ impl Place {
         if self.end.get() == End::Deferred {
             return Err(Undeliverable::Closed);
         }
+        let body = matches!(cargo, Cargo::Body(_));
         channel.send(self.block, cargo, descriptor)?;
         if self.end.get() == End::Plain {
             self.end.set(End::Extent);
         }
         self.parcel = true;
+        self.body |= body;
         Ok(())
     }
 

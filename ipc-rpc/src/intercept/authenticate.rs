@@ -33,7 +33,7 @@ use super::{Call, Intercepted, Interceptor, Next};
 pub struct Authenticate(Arc<str>);
 
 /// Where the secret is in the metadata.
-const KEY: &str = "authorization";
+pub(crate) const KEY: &str = "authorization";
 
 impl Authenticate {
     /// With this secret, which travels as the text `authorization` of the metadata.

@@ -51,7 +51,7 @@
 //! that is awaited, and around an `async` handler, it is polled with it. What is dropped is cancelled: the interceptors of a call
 //! that is given up do not see its end.
 
-mod authenticate;
+pub(crate) mod authenticate;
 mod call;
 #[cfg(feature = "metrics")]
 mod counts;

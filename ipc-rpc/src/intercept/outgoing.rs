@@ -4,6 +4,7 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use ipc_core::caller::Caller;
 
@@ -22,11 +23,13 @@ pub(crate) struct Attempts<T, E> {
     reply: Option<Result<T, E>>,
     /// The end of one that cannot be made again.
     last: Option<Result<Done, CallError>>,
+    /// How the first one has ended that has run, or may have.
+    ran: Option<Result<Done, CallError>>,
 }
 
 impl<T, E> Attempts<T, E> {
     fn new(call: &Call, failed: fn(&T) -> bool) -> Self {
-        Attempts { method: call.method, repeatable: call.kind.repeatable, failed, reply: None, last: None }
+        Attempts { method: call.method, repeatable: call.kind.repeatable, failed, reply: None, last: None, ran: None }
     }
 
     /// What to say in place of another attempt, if there can be none.
@@ -60,13 +63,33 @@ impl<T, E> Attempts<T, E> {
         if !self.repeatable {
             self.last = Some(told.clone());
         }
+        if told.as_ref().err().is_none_or(CallError::may_have_run) {
+            self.ran.get_or_insert_with(|| told.clone());
+        }
         told
     }
 
-    /// What the caller gets when the interceptors have ended so.
+    /// Notes that an attempt was begun whose end nobody will hear of.
+    pub(crate) fn note_given_up(&mut self) {
+        self.ran.get_or_insert(Err(CallError::MayHaveRun { method: self.method }));
+    }
+
+    /// The time of the call is over, which was so long, and its interceptors still wait for something.
+    pub(crate) fn late(&self, after: Duration) -> CallError {
+        CallError::TimedOut { method: self.method, after, may_have_run: false }
+    }
+
+    /// What the caller gets when the interceptors have ended so. He is to know of it if an attempt has run before the one that
+    /// they speak of, or if they do not let its reply pass.
     pub(crate) fn finish(self, over: Result<Done, CallError>) -> Result<T, CallError<E>> {
         match (over, self.reply) {
-            (Err(error), _) => Err(error.widen()),
+            (Err(error), _) => Err(match self.ran {
+                Some(Ok(_)) if !error.may_have_run() && !matches!(error, CallError::TimedOut { .. }) => {
+                    CallError::Result { method: self.method, reason: error.to_string().into() }
+                }
+                Some(_) => error.of_more_than_one(self.method).widen(),
+                None => error.widen(),
+            }),
             (Ok(_), Some(reply)) => reply.map_err(CallError::Handler),
             (Ok(_), None) => Err(CallError::Denied { method: self.method, reason: FOREIGN.into() }),
         }
@@ -136,8 +159,8 @@ impl Stub {
                 None => Err(call.denied(SKIPPED)),
             },
         });
-        let late = || Err(self.late(method));
-        attempts.finish(over.unwrap_or_else(late))
+        let over = over.unwrap_or_else(|| Err(attempts.late(self.allowed())));
+        attempts.finish(over)
     }
 
     /// The same without a thread.
@@ -156,7 +179,7 @@ impl Stub {
             let step = poll_fn(|cx| match layered.poll(cx) {
                 Poll::Pending if until != NEVER => {
                     let late = late.get_or_insert_with(|| Box::pin(sleep(until)));
-                    late.as_mut().poll(cx).map(|()| Step::Over(Err(self.late(method))))
+                    late.as_mut().poll(cx).map(|()| Step::Over(Err(attempts.late(self.allowed()))))
                 }
                 step => step,
             });
@@ -177,6 +200,7 @@ impl Stub {
                 continue;
             }
             let mut running = pin!(attempt(self.for_attempt(&call, until)));
+            let mut begun = false;
             let ended = poll_fn(|cx| {
                 if let Poll::Ready(over) = layered.poll_over(cx) {
                     return Poll::Ready(Err(over));
@@ -184,23 +208,22 @@ impl Stub {
                 if wish.is_given_up() {
                     return Poll::Ready(Ok(None));
                 }
+                begun = true;
                 match call.enter(|| running.as_mut().poll(cx)) {
                     Some(polled) => polled.map(|result| Ok(Some(result))),
                     None => Poll::Ready(Ok(Some(Err(call.denied(SKIPPED).widen())))),
                 }
             });
-            match ended.await {
+            let ended = ended.await;
+            if begun && !matches!(ended, Ok(Some(_))) {
+                attempts.note_given_up();
+            }
+            match ended {
                 Err(over) => return attempts.finish(over),
                 Ok(Some(result)) => wish.fulfil(Some(attempts.note(result))),
                 Ok(None) => {}
             }
         }
-    }
-
-    /// The time of a call is over, and its interceptors still wait for something.
-    pub(crate) fn late(&self, method: u16) -> CallError {
-        let method = self.session.read().name(method);
-        CallError::TimedOut { method, after: self.allowed(), may_have_run: false }
     }
 }
 

@@ -22,6 +22,7 @@ impl Recordings {
         _: &[u8],
         _: &mut Vec<OwnedFd>,
         _: BorrowedFd<'_>,
+        _: impl FnOnce() -> Result<(), String>,
         _: impl Fn(&str) -> bool,
     ) -> Option<Vec<u8>> {
         None
@@ -33,7 +34,7 @@ impl Recordings {
 }
 
 impl Taken {
-    pub(crate) fn end(self, _: u16, _: &[u8], _: bool) {
+    pub(crate) fn end(self, _: u16, _: Option<&[u8]>) {
         match self {}
     }
 }

@@ -9,13 +9,13 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use ipc_core::layout::{STUB, WORTH_SEALING};
 use ipc_core::socket::Credentials;
 use ipc_core::{clock, socket};
 
 use super::file::{self, CALL, END, RecordEnd, RecordedCall};
 use crate::context::Extra;
 use crate::handshake::{self, ToRecord};
+use crate::intercept::authenticate;
 use crate::message::bytes;
 
 /// Recordings of one server at a time.
@@ -70,9 +70,14 @@ impl Recordings {
         packet: &[u8],
         descriptors: &mut Vec<OwnedFd>,
         socket: BorrowedFd<'_>,
+        may_ask: impl FnOnce() -> Result<(), String>,
         serves: impl Fn(&str) -> bool,
     ) -> Option<Vec<u8>> {
-        Some(match handshake::asked_to_record(packet)? {
+        let asked = handshake::asked_to_record(packet)?;
+        if let Err(why) = may_ask() {
+            return Some(handshake::refused(&why));
+        }
+        Some(match asked {
             ToRecord::Start { service, limit } => {
                 let begun = match descriptors.pop() {
                     Some(file) if serves(service) => self.begin(service, limit, file, socket),
@@ -132,12 +137,15 @@ impl Recordings {
         if by.is_empty() {
             return None;
         }
-        let metadata = extra.map(|extra| extra.metadata.iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect());
+        // A secret is not written to files.
+        let open = |(key, _): &(&str, &str)| *key != authenticate::KEY;
+        let said = extra.iter().flat_map(|extra| extra.metadata.iter()).filter(open);
+        let metadata = said.map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
         let call = RecordedCall {
             pid: who.pid,
             uid: who.uid,
             method: method.into(),
-            metadata: metadata.unwrap_or_default(),
+            metadata,
             trace: extra.and_then(|extra| extra.trace).map(|trace| trace.0),
             request: request.to_vec(),
             ..RecordedCall::default()
@@ -147,16 +155,14 @@ impl Recordings {
 }
 
 impl Taken {
-    /// Writes the call down with its answer, which its caller reads in place or has copied.
-    pub(crate) fn end(mut self, status: u16, reply: &[u8], in_place: bool) {
-        let stub: Option<[u8; STUB]> = reply.try_into().ok();
-        let lies_elsewhere = !in_place && stub.is_some_and(|stub| u64::from_le_bytes(stub) >= WORTH_SEALING as u64);
+    /// Writes the call down with its answer; `None`: a reply that lies elsewhere.
+    pub(crate) fn end(mut self, status: u16, reply: Option<&[u8]>) {
         self.call.took = clock::now().saturating_sub(self.at);
         self.call.status = status;
-        self.call.reply = reply.to_vec();
+        self.call.reply = reply.unwrap_or_default().to_vec();
         for taking in &self.by {
             self.call.begun = self.at.saturating_sub(taking.started);
-            let archive = bytes::to_bytes(&self.call).ok().filter(|_| !lies_elsewhere);
+            let archive = bytes::to_bytes(&self.call).ok().filter(|_| reply.is_some());
             taking.note(archive.as_deref());
         }
     }

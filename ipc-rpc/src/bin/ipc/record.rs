@@ -2,6 +2,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, IsTerminal, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,7 +28,7 @@ pub struct Record {
     /// The service, if there are several
     service: Option<String>,
 
-    /// Where to; a file that is not there yet
+    /// Where to; a file that is not there yet, which only its owner can read
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
 
@@ -76,7 +77,7 @@ impl Record {
     }
 
     fn start(&self, service: &str, common: &Common) -> Result<Recorder, Failure> {
-        let opened = OpenOptions::new().read(true).write(true).create_new(true).open(&self.output);
+        let opened = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&self.output);
         let file = opened.map_err(|error| Failure::usage(format!("{}: {error}", self.output.display())))?;
         let limit = self.limit.saturating_mul(1_000_000);
         Recorder::start(&self.name, service, file, limit, common.patience()).map_err(|error: ConnectError| {
