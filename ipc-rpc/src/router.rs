@@ -287,9 +287,9 @@ impl Router {
 
     /// Answers an inspector.
     fn inspected(&self, socket: BorrowedFd<'_>) -> Reply {
-        let told = self.asker(socket).and_then(|own| {
-            self.files(own).map_err(|error| format!("the server cannot say what it is: {error}"))
-        });
+        let told = self
+            .asker(socket)
+            .and_then(|own| self.files(own).map_err(|error| format!("the server cannot say what it is: {error}")));
         match told {
             Ok(descriptors) => Reply { packet: handshake::inspection(), descriptors },
             Err(why) => Reply { packet: handshake::refused(&why), descriptors: Vec::new() },

@@ -391,9 +391,47 @@ fn an_interceptor_that_gives_up_cancels_the_call() {
         kinds.with_interceptor(move |call: Call, next: Next| impatient(call, next, begun.clone(), 2)).forever(),
     )
     .unwrap_err();
-    assert!(matches!(error, CallError::Denied { .. }), "{error}");
+    assert!(matches!(&error, CallError::Result { reason, .. } if reason.contains("no patience")), "{error}");
     until(|| dropped.load(Ordering::SeqCst) == 2);
     assert_eq!(kinds.count().unwrap(), 1);
+}
+
+#[test]
+fn a_call_that_has_run_is_not_said_not_to_have() {
+    let _watchdog = Watchdog::start("a_call_that_has_run_is_not_said_not_to_have");
+    let (kinds, _server) = pair(Server::builder());
+    // Its reply is there, and something else does not come.
+    let stuck = kinds.with_timeout(Duration::from_millis(50)).with_interceptor(|call: Call, next: Next| async move {
+        let _done = next.run(call).await;
+        std::future::pending().await
+    });
+    let late = |error: CallError| matches!(error, CallError::TimedOut { may_have_run: true, .. });
+    assert!(late(stuck.count().unwrap_err()));
+    assert!(late(block_on(stuck.told_later()).unwrap_err()));
+    assert!(late(stuck.start().count().unwrap().wait().unwrap_err()));
+    assert!(late(block_on(stuck.start().count().unwrap()).unwrap_err()));
+    // It is not wanted.
+    let choosy = kinds.with_interceptor(|call: Call, next: Next| async move {
+        let _done = next.run(call.clone()).await;
+        Err(call.denied("it is not what was asked for"))
+    });
+    let unwanted = |error: CallError| matches!(error, CallError::Result { reason, .. } if reason.contains("asked for"));
+    assert!(unwanted(choosy.count().unwrap_err()));
+    assert!(unwanted(block_on(choosy.told_later()).unwrap_err()));
+    assert!(unwanted(choosy.start().count().unwrap().wait().unwrap_err()));
+    assert_eq!(kinds.count().unwrap(), 6);
+    // The last of several times says only of itself that it has not run.
+    let (kinds, _server) = pair(Server::builder().intercept(|call: Call, next: Next| async move {
+        let done = next.run(call.clone()).await;
+        if done.is_ok() { Err(CallError::MayHaveRun { method: call.method() }) } else { done }
+    }));
+    let twice = kinds.with_interceptor(|call: Call, next: Next| async move {
+        let first = next.run(call.clone()).await;
+        assert!(first.unwrap_err().may_have_run());
+        Err(CallError::Limited { method: call.method(), after: Duration::ZERO })
+    });
+    assert!(twice.count().unwrap_err().may_have_run());
+    assert!(block_on(twice.told_later()).unwrap_err().may_have_run());
 }
 
 #[test]

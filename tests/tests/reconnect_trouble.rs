@@ -9,6 +9,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use ipc_core::{clock, socket};
+use ipc_rpc::intercept::{Call, Next};
 use ipc_rpc::{CallError, ClientConfig, ConnectionEvent, Observer, Reconnect, Server, ServerHandle, Streaming};
 use ipc_rpc_tests::callbacks::{DoubleClient, DoubleDispatcher, Doubler};
 use ipc_rpc_tests::helper::{Place, until};
@@ -210,6 +211,31 @@ fn a_call_that_is_made_again_has_no_more_time() {
         drop(socket);
         let end = call.join().unwrap().unwrap();
         assert!(end <= latest, "it began before {latest:?} and may take until {end:?}");
+        handle.shutdown();
+        serving.join().unwrap();
+    });
+}
+
+#[test]
+fn a_call_that_may_have_run_is_not_said_not_to_have_when_the_next_server_refuses_it() {
+    let place = Place::new("a_call_that_may_have_run_is_not_said_not_to_have");
+    let fake = FakeServer::listen(place.socket());
+    std::thread::scope(|scope| {
+        let call = scope.spawn(|| SumClient::connect(place.socket()).unwrap().add(1, 2));
+        let (socket, segment) = fake.welcome(2);
+        let asked = || (0..256).find(|block| segment.block(*block).unwrap().word.load(Ordering::Relaxed) != 0);
+        until(|| asked().is_some());
+        // It is begun.
+        segment.taken(asked().unwrap()).unwrap().fetch_add(1, Ordering::Relaxed);
+        drop(fake);
+        let denies = |call: Call, _: Next| async move { Err(call.denied("not today")) };
+        let server =
+            Server::builder().service(SumDispatcher::new(Adder)).intercept(denies).bind(place.socket()).unwrap();
+        let handle = server.handle();
+        let serving = scope.spawn(|| server.run().unwrap());
+        drop(socket);
+        let error = call.join().unwrap().unwrap_err();
+        assert!(matches!(error, CallError::MayHaveRun { .. }), "{error}");
         handle.shutdown();
         serving.join().unwrap();
     });

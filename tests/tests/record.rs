@@ -4,8 +4,9 @@ use std::fs::{File, OpenOptions};
 use std::time::Duration;
 
 use ipc_rpc::dynamic::DynamicClient;
+use ipc_rpc::intercept::Authenticate;
 use ipc_rpc::record::{Pace, RecordedCall, Recorder, Recording, replay};
-use ipc_rpc::{ClientConfig, ConnectError};
+use ipc_rpc::{ClientConfig, ConnectError, Trust};
 use ipc_rpc_tests::helper::{Helper, Place};
 use ipc_rpc_tests::large::LargeClient;
 use ipc_rpc_tests::services::{CalcClient, WorkClient, bytes, checksum};
@@ -132,6 +133,41 @@ fn large_messages_are_recorded_in_whole() {
         let call = recording.next().unwrap().unwrap();
         assert_eq!(recording.arguments(&call).is_err(), options.is_empty());
     }
+}
+
+#[test]
+fn only_a_reply_that_lies_in_a_file_of_its_own_is_left_out() {
+    let (place, _server) = started("only_a_reply_that_lies_in_a_file_of_its_own_is_left_out", &[]);
+    let config = ClientConfig { trust: Some(Trust::Snapshot), ..ClientConfig::default() };
+    let calc = CalcClient::connect_with(place.socket(), &config).unwrap();
+    let recorder = record(&place, "Calc", LIMIT);
+    // As many bytes, and as many as such a file might have, as what stands there in place of a reply.
+    assert_eq!(calc.add(1 << 40, 1).unwrap(), (1 << 40) + 1);
+    let end = recorder.stop(PATIENCE).unwrap();
+    assert_eq!((end.calls, end.left_out), (1, 0));
+    assert_eq!(calls(&place)[0].2, json!((1u64 << 40) + 1));
+
+    let large = LargeClient::connect_with(place.socket(), &config).unwrap();
+    let work = WorkClient::connect_with(place.socket(), &config).unwrap();
+    let recorder = record(&place, "Work", LIMIT);
+    assert_eq!(work.make(3 << 20, 7).unwrap().len(), 3 << 20);
+    assert_eq!(work.make(3, 7).unwrap(), [7; 3]);
+    let end = recorder.stop(PATIENCE).unwrap();
+    assert_eq!((end.calls, end.left_out), (1, 1));
+    let recorder = record(&place, "Large", LIMIT);
+    smol::block_on(large.place_later(&[1, 2, 3])).unwrap();
+    assert_eq!(recorder.stop(PATIENCE).unwrap().calls, 1);
+}
+
+#[test]
+fn no_secret_is_recorded() {
+    let (place, _server) = started("no_secret_is_recorded", &[]);
+    let calc = CalcClient::connect(place.socket()).unwrap().with_metadata("user", "seven");
+    let recorder = record(&place, "Calc", LIMIT);
+    calc.with_interceptor(Authenticate::with("swordfish")).add(1, 2).unwrap();
+    recorder.stop(PATIENCE).unwrap();
+    assert_eq!(recording(&place).next().unwrap().unwrap().metadata, [("user".to_owned(), "seven".to_owned())]);
+    assert!(!String::from_utf8_lossy(&std::fs::read(place.join("calls")).unwrap()).contains("swordfish"));
 }
 
 #[test]

@@ -83,12 +83,13 @@ impl<T, E> Attempts<T, E> {
     /// they speak of, or if they do not let its reply pass.
     pub(crate) fn finish(self, over: Result<Done, CallError>) -> Result<T, CallError<E>> {
         match (over, self.reply) {
-            (Err(error), _) => Err(match self.ran {
-                Some(Ok(_)) if !error.may_have_run() && !matches!(error, CallError::TimedOut { .. }) => {
+            (Err(error), _) => Err(match (self.ran, &error) {
+                (None, _) => error.widen(),
+                // What interceptors of the server do in this case.
+                (Some(_), CallError::Denied { .. }) => {
                     CallError::Result { method: self.method, reason: error.to_string().into() }
                 }
-                Some(_) => error.of_more_than_one(self.method).widen(),
-                None => error.widen(),
+                (Some(_), _) => error.of_more_than_one(self.method).widen(),
             }),
             (Ok(_), Some(reply)) => reply.map_err(CallError::Handler),
             (Ok(_), None) => Err(CallError::Denied { method: self.method, reason: FOREIGN.into() }),
