@@ -639,7 +639,7 @@
 //! | feature | what it adds |
 //! |---|---|
 //! | `arrow` | `Batch`: record batches of arrow-rs as messages |
-//! | `cli` | the program `ipc`, which lists servers, says what they do, and calls them: `cargo install ipc-rpc --features cli` |
+//! | `cli` | the program `ipc`, which lists servers, says what they do, and calls them: `cargo install --path ipc-rpc --features cli` |
 //! | `dynamic` | `dynamic`: calls without types, with JSON in place of them; `record`: calls recorded, and made again |
 //! | `futures` | [`Streaming`] is a `Stream` of `futures-core` |
 //! | `metrics` | `intercept::Counts`, `ServerHandle::report_metrics`: figures for the facade `metrics` |
