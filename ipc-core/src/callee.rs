@@ -58,6 +58,8 @@ pub struct Reply {
     pub packet: Vec<u8>,
     /// What goes along.
     pub descriptors: Vec<OwnedFd>,
+    /// The connection is to be kept, however many others come that say nothing.
+    pub stays: bool,
 }
 
 /// What a channel has in use; see [`Callee::each_channel`](crate::scanner::Callee::each_channel).
@@ -225,7 +227,7 @@ pub(crate) struct Channel<P> {
     statistics: Arc<Statistics>,
     /// When it was made.
     since: u64,
-    /// Requests begun by who had the role, and by others.
+    /// Requests begun by who had the role; and by others, less those that are the framework's own.
     calls: Sum,
     calls_without_role: Sum,
     /// When the call of a block began, if it is one that is measured: a [`Timing`]. Made when there is the first.
@@ -294,6 +296,12 @@ impl<P> Channel<P> {
         self.calls_without_role.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// The request that was counted is none of a caller's, but the framework's own.
+    #[cold]
+    pub(crate) fn take_back_count(&self) {
+        self.calls_without_role.fetch_sub(1, Ordering::Relaxed);
+    }
+
     /// The call in `block` is one that is measured.
     pub(crate) fn begin_timing(&self, block: u32, timing: Timing) {
         let timings = self.timings.get_or_init(|| self.blocks.iter().map(|_| AtomicU64::new(0)).collect());
@@ -338,6 +346,8 @@ impl<P> Channel<P> {
             }
         }
         let calls = self.calls.load(Ordering::Relaxed).wrapping_add(self.calls_without_role.load(Ordering::Relaxed));
+        // One may be taken back of which the count was not seen.
+        let calls = calls.cast_signed().max(0).cast_unsigned();
         let (blocks, memory) = (self.segment.geometry().blocks(), self.arena.usage());
         ChannelUsage { id: self.id, since: self.since, calls, queued, running, blocks, memory }
     }

@@ -41,6 +41,8 @@ const CHANCE: u32 = 16;
 const RUN: u32 = 32;
 /// How many entries ahead of the one that is taken the blocks are fetched.
 const AHEAD: usize = 4;
+/// Requests served, on average, between two looks for callers that are to be woken by now; one of so many is measured.
+pub(crate) const BETWEEN_PAUSES: u32 = 64;
 
 /// A block as the holder of the role finds it. The channel is alive while the role is held.
 pub(crate) struct Spot<P> {
@@ -127,6 +129,9 @@ pub(crate) struct Hold<P> {
     pub(crate) first_passes: u32,
     /// Requests served in all, modulo 2^32.
     pub(crate) served: u32,
+    /// Behind which of them there is a pause to look up: [`Hold::plan_pause`].
+    pub(crate) pause_at: u32,
+    random: u32,
     /// The place of the channel whose request was served last, and how many came from it in a row.
     last: usize,
     run: u32,
@@ -179,6 +184,8 @@ impl<P> Hold<P> {
             work: 0,
             first_passes: FIRST_PASSES,
             served: 0,
+            pause_at: BETWEEN_PAUSES,
+            random: 0x9E37_79B9,
             last: 0,
             run: 0,
             core: 0,
@@ -193,6 +200,18 @@ impl<P> Hold<P> {
         self.served = self.served.wrapping_add(1);
         self.run = if at == self.last { self.run.saturating_add(1) } else { 0 };
         self.last = at;
+    }
+
+    /// Plans the next pause: [`BETWEEN_PAUSES`] requests from here on average, and nobody knows when. What is measured then
+    /// stands for the others also if every so many of them are of another kind.
+    #[cold]
+    pub(crate) fn plan_pause(&mut self) {
+        // Marsaglia's xorshift.
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 17;
+        self.random ^= self.random << 5;
+        let steps = 1 + self.random % (2 * BETWEEN_PAUSES - 1);
+        self.pause_at = self.served.wrapping_add(steps);
     }
 
     /// The channel of the only caller that calls, as it seems.

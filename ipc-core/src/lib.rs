@@ -55,6 +55,8 @@ pub mod clock;
 #[cfg(not(loom))]
 pub mod committed;
 #[cfg(not(loom))]
+pub mod file_size;
+#[cfg(not(loom))]
 pub mod futex;
 #[cfg(not(loom))]
 mod given;

@@ -31,7 +31,7 @@ use crate::clock;
 use crate::doorbell;
 use crate::gap::{Gap, Waiting};
 use crate::handover;
-use crate::hold::{Found, Hold, NO_PLACE, Scanned, Spot};
+use crate::hold::{BETWEEN_PAUSES, Found, Hold, NO_PLACE, Scanned, Spot};
 use crate::idle::Idle;
 use crate::layout::{BlockHead, NOT_RUN, RELEASE, TAKEN, named};
 use crate::memory::MemoryUsage;
@@ -60,8 +60,6 @@ const PASSES_PER_QUEUE: u32 = looks(32);
 const PASSES_PER_READING: u32 = looks(16);
 /// Requests served, or readings of the clock made, between two looks at the epoll set.
 const WORK_PER_POLL: u32 = 512;
-/// Requests served between two looks for callers that are to be woken by now.
-const WORK_PER_LATE: u32 = 64;
 const TICK_MS: u32 = 10;
 const LISTENER: u64 = 0;
 const STOP: u64 = 1;
@@ -71,6 +69,8 @@ const FIRST_CONNECTION: u64 = 16;
 
 enum Connection<P> {
     Greeting(OwnedFd),
+    /// One that has been answered, and may say more.
+    Asking(OwnedFd),
     Channel(Arc<Channel<P>>),
 }
 
@@ -287,7 +287,7 @@ impl<H: Handler> Callee<H> {
             let connections = self.shared.connections();
             let channels = connections.values().filter_map(|c| match c {
                 Connection::Channel(channel) => Some(channel.clone()),
-                Connection::Greeting(_) => None,
+                Connection::Greeting(_) | Connection::Asking(_) => None,
             });
             channels.collect()
         };
@@ -517,8 +517,9 @@ impl<H: Handler> Shared<H> {
             }
             (passes, found_any) = (0, true);
             hold.count(found.spot.at);
-            let is_in_a_row = hold.served % WORK_PER_LATE == 0;
+            let is_in_a_row = hold.served == hold.pause_at;
             if is_in_a_row {
+                hold.plan_pause();
                 self.look_up(hold);
             }
             let after = if has_waited || is_in_a_row {
@@ -614,7 +615,7 @@ impl<H: Handler> Shared<H> {
     /// What is to be done now and then while requests are served.
     #[cold]
     fn look_up(&self, hold: &mut Hold<H::Peer>) {
-        hold.work += WORK_PER_LATE;
+        hold.work += BETWEEN_PAUSES;
         if hold.work >= WORK_PER_POLL {
             self.glance(hold);
         }
@@ -718,7 +719,7 @@ impl<H: Handler> Shared<H> {
             let (status, len) = if self.methods.is_short(method) && is_counted() {
                 self.handler.call(&here.peer, &mut call)
             } else {
-                self.call_long(serving, &here.peer, &mut call)
+                self.call_long(serving, here, &mut call)
             };
             crate::fail_point!(HandlerEnded);
             let state = call.finish(status, len);

@@ -14,6 +14,7 @@ use std::ptr::NonNull;
 
 use memmap2::{Mmap, MmapOptions, MmapRaw};
 
+use crate::file_size;
 use crate::layout::{EXTENT_START, MAX_MESSAGE, PAGE};
 
 /// The message begins here, at 8 modulo 16 as everywhere.
@@ -30,6 +31,7 @@ pub fn file_of(bytes: &[u8]) -> io::Result<OwnedFd> {
     let fd = check(unsafe { libc::memfd_create(c"ipc-rpc text".as_ptr(), flags) })?;
     // SAFETY: the kernel has just given us this descriptor, nobody else owns it.
     let mut file = std::fs::File::from(unsafe { OwnedFd::from_raw_fd(fd) });
+    file_size::check("the text", bytes.len() as u64)?;
     file.write_all(bytes)?;
     Ok(file.into())
 }
@@ -120,6 +122,7 @@ impl Writing {
 fn map(file: &OwnedFd, needed: usize) -> io::Result<MmapRaw> {
     let len = (START as usize).saturating_add(needed).next_multiple_of(PAGE as usize);
     let size = i64::try_from(len).map_err(io::Error::other)?;
+    file_size::check("the message", len as u64)?;
     // Not `ftruncate`, behind which a lack of memory is a signal.
     // SAFETY: plain system call on our own descriptor.
     check(unsafe { libc::fallocate(file.as_raw_fd(), 0, 0, size) })?;

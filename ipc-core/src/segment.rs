@@ -16,6 +16,7 @@ use std::sync::{Arc, OnceLock};
 
 use memmap2::{MmapOptions, MmapRaw};
 
+use crate::file_size;
 use crate::layout::{BlockHead, Flags, Geometry, INLINE, INLINE_ROOM, PAGE, TAKEN};
 use crate::sync::{AtomicU32, AtomicU64};
 
@@ -57,7 +58,7 @@ impl Segment {
         // SAFETY: the kernel has just given us this descriptor, nobody else owns it.
         let file = unsafe { OwnedFd::from_raw_fd(fd) };
         let size = i64::try_from(geometry.len()).map_err(io::Error::other)?;
-        check_file_size(geometry.len())?;
+        file_size::check("the segment", geometry.len())?;
         // SAFETY: plain system call on our own descriptor.
         check(unsafe { libc::ftruncate(file.as_raw_fd(), size) })?;
         // Who is given it for reading only, and is another user, is not to open it anew.
@@ -415,18 +416,6 @@ pub(crate) fn has_known_pages() -> bool {
 
 fn check(result: libc::c_int) -> io::Result<()> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
-}
-
-/// A file beyond the process's limit would be answered with the signal SIGXFSZ, which ends the process.
-fn check_file_size(size: u64) -> io::Result<()> {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: `limit` is a valid place for the result.
-    check(unsafe { libc::getrlimit(libc::RLIMIT_FSIZE, &raw mut limit) })?;
-    if size > limit.rlim_cur {
-        let why = format!("the segment has {size} bytes, files of this process at most {} (ulimit -f)", limit.rlim_cur);
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, why));
-    }
-    Ok(())
 }
 
 /// The number of the file.

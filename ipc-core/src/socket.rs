@@ -458,6 +458,14 @@ pub fn wait_writable(socket: BorrowedFd<'_>, deadline: u64) -> io::Result<bool> 
     wait_for(socket, libc::POLLOUT, deadline)
 }
 
+/// Is nobody at the other end?
+pub fn is_hung_up(socket: BorrowedFd<'_>) -> bool {
+    let mut poll = libc::pollfd { fd: socket.as_raw_fd(), events: libc::POLLRDHUP, revents: 0 };
+    // SAFETY: one valid `pollfd`.
+    let ready = unsafe { libc::poll(&raw mut poll, 1, 0) };
+    ready > 0 && poll.revents & (libc::POLLRDHUP | libc::POLLHUP | libc::POLLERR) != 0
+}
+
 fn wait_for(socket: BorrowedFd<'_>, events: libc::c_short, deadline: u64) -> io::Result<bool> {
     loop {
         let left = deadline.saturating_sub(clock::now()).div_ceil(1_000_000).min(i32::MAX as u64) as i32;

@@ -3,24 +3,27 @@
 //! The callee maps the file, then seals it: from then on only mappings for reading are made of it. Whoever has the descriptor
 //! reads the sums of each worker ([`tallies`](crate::tallies)), the errors of each method, and a histogram of how long its calls
 //! took, without a word to the callee. Durations are measured for every call that the scanner has had to wait for, and for one
-//! of 64 of those that come in a row, which counts 64 times; so the calls of a histogram are about as many as there were, and
+//! of 64 of those that come in a row, at random, which counts 64 times; so the calls of a histogram are about as many as there were, and
 //! measuring costs next to nothing.
 //!
 //! # Layout
 //! L34 to L37 of `docs/layout.md`: a page of numbers, a row of sums for each worker, and errors and buckets of each method. Memory of a
-//! row is there once its worker is, that of a method's buckets once it was called.
+//! row is there once its worker is, that of a method's buckets once it was called; what is not there is not read, which would make
+//! it be there.
 //!
 //! # Safety
 //! References into the mapping, which consists of atomics and lives as long as the value; its size is sealed.
 #![allow(unsafe_code)]
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
 use memmap2::{MmapOptions, MmapRaw};
 
 use crate::clock;
+use crate::file_size;
 use crate::histogram::{BUCKETS, Histogram, bucket};
+use crate::hold::BETWEEN_PAUSES;
 use crate::layout::{FIGURES, FIGURES_VERSION, METHOD_FIGURES, ROWS};
 use crate::segment::{commit, describe};
 use crate::sync::{AtomicU8, Ordering, Sum};
@@ -54,8 +57,8 @@ const _: () = assert!(size_of::<Row>() == 8 << 10 && size_of::<Method>() == METH
 
 const SEALS: libc::c_int = libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_FUTURE_WRITE | libc::F_SEAL_SEAL;
 
-/// Weight of a call of which 63 others stand for.
-pub(crate) const IN_A_ROW: u64 = 64;
+/// Weight of a call that stands for those between it and the next that is measured.
+pub(crate) const IN_A_ROW: u64 = BETWEEN_PAUSES as u64;
 
 /// When a call began, if it is one whose duration is measured.
 #[derive(Debug, Clone, Copy)]
@@ -97,10 +100,15 @@ pub struct MethodFigures {
     pub durations: Histogram,
 }
 
+/// Figures have at most so many rows.
+const MOST_ROWS: usize = 4096;
+
 /// A mapped file of figures.
 #[derive(Debug)]
 struct Figures {
     map: MmapRaw,
+    /// `None`: memory of this process.
+    file: Option<OwnedFd>,
     methods: usize,
     rows: usize,
 }
@@ -115,10 +123,21 @@ impl Figures {
 
     /// The last one stands for all methods that have none.
     fn method(&self, method: usize) -> &Method {
-        let (at, size) = (ROWS + self.rows * size_of::<Row>(), size_of::<Method>());
-        let at = self.map.as_mut_ptr().wrapping_add(at + method.min(self.methods) * size).cast::<Method>();
+        let at = self.map.as_mut_ptr().wrapping_add(self.method_at(method)).cast::<Method>();
         // SAFETY: as in `row`; there are `methods + 1` of them.
         unsafe { &*at }
+    }
+
+    fn method_at(&self, method: usize) -> usize {
+        ROWS + self.rows * size_of::<Row>() + method.min(self.methods) * size_of::<Method>()
+    }
+
+    /// Is there memory for the byte at this place of the file?
+    fn is_there(&self, at: usize) -> bool {
+        let Some(file) = &self.file else { return true };
+        let at = at as libc::off_t; // At most the length of a mapping.
+        // SAFETY: plain system call on our own descriptor.
+        unsafe { libc::lseek(file.as_raw_fd(), at, libc::SEEK_DATA) == at }
     }
 
     fn len(methods: usize, rows: usize) -> usize {
@@ -126,16 +145,17 @@ impl Figures {
     }
 
     fn read(&self, method: usize) -> MethodFigures {
-        let entry = self.method(method);
         let (read, method) = (|sum: &Sum| sum.load(Ordering::Relaxed), method.min(self.methods));
-        let mut figures = MethodFigures {
-            errors: std::array::from_fn(|at| entry.errors.get(at).map_or(0, read)),
-            durations: Histogram::of(entry.buckets.iter().map(read)),
-            received: read(&entry.received),
-            sent: read(&entry.sent),
-            ..MethodFigures::default()
-        };
-        for row in (0..self.rows).filter_map(|row| self.row(row)) {
+        let mut figures = MethodFigures::default();
+        let at = self.method_at(method);
+        if self.is_there(at) && self.is_there(at + size_of::<Method>() - 1) {
+            let entry = self.method(method);
+            figures.errors = std::array::from_fn(|at| entry.errors.get(at).map_or(0, read));
+            figures.durations = Histogram::of(entry.buckets.iter().map(read));
+            (figures.received, figures.sent) = (read(&entry.received), read(&entry.sent));
+        }
+        let here = |row: &usize| self.is_there(ROWS + row * size_of::<Row>() + method * size_of::<Sum>());
+        for row in (0..self.rows).filter(here).filter_map(|row| self.row(row)) {
             figures.calls = figures.calls.wrapping_add(row.get(method).map_or(0, read));
         }
         figures
@@ -150,36 +170,27 @@ const MISSING: u8 = 2;
 #[derive(Debug)]
 pub struct Statistics {
     figures: Figures,
-    file: OwnedFd,
     /// Whether the memory of a method's errors and buckets is there.
     memory: Box<[AtomicU8]>,
 }
 
 impl Statistics {
-    /// Figures of `methods` methods (at most 1023, others are one), written by `rows` workers.
+    /// Figures of `methods` methods (at most 1023, others are one), written by `rows` workers (of at most 4096).
+    ///
+    /// If this process may have no files that are so long, nobody else can read them.
     ///
     /// # Errors
     /// The system's: no memory, no descriptor.
     pub fn new(methods: usize, rows: usize) -> io::Result<Self> {
-        let methods = methods.min(ENTRIES - 1);
-        let flags = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
-        // SAFETY: the name is a NUL-terminated string that lives for the call.
-        let fd = check(unsafe { libc::memfd_create(c"figures of ipc-rpc".as_ptr(), flags) })?;
-        // SAFETY: the kernel has just given us this descriptor, nobody else owns it.
-        let file = unsafe { OwnedFd::from_raw_fd(fd) };
+        let (methods, rows) = (methods.min(ENTRIES - 1), rows.min(MOST_ROWS));
         let len = Figures::len(methods, rows);
-        let size = i64::try_from(len).map_err(io::Error::other)?;
-        // SAFETY: plain system call on our own descriptor.
-        check(unsafe { libc::ftruncate(file.as_raw_fd(), size) })?;
-        commit(file.as_fd(), 0, ROWS as u32)?;
-        let map = MmapOptions::new().len(len).no_reserve_swap().map_raw(&file)?;
-        // SAFETY: plain system call on our own descriptor.
-        let sealed = check(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_ADD_SEALS, SEALS) });
-        if sealed.is_err() {
-            // A kernel before 5.1, which has no such seal. The file is given to processes of the same user, which it trusts.
-            // SAFETY: plain system call on our own descriptor.
-            check(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_ADD_SEALS, SEALS & !libc::F_SEAL_FUTURE_WRITE) })?;
-        }
+        let (map, file) = if file_size::check("", len as u64).is_ok() {
+            let (map, file) = Self::map(len)?;
+            (map, Some(file))
+        } else {
+            // No memory is taken before it is used.
+            (MmapOptions::new().len(len).no_reserve_swap().map_anon()?.into(), None)
+        };
         let head = map.as_mut_ptr().cast::<Head>();
         // SAFETY: the mapping begins with it, aligned to a page; atomics only.
         let head = unsafe { &*head };
@@ -192,20 +203,38 @@ impl Statistics {
             place.store(value, Ordering::Relaxed);
         }
         let memory = (0..=methods).map(|_| AtomicU8::new(UNTOUCHED)).collect();
-        Ok(Statistics { figures: Figures { map, methods, rows }, file, memory })
+        Ok(Statistics { figures: Figures { map, file, methods, rows }, memory })
     }
 
-    /// The file, for who reads it: see [`View`].
-    pub fn file(&self) -> BorrowedFd<'_> {
-        self.file.as_fd()
+    /// A file that only this mapping of it can write.
+    fn map(len: usize) -> io::Result<(MmapRaw, OwnedFd)> {
+        let flags = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
+        // SAFETY: the name is a NUL-terminated string that lives for the call.
+        let fd = check(unsafe { libc::memfd_create(c"figures of ipc-rpc".as_ptr(), flags) })?;
+        // SAFETY: the kernel has just given us this descriptor, nobody else owns it.
+        let file = unsafe { OwnedFd::from_raw_fd(fd) };
+        let size = i64::try_from(len).map_err(io::Error::other)?;
+        // SAFETY: plain system call on our own descriptor.
+        check(unsafe { libc::ftruncate(file.as_raw_fd(), size) })?;
+        commit(file.as_fd(), 0, ROWS as u32)?;
+        let map = MmapOptions::new().len(len).no_reserve_swap().map_raw(&file)?;
+        // SAFETY: plain system call on our own descriptor.
+        let sealed = check(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_ADD_SEALS, SEALS) });
+        if sealed.is_err() {
+            // A kernel before 5.1, which has no such seal. The file is given to processes of the same user, which it trusts.
+            // SAFETY: plain system call on our own descriptor.
+            check(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_ADD_SEALS, SEALS & !libc::F_SEAL_FUTURE_WRITE) })?;
+        }
+        Ok((map, file))
     }
 
-    /// The file once more, opened for reading only, for whoever is to read it.
+    /// The file once more, opened for reading only, for whoever is to read it: see [`View`]. `None`: there is none.
     ///
     /// # Errors
     /// The system's: no descriptor, no `/proc`.
-    pub fn read_only(&self) -> io::Result<OwnedFd> {
-        Ok(std::fs::File::open(format!("/proc/self/fd/{}", self.file.as_raw_fd()))?.into())
+    pub fn read_only(&self) -> io::Result<Option<OwnedFd>> {
+        let open = |file: &OwnedFd| std::fs::File::open(format!("/proc/self/fd/{}", file.as_raw_fd()));
+        Ok(self.figures.file.as_ref().map(open).transpose()?.map(OwnedFd::from))
     }
 
     /// What has been counted of the method of this number.
@@ -227,7 +256,7 @@ impl Statistics {
 
     fn commit(&self, at: usize, len: usize) -> bool {
         // Both are far below 4 GiB.
-        commit(self.file.as_fd(), at as u32, len as u32).is_ok()
+        self.figures.file.as_ref().is_none_or(|file| commit(file.as_fd(), at as u32, len as u32).is_ok())
     }
 
     /// The place of a method in a row: its number, or the last.
@@ -240,8 +269,7 @@ impl Statistics {
         let entry = self.entry(method);
         let memory = self.memory.get(entry)?;
         if memory.load(Ordering::Relaxed) == UNTOUCHED {
-            let at = ROWS + self.figures.rows * size_of::<Row>() + entry * size_of::<Method>();
-            let there = self.commit(at, size_of::<Method>());
+            let there = self.commit(self.figures.method_at(entry), size_of::<Method>());
             memory.store(if there { THERE } else { MISSING }, Ordering::Relaxed);
         }
         (memory.load(Ordering::Relaxed) == THERE).then(|| self.figures.method(entry))
@@ -279,7 +307,7 @@ impl Statistics {
 /// use ipc_core::statistics::{Statistics, View};
 ///
 /// let ours = Statistics::new(3, 1)?;
-/// let theirs = View::open(ours.file().try_clone_to_owned()?)?;
+/// let theirs = View::open(ours.read_only()?.unwrap())?;
 /// assert_eq!(theirs.methods(), 3);
 /// assert_eq!(theirs.read(0).calls, 0);
 /// # Ok::<(), std::io::Error>(())
@@ -309,10 +337,10 @@ impl View {
             return Err(invalid("the figures are of another version"));
         }
         let methods = usize::try_from(read(&head.methods)).ok().filter(|n| *n < ENTRIES);
-        let rows = usize::try_from(read(&head.rows)).ok().filter(|n| *n <= size / size_of::<Row>());
+        let rows = usize::try_from(read(&head.rows)).ok().filter(|n| *n <= MOST_ROWS);
         match (methods, rows) {
             (Some(methods), Some(rows)) if Figures::len(methods, rows) <= size => {
-                Ok(View { figures: Figures { map, methods, rows } })
+                Ok(View { figures: Figures { map, file: Some(file), methods, rows } })
             }
             _ => Err(invalid("the figures are not as long as they say")),
         }
@@ -337,14 +365,14 @@ fn check(result: libc::c_int) -> io::Result<libc::c_int> {
 mod tests {
     use super::*;
 
-    fn reopened(file: &OwnedFd) -> OwnedFd {
-        file.try_clone().unwrap()
+    fn reopened(ours: &Statistics) -> OwnedFd {
+        ours.figures.file.as_ref().unwrap().try_clone().unwrap()
     }
 
     #[test]
     fn what_is_counted_is_seen_by_who_has_the_file() {
         let ours = Statistics::new(2, 2).unwrap();
-        let theirs = View::open(ours.read_only().unwrap()).unwrap();
+        let theirs = View::open(ours.read_only().unwrap().unwrap()).unwrap();
         let rows = [ours.row(0).unwrap(), ours.row(1).unwrap()];
         for (row, method) in [(0, 0), (1, 0), (1, 1), (1, ours.entry(77))] {
             assert!(crate::tallies::count(rows[row], method));
@@ -362,9 +390,24 @@ mod tests {
     }
 
     #[test]
+    fn what_is_looked_at_takes_no_memory() {
+        use std::os::unix::fs::MetadataExt;
+        let ours = Statistics::new(40, 60).unwrap();
+        assert!(crate::tallies::count(ours.row(7).unwrap(), 3));
+        ours.failed(5, 16);
+        let theirs = View::open(ours.read_only().unwrap().unwrap()).unwrap();
+        let blocks = || std::fs::File::from(reopened(&ours)).metadata().unwrap().blocks();
+        let before = blocks();
+        let all: Vec<_> = (0..=40).map(|method| theirs.read(method)).collect();
+        assert_eq!((all[3].calls, all[5].errors[16]), (1, 1));
+        assert_eq!(ours.read(3), all[3]);
+        assert_eq!(blocks(), before);
+    }
+
+    #[test]
     fn who_is_to_read_cannot_write() {
         let ours = Statistics::new(1, 1).unwrap();
-        for file in [ours.read_only().unwrap(), reopened(&ours.file)] {
+        for file in [ours.read_only().unwrap().unwrap(), reopened(&ours)] {
             assert!(MmapOptions::new().len(4096).map_raw(&file).is_err());
             // SAFETY: plain system call on our own descriptor.
             assert_ne!(unsafe { libc::ftruncate(file.as_raw_fd(), 0) }, 0);
@@ -384,13 +427,14 @@ mod tests {
             (&head.methods, 9, "long"),
             (&head.rows, 2, "long"),
             (&head.rows, u64::MAX, "long"),
+            (&head.rows, 4097, "long"),
             (&head.version, 2, "version"),
             (&head.magic, 0, "version"),
         ] {
             let before = place.swap(value, Ordering::Relaxed);
-            assert!(why(reopened(&ours.file)).contains(reason));
+            assert!(why(reopened(&ours)).contains(reason));
             place.store(before, Ordering::Relaxed);
         }
-        assert!(View::open(reopened(&ours.file)).is_ok());
+        assert!(View::open(reopened(&ours)).is_ok());
     }
 }

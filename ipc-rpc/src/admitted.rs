@@ -229,6 +229,15 @@ impl Job {
         }
     }
 
+    /// Lets an interceptor wait until `moment`.
+    fn pause(&self, moment: u64, wish: &Arc<Wish>) {
+        let runtime = lock(&self.state).call.as_ref().map(|call| call.peer().runtime.clone());
+        match runtime {
+            Some(runtime) => runtime.wake_later(wish, moment),
+            None => wish.fulfil(None),
+        }
+    }
+
     /// When its caller stops waiting, as far as that is known.
     pub(crate) fn deadline(&self) -> Option<u64> {
         lock(&self.state).call.as_ref().and_then(Deferred::deadline)
@@ -473,7 +482,7 @@ impl Serving {
         loop {
             match around.layered.poll(cx) {
                 Poll::Ready(Step::Over(over)) => return Poll::Ready(over),
-                Poll::Ready(Step::Wanted(What::Pause(until), wish)) => pause(until, wish),
+                Poll::Ready(Step::Wanted(What::Pause(until), wish)) => self.job.pause(until, &wish),
                 Poll::Ready(Step::Wanted(What::Run(call), wish)) => match &around.told {
                     Some(told) => wish.fulfil(Some(told.clone())),
                     None if around.running.is_some() => wish.fulfil(Some(Err(call.denied("it runs already")))),
@@ -530,18 +539,6 @@ struct Around {
 impl Around {
     fn new(layered: Layered) -> Self {
         Around { layered, running: None, told: None }
-    }
-}
-
-/// Lets an interceptor wait. No future of the server's has a timer, so there is a thread for it.
-fn pause(until: u64, wish: Arc<Wish>) {
-    let also = wish.clone();
-    let sleep = move || {
-        thread::sleep(Duration::from_nanos(until.saturating_sub(clock::now())));
-        also.fulfil(None);
-    };
-    if thread::Builder::new().name("ipc-rpc pause".into()).spawn(sleep).is_err() {
-        wish.fulfil(None);
     }
 }
 

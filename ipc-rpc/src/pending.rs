@@ -15,7 +15,7 @@ use ipc_core::swap::Reading;
 
 use crate::call_error::CallError;
 use crate::connect::Connection;
-use crate::intercept::{Attempts, Call, Chain, Done, Layered, SKIPPED, Step, What, Wish, drive};
+use crate::intercept::{Attempts, Call, Chain, Done, End, Layered, SKIPPED, Step, What, Wish, drive};
 use crate::message::{Argument, Message};
 use crate::session::NEVER;
 use crate::stub::{AT_ONCE, Shared, Stub, write};
@@ -243,7 +243,8 @@ impl Around {
         self.note(limit, allowed, method);
         let (layered, attempts) = self.work();
         let run = |call: Call| attempts.instead().unwrap_or_else(|| Err(call.denied(SKIPPED)));
-        let over = drive(layered, limit.moment(), run).unwrap_or_else(|| Err(attempts.late(allowed)));
+        let end = End { at: limit.moment(), if_so: None };
+        let over = drive(layered, &end, run).unwrap_or_else(|| Err(attempts.late(allowed)));
         self.finish(over, method, read)
     }
 

@@ -36,7 +36,7 @@ use crate::endpoint;
 use crate::executor::drop_quietly;
 use crate::handshake::{self, Asked, Hello};
 use crate::inspect::{ClientState, ServerState};
-use crate::intercept::{self, Chain, Done, FOREIGN, Kind, Layered, SKIPPED};
+use crate::intercept::{self, Chain, Done, End, FOREIGN, Kind, Layered, SKIPPED};
 use crate::kept::{Holding, Keeps};
 use crate::message::bytes;
 use crate::record::{Recordings, Taken};
@@ -291,8 +291,8 @@ impl Router {
             .asker(socket)
             .and_then(|own| self.files(own).map_err(|error| format!("the server cannot say what it is: {error}")));
         match told {
-            Ok(descriptors) => Reply { packet: handshake::inspection(), descriptors },
-            Err(why) => Reply { packet: handshake::refused(&why), descriptors: Vec::new() },
+            Ok(descriptors) => Reply { packet: handshake::inspection(), descriptors, stays: false },
+            Err(why) => Reply { packet: handshake::refused(&why), descriptors: Vec::new(), stays: false },
         }
     }
 
@@ -304,7 +304,7 @@ impl Router {
         let state = bytes::to_bytes(&self.state(own)).map_err(io::Error::other)?;
         let mut files = vec![sealed::file_of(&description)?, sealed::file_of(&state)?];
         if own && let Some(callee) = self.control.callee() {
-            files.push(callee.statistics().read_only()?);
+            files.extend(callee.statistics().read_only()?);
         }
         Ok(files)
     }
@@ -327,11 +327,11 @@ impl Handler for Router {
             Ok(false) => Err("a server has its calls recorded by its own user only".into()),
             Err(why) => Err(why),
         };
-        let packet = self.recordings.asked(hello, descriptors, socket, asked, serves)?;
+        let reply = self.recordings.asked(hello, descriptors, socket, asked, serves)?;
         if let Some(callee) = self.control.callee().filter(|_| self.recordings.is_active()) {
             callee.each_channel(|client, _| client.dressed.store(true, Ordering::Relaxed));
         }
-        Some(Reply { packet, descriptors: Vec::new() })
+        Some(reply)
     }
 
     fn hands_over(&self, hello: &[u8], socket: BorrowedFd<'_>) -> Option<Result<Vec<u8>, Vec<u8>>> {
@@ -576,8 +576,11 @@ impl Router {
             };
         }
         let (mut told, mut replied) = (None, None);
+        let handle = call.handle();
+        let is_unwanted = || handle.is_given_up() || client.runtime.is_stopping();
+        let end = End { at: deadline.unwrap_or(u64::MAX), if_so: Some(&is_unwanted) };
         let over = catch_unwind(AssertUnwindSafe(|| {
-            intercept::drive(&mut layered, u64::MAX, |seen| {
+            intercept::drive(&mut layered, &end, |seen| {
                 if let Some(told) = &told {
                     return Clone::clone(told);
                 }
@@ -602,9 +605,16 @@ impl Router {
         }));
         drop_quietly(layered);
         let ran = told.is_some_and(|told| told.err().is_none_or(|error| error.may_have_run()));
+        // The end has come while they waited.
+        let over = over.map(|over| {
+            over.unwrap_or_else(|| match client.runtime.is_stopping() {
+                true => Err(CallError::NotStarted { method, why: None }),
+                false => Err(CallError::TimedOut { method, after: Duration::ZERO, may_have_run: false }),
+            })
+        });
         let answer = match (over, replied) {
             (Err(panic), _) => refuse(call, status::PANICKED, &message_of(panic)),
-            (Ok(Some(Err(error))), _) => {
+            (Ok(Err(error)), _) => {
                 let (status, reason) = status::of_error(error, ran);
                 refuse(call, status, &reason)
             }

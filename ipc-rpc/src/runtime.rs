@@ -20,6 +20,7 @@ use crate::admitted::{Job, Serving, Tasks};
 use crate::call_error::MethodName;
 use crate::callback;
 use crate::executor::{BoxFuture, Pool, lock};
+use crate::intercept::Wish;
 use crate::server::Limits;
 use crate::stream;
 
@@ -190,6 +191,11 @@ impl Runtime {
         self.lookout.put(look, clock::now() + FIRST_LOOK);
     }
 
+    /// Ends the pause of an interceptor at `moment`.
+    pub(crate) fn wake_later(&self, wish: &Arc<Wish>, moment: u64) {
+        self.lookout.put(What::Pause(Arc::downgrade(wish)), moment);
+    }
+
     /// For a server inside of a future: polls those of handlers that were woken.
     pub(crate) fn poll(&self, cx: &mut task::Context<'_>) {
         self.pool.poll(cx);
@@ -260,6 +266,8 @@ struct Looks {
     /// By time; a number tells those of the same time apart.
     due: BTreeMap<(u64, u64), What>,
     next: u64,
+    /// With so many in `due` those are looked for that are of no use any more.
+    full_at: usize,
     thread: Option<JoinHandle<()>>,
     closed: bool,
 }
@@ -270,6 +278,18 @@ enum What {
     Look { age: u64, job: Weak<Job> },
     /// Wakes whoever polls a pool.
     Poller(Arc<Pool>),
+    /// Ends the pause of an interceptor.
+    Pause(Weak<Wish>),
+}
+
+impl What {
+    fn is_wanted(&self) -> bool {
+        match self {
+            What::Look { job, .. } => job.strong_count() > 0,
+            What::Poller(_) => true,
+            What::Pause(wish) => wish.strong_count() > 0,
+        }
+    }
 }
 
 impl Lookout {
@@ -277,6 +297,10 @@ impl Lookout {
         let mut state = lock(&self.state);
         if state.closed {
             return;
+        }
+        if state.due.len() >= state.full_at {
+            state.due.retain(|_, what| what.is_wanted());
+            state.full_at = (2 * state.due.len()).max(1024);
         }
         let number = state.next;
         state.next += 1;
@@ -296,6 +320,11 @@ impl Lookout {
             let Some(due) = self.next() else { return };
             match due {
                 What::Poller(pool) => pool.wake_poller(),
+                What::Pause(wish) => {
+                    if let Some(wish) = wish.upgrade() {
+                        wish.fulfil(None);
+                    }
+                }
                 What::Look { age, job: weak } => {
                     let Some(job) = weak.upgrade().filter(|job| job.look()) else { continue };
                     let now = clock::now();

@@ -89,10 +89,13 @@ impl<H: Handler> Shared<H> {
                     self.gap.learn(woken - since);
                 }
             }
-            Some(Connection::Greeting(_)) => {
-                if let Some(Connection::Greeting(socket)) = connections.remove(&ready.id) {
-                    drop(connections);
-                    self.greet(ready.id, socket);
+            Some(Connection::Greeting(_) | Connection::Asking(_)) => {
+                let connection = connections.remove(&ready.id);
+                drop(connections);
+                match connection {
+                    Some(Connection::Greeting(socket)) => self.greet(ready.id, socket, Connection::Greeting),
+                    Some(Connection::Asking(socket)) => self.greet(ready.id, socket, Connection::Asking),
+                    _ => {}
                 }
             }
             None => {}
@@ -120,13 +123,12 @@ impl<H: Handler> Shared<H> {
         self.rung.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The first packet of a connection has come.
-    fn greet(&self, id: u64, socket: OwnedFd) {
+    /// The first packet of a connection has come, or a further one; without any it is kept as it was.
+    fn greet(&self, id: u64, socket: OwnedFd, as_it_was: fn(OwnedFd) -> Connection<H::Peer>) {
         let (hello, descriptors) = match socket::receive(socket.as_fd()) {
             Ok(received) => received,
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                self.keep(id, socket);
-                return;
+                return self.keep(id, as_it_was(socket));
             }
             Err(_) => return,
         };
@@ -140,7 +142,8 @@ impl<H: Handler> Shared<H> {
         if let Some(answer) = self.handler.answers(&hello, &mut descriptors, socket.as_fd()) {
             let along: Vec<_> = answer.descriptors.iter().map(AsFd::as_fd).collect();
             let _ = socket::send_all(socket.as_fd(), &answer.packet, &along);
-            return self.keep(id, socket);
+            let kept = if answer.stays { Connection::Asking } else { Connection::Greeting };
+            return self.keep(id, kept(socket));
         }
         if let Some(answer) = self.handler.hands_over(&hello, socket.as_fd()) {
             return self.hand_over(id, socket, answer);
@@ -149,7 +152,7 @@ impl<H: Handler> Shared<H> {
         let Some((segment, peer)) = greeting.accepted else {
             let _ = socket::send(socket.as_fd(), &greeting.answer, None);
             // Not closed before the peer has read the answer: it hangs up, or is the oldest some day.
-            return self.keep(id, socket);
+            return self.keep(id, Connection::Greeting(socket));
         };
         let channel =
             Channel::new(segment, socket, id, peer, &self.handler.memory(), self.wake.clone(), self.statistics.clone());
@@ -184,13 +187,15 @@ impl<H: Handler> Shared<H> {
             (_, Err(refusal)) => refusal,
         };
         let _ = socket::send(socket.as_fd(), &answer, None);
-        self.keep(id, socket);
+        self.keep(id, Connection::Greeting(socket));
     }
 
     /// Keeps a connection that has not become a channel, and has its state reported once more.
-    fn keep(&self, id: u64, socket: OwnedFd) {
+    fn keep(&self, id: u64, connection: Connection<H::Peer>) {
         let mut connections = self.connections();
-        let _ = self.poll.again(socket.as_fd(), id);
-        connections.insert(id, Connection::Greeting(socket));
+        if let Connection::Greeting(socket) | Connection::Asking(socket) = &connection {
+            let _ = self.poll.again(socket.as_fd(), id);
+        }
+        connections.insert(id, connection);
     }
 }

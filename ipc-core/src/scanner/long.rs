@@ -64,14 +64,16 @@ impl<H: Handler> Shared<H> {
     pub(super) fn call_long(
         &self,
         serving: &Serving<Channel<H::Peer>>,
-        peer: &H::Peer,
+        channel: &Channel<H::Peer>,
         call: &mut Call<'_, H::Peer>,
     ) -> (u16, usize) {
         let method = call.method();
         if named(method) < OWN_METHODS {
             tallies::count(serving.row.get(), self.statistics.entry(named(method)));
+        } else {
+            channel.take_back_count();
         }
-        self.run_long(peer, call, method)
+        self.run_long(&channel.peer, call, method)
     }
 
     fn run_long(&self, peer: &H::Peer, call: &mut Call<'_, H::Peer>, method: u16) -> (u16, usize) {

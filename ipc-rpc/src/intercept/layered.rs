@@ -117,9 +117,9 @@ impl Wish {
     }
 }
 
-/// What was asked for and is not begun.
+/// What was asked for and is not begun, and who is to be woken for it: what asks may be polled elsewhere than the interceptors.
 #[derive(Default)]
-struct Desk(Mutex<VecDeque<(What, Arc<Wish>)>>);
+struct Desk(Mutex<(VecDeque<(What, Arc<Wish>)>, Option<Waker>)>);
 
 struct Asking<'a> {
     desk: &'a Desk,
@@ -139,7 +139,13 @@ impl Future for Asking<'_> {
         drop(state);
         drop(old);
         if let Some(what) = self.what.take() {
-            lock(&self.desk.0).push_back((what, self.wish.clone()));
+            let mut asked = lock(&self.desk.0);
+            asked.0.push_back((what, self.wish.clone()));
+            let driver = asked.1.take();
+            drop(asked);
+            if let Some(driver) = driver {
+                driver.wake();
+            }
         }
         Poll::Pending
     }
@@ -172,11 +178,14 @@ impl Layered {
             return Poll::Ready(Step::Over(over));
         }
         let mut asked = lock(&self.desk.0);
-        while let Some((what, wish)) = asked.pop_front() {
+        while let Some((what, wish)) = asked.0.pop_front() {
             if !wish.is_given_up() {
                 return Poll::Ready(Step::Wanted(what, wish));
             }
         }
+        let old = asked.1.replace(cx.waker().clone());
+        drop(asked);
+        drop(old);
         Poll::Pending
     }
 
@@ -192,10 +201,44 @@ impl fmt::Debug for Layered {
     }
 }
 
-/// Drives a call with this thread: `attempt` makes it. `None`: at the moment `until` the interceptors still wait.
+/// Until when a call is driven.
+pub(crate) struct End<'a> {
+    /// This moment.
+    pub(crate) at: u64,
+    /// Or until this is so, as is looked now and then.
+    pub(crate) if_so: Option<&'a dyn Fn() -> bool>,
+}
+
+impl End<'_> {
+    /// Between two looks.
+    const TICK: u64 = 10_000_000;
+
+    /// Sleeps until `moment`, or until this thread is unparked if it `may_be_called`. `false`: it is the end.
+    fn sleep(&self, moment: u64, may_be_called: bool) -> bool {
+        let tick = self.if_so.map_or(u64::MAX, |_| Self::TICK);
+        loop {
+            let now = clock::now();
+            if now > self.at || self.if_so.is_some_and(|so| so()) {
+                return false;
+            }
+            let left = moment.min(self.at).saturating_sub(now);
+            if left == 0 && !may_be_called {
+                return true;
+            }
+            let time = Duration::from_nanos(left.clamp(1, tick));
+            if may_be_called {
+                std::thread::park_timeout(time);
+                return true;
+            }
+            std::thread::sleep(time);
+        }
+    }
+}
+
+/// Drives a call with this thread: `attempt` makes it. `None`: at the end the interceptors still wait.
 pub(crate) fn drive(
     layered: &mut Layered,
-    until: u64,
+    end: &End<'_>,
     mut attempt: impl FnMut(Call) -> Result<Done, CallError>,
 ) -> Option<Result<Done, CallError>> {
     let waker = park::waker();
@@ -204,14 +247,17 @@ pub(crate) fn drive(
         match layered.poll(&mut cx) {
             Poll::Ready(Step::Over(over)) => return Some(over),
             Poll::Ready(Step::Wanted(What::Run(call), wish)) => wish.fulfil(Some(attempt(call))),
-            Poll::Ready(Step::Wanted(What::Pause(end), wish)) => {
-                std::thread::sleep(Duration::from_nanos(end.min(until).saturating_sub(clock::now())));
+            Poll::Ready(Step::Wanted(What::Pause(moment), wish)) => {
+                if !end.sleep(moment, false) {
+                    return None;
+                }
                 wish.fulfil(None);
             }
-            Poll::Pending => match until.checked_sub(clock::now()) {
-                Some(left) => std::thread::park_timeout(Duration::from_nanos(left)),
-                None => return None,
-            },
+            Poll::Pending => {
+                if !end.sleep(u64::MAX, true) {
+                    return None;
+                }
+            }
         }
     }
 }

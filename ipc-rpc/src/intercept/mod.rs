@@ -81,7 +81,7 @@ pub use retry::Retry;
 pub use spans::Spans;
 
 pub(crate) use call::Kind;
-pub(crate) use layered::{Layered, Step, What, Wish, drive};
+pub(crate) use layered::{End, Layered, Step, What, Wish, drive};
 pub(crate) use outgoing::{Attempts, FOREIGN, SKIPPED};
 
 use crate::call_error::CallError;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use ipc_core::caller::Caller;
 
-use super::{Call, Chain, Done, Interceptor, Kind, Layered, Step, What, drive};
+use super::{Call, Chain, Done, End, Interceptor, Kind, Layered, Step, What, drive};
 use crate::call_error::{CallError, MethodName};
 use crate::session::NEVER;
 use crate::stub::{Shared, Stub};
@@ -153,7 +153,8 @@ impl Stub {
         mut attempt: impl FnMut(&Stub) -> Result<T, CallError<E>>,
     ) -> Result<T, CallError<E>> {
         let (mut layered, mut attempts, until) = self.begin_intercepted(chain, method, repeatable, failed);
-        let over = drive(&mut layered, until, |call| match attempts.instead() {
+        let end = End { at: until, if_so: None };
+        let over = drive(&mut layered, &end, |call| match attempts.instead() {
             Some(last) => last,
             None => match call.enter(|| attempt(&self.for_attempt(&call, until))) {
                 Some(result) => attempts.note(result),

@@ -2,6 +2,7 @@
 
 use std::os::fd::{BorrowedFd, OwnedFd};
 
+use ipc_core::callee::Reply;
 use ipc_core::socket::Credentials;
 
 use crate::context::Extra;
@@ -24,7 +25,7 @@ impl Recordings {
         _: BorrowedFd<'_>,
         _: impl FnOnce() -> Result<(), String>,
         _: impl Fn(&str) -> bool,
-    ) -> Option<Vec<u8>> {
+    ) -> Option<Reply> {
         None
     }
 

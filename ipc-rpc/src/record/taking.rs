@@ -9,8 +9,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use ipc_core::callee::Reply;
 use ipc_core::socket::Credentials;
-use ipc_core::{clock, socket};
+use ipc_core::{clock, file_size, socket};
 
 use super::file::{self, CALL, END, RecordEnd, RecordedCall};
 use crate::context::Extra;
@@ -18,6 +19,8 @@ use crate::handshake::{self, ToRecord};
 use crate::intercept::authenticate;
 use crate::message::bytes;
 
+/// Bytes that are kept for the last record.
+const END_ROOM: u64 = 1024;
 /// Recordings of one server at a time.
 const MOST: usize = 16;
 
@@ -42,7 +45,13 @@ struct Taking {
 
 #[derive(Debug)]
 enum State {
-    Open { file: File, left: u64, end: RecordEnd },
+    /// Into the file, so many bytes of calls more; and of anything, so many more as any file may have.
+    Open {
+        file: File,
+        left: u64,
+        room: u64,
+        end: RecordEnd,
+    },
     Over(RecordEnd),
 }
 
@@ -72,25 +81,29 @@ impl Recordings {
         socket: BorrowedFd<'_>,
         may_ask: impl FnOnce() -> Result<(), String>,
         serves: impl Fn(&str) -> bool,
-    ) -> Option<Vec<u8>> {
+    ) -> Option<Reply> {
         let asked = handshake::asked_to_record(packet)?;
+        let reply = |packet, stays| Some(Reply { packet, descriptors: Vec::new(), stays });
         if let Err(why) = may_ask() {
-            return Some(handshake::refused(&why));
+            return reply(handshake::refused(&why), false);
         }
-        Some(match asked {
+        match asked {
             ToRecord::Start { service, limit } => {
                 let begun = match descriptors.pop() {
                     Some(file) if serves(service) => self.begin(service, limit, file, socket),
                     Some(_) => Err(format!("it does not serve {service}")),
                     None => Err("whoever records brings a file".into()),
                 };
-                begun.map_or_else(|why| handshake::refused(&why), handshake::recording)
+                match begun {
+                    Ok(number) => reply(handshake::recording(number), true),
+                    Err(why) => reply(handshake::refused(&why), false),
+                }
             }
             ToRecord::Stop { number } => match lock(&self.all).iter().find(|taking| taking.number == number) {
-                Some(taking) => handshake::recorded(&taking.end("")),
-                None => handshake::refused("there is no such recording"),
+                Some(taking) => reply(handshake::recorded(&taking.end("")), false),
+                None => reply(handshake::refused("there is no such recording"), false),
             },
-        })
+        }
     }
 
     fn begin(&self, service: &str, limit: u64, file: OwnedFd, socket: BorrowedFd<'_>) -> Result<u64, String> {
@@ -100,14 +113,15 @@ impl Recordings {
         if !about.is_file() {
             return Err("calls are recorded to regular files only".into());
         }
-        let left = limit.min(largest_file().saturating_sub(about.len()));
+        let room = file_size::most().saturating_sub(about.len());
+        let left = limit.min(room.saturating_sub(END_ROOM));
         let mut all = lock(&self.all);
         all.retain(|taking| taking.is_open() && !taking.is_alone());
         if all.len() >= MOST {
             return Err(format!("{MOST} record already"));
         }
         let number = all.last().map_or(1, |last| last.number + 1).max(clock::now());
-        let state = Mutex::new(State::Open { file, left, end: RecordEnd::default() });
+        let state = Mutex::new(State::Open { file, left, room, end: RecordEnd::default() });
         all.push(Arc::new(Taking { number, service: service.into(), started: clock::now(), socket, state }));
         self.active.store(true, Ordering::Relaxed);
         Ok(number)
@@ -173,15 +187,15 @@ impl Taking {
         matches!(*lock(&self.state), State::Open { .. })
     }
 
-    /// Nobody is at the other end, or somebody who wants it to end: nothing else is said there.
+    /// Nobody is at the other end.
     fn is_alone(&self) -> bool {
-        !matches!(socket::wait_readable(self.socket.as_fd(), 0), Ok(false))
+        socket::is_hung_up(self.socket.as_fd())
     }
 
     /// Writes a call, or counts one that cannot be.
     fn note(&self, archive: Option<&[u8]>) {
         let mut state = lock(&self.state);
-        let State::Open { file, left, end } = &mut *state else { return };
+        let State::Open { file, left, room, end } = &mut *state else { return };
         let Some(archive) = archive else {
             end.left_out += 1;
             return;
@@ -191,6 +205,7 @@ impl Taking {
             None => Some("the file is as long as it may be".into()),
             Some(rest) => {
                 *left = rest;
+                *room = room.saturating_sub(record.len() as u64);
                 file.write_all(&record).err().map(|error| format!("the file cannot be written: {error}"))
             }
         };
@@ -208,11 +223,12 @@ impl Taking {
         let mut state = lock(&self.state);
         let end = match &mut *state {
             State::Over(end) => return end.clone(),
-            State::Open { file, end, .. } => {
+            State::Open { file, room, end, .. } => {
                 end.reason = why.to_owned();
+                let record = bytes::to_bytes(end).map(|archive| file::record(END, &archive));
                 // Where there is no room for it, it is said on the socket.
-                if let Ok(archive) = bytes::to_bytes(end) {
-                    let _ = file.write_all(&file::record(END, &archive));
+                if let Some(record) = record.ok().filter(|record| record.len() as u64 <= *room) {
+                    let _ = file.write_all(&record);
                 }
                 end.clone()
             }
@@ -224,11 +240,4 @@ impl Taking {
         }
         end
     }
-}
-
-/// How long a file of this process may be: one that writes more is killed.
-fn largest_file() -> u64 {
-    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
-    let line = limits.lines().find_map(|line| line.strip_prefix("Max file size"));
-    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(u64::MAX)
 }
