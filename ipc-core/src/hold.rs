@@ -41,8 +41,19 @@ const CHANCE: u32 = 16;
 const RUN: u32 = 32;
 /// How many entries ahead of the one that is taken the blocks are fetched.
 const AHEAD: usize = 4;
-/// Requests served, on average, between two looks for callers that are to be woken by now; one of so many is measured.
+/// Requests served at most between two looks for callers that are to be woken by now. Of those that come in a row one of so many
+/// is measured.
 pub(crate) const BETWEEN_PAUSES: u32 = 64;
+
+/// Whether a request is measured.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Measure {
+    Not,
+    /// And stands for itself.
+    Alone,
+    /// And stands for as many as it is one of.
+    ForOthers,
+}
 
 /// A block as the holder of the role finds it. The channel is alive while the role is held.
 pub(crate) struct Spot<P> {
@@ -129,8 +140,12 @@ pub(crate) struct Hold<P> {
     pub(crate) first_passes: u32,
     /// Requests served in all, modulo 2^32.
     pub(crate) served: u32,
-    /// Behind which of them there is a pause to look up: [`Hold::plan_pause`].
+    /// Behind which of them there is a pause: [`Hold::pause`].
     pub(crate) pause_at: u32,
+    /// Which of them is measured, and stands for others.
+    measure_at: u32,
+    /// The next one is measured, for itself.
+    woken: bool,
     random: u32,
     /// The place of the channel whose request was served last, and how many came from it in a row.
     last: usize,
@@ -185,6 +200,8 @@ impl<P> Hold<P> {
             first_passes: FIRST_PASSES,
             served: 0,
             pause_at: BETWEEN_PAUSES,
+            measure_at: BETWEEN_PAUSES,
+            woken: false,
             random: 0x9E37_79B9,
             last: 0,
             run: 0,
@@ -202,16 +219,32 @@ impl<P> Hold<P> {
         self.last = at;
     }
 
-    /// Plans the next pause: [`BETWEEN_PAUSES`] requests from here on average, and nobody knows when. What is measured then
-    /// stands for the others also if every so many of them are of another kind.
-    #[cold]
-    pub(crate) fn plan_pause(&mut self) {
-        // Marsaglia's xorshift.
-        self.random ^= self.random << 13;
-        self.random ^= self.random >> 17;
-        self.random ^= self.random << 5;
-        let steps = 1 + self.random % (2 * BETWEEN_PAUSES - 1);
-        self.pause_at = self.served.wrapping_add(steps);
+    /// The next request is one that the worker was woken for.
+    pub(crate) fn awake(&mut self) {
+        self.woken = true;
+        self.pause_at = self.served.wrapping_add(1);
+    }
+
+    /// Is the request behind which there is a pause one that is measured? Plans the next pause.
+    pub(crate) fn pause(&mut self) -> Measure {
+        let is_drawn = self.served == self.measure_at;
+        if is_drawn {
+            // Marsaglia's xorshift.
+            self.random ^= self.random << 13;
+            self.random ^= self.random >> 17;
+            self.random ^= self.random << 5;
+            // Each one is as likely as any other, whatever was measured before: so the steps have a geometric distribution.
+            let part = (f64::from(self.random) + 0.5) / 2f64.powi(32);
+            let steps = 1.0 + (part.ln() / (1.0 - 1.0 / f64::from(BETWEEN_PAUSES)).ln()).floor();
+            self.measure_at = self.served.wrapping_add(steps as u32);
+        }
+        let left = self.measure_at.wrapping_sub(self.served);
+        self.pause_at = self.served.wrapping_add(left.min(BETWEEN_PAUSES));
+        match std::mem::take(&mut self.woken) {
+            true => Measure::Alone,
+            false if is_drawn => Measure::ForOthers,
+            false => Measure::Not,
+        }
     }
 
     /// The channel of the only caller that calls, as it seems.

@@ -31,7 +31,7 @@ use crate::clock;
 use crate::doorbell;
 use crate::gap::{Gap, Waiting};
 use crate::handover;
-use crate::hold::{BETWEEN_PAUSES, Found, Hold, NO_PLACE, Scanned, Spot};
+use crate::hold::{BETWEEN_PAUSES, Found, Hold, Measure, NO_PLACE, Scanned, Spot};
 use crate::idle::Idle;
 use crate::layout::{BlockHead, NOT_RUN, RELEASE, TAKEN, named};
 use crate::memory::MemoryUsage;
@@ -517,13 +517,9 @@ impl<H: Handler> Shared<H> {
             }
             (passes, found_any) = (0, true);
             hold.count(found.spot.at);
-            let is_in_a_row = hold.served == hold.pause_at;
-            if is_in_a_row {
-                hold.plan_pause();
-                self.look_up(hold);
-            }
-            let after = if has_waited || is_in_a_row {
-                self.serve_measured(serving, found.renewed(), !has_waited)
+            let measure = if hold.served == hold.pause_at { self.pause(hold) } else { Measure::Not };
+            let after = if has_waited || measure != Measure::Not {
+                self.serve_measured(serving, found.renewed(), !has_waited && measure == Measure::ForOthers)
             } else {
                 self.serve::<false>(serving, found, false)
             };
@@ -614,7 +610,7 @@ impl<H: Handler> Shared<H> {
 
     /// What is to be done now and then while requests are served.
     #[cold]
-    fn look_up(&self, hold: &mut Hold<H::Peer>) {
+    fn pause(&self, hold: &mut Hold<H::Peer>) -> Measure {
         hold.work += BETWEEN_PAUSES;
         if hold.work >= WORK_PER_POLL {
             self.glance(hold);
@@ -622,11 +618,13 @@ impl<H: Handler> Shared<H> {
         if !hold.late.is_empty() {
             hold.late.wake_due(clock::now());
         }
+        hold.pause()
     }
 
     /// The process is awake again.
     #[cold]
     fn awake(&self, hold: &mut Hold<H::Peer>) {
+        hold.awake();
         self.asleep_since.store(0, Ordering::Relaxed);
         hold.look_at_all();
         self.arm(hold);

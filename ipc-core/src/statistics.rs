@@ -2,7 +2,7 @@
 //!
 //! The callee maps the file, then seals it: from then on only mappings for reading are made of it. Whoever has the descriptor
 //! reads the sums of each worker ([`tallies`](crate::tallies)), the errors of each method, and a histogram of how long its calls
-//! took, without a word to the callee. Durations are measured for every call that the scanner has had to wait for, and for one
+//! took, without a word to the callee. Durations are measured for every call that the scanner has had to wait for, or was woken for, and for one
 //! of 64 of those that come in a row, at random, which counts 64 times; so the calls of a histogram are about as many as there were, and
 //! measuring costs next to nothing.
 //!
@@ -16,6 +16,7 @@
 #![allow(unsafe_code)]
 
 use std::io;
+use std::mem::offset_of;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
 use memmap2::{MmapOptions, MmapRaw};
@@ -24,7 +25,7 @@ use crate::clock;
 use crate::file_size;
 use crate::histogram::{BUCKETS, Histogram, bucket};
 use crate::hold::BETWEEN_PAUSES;
-use crate::layout::{FIGURES, FIGURES_VERSION, METHOD_FIGURES, ROWS};
+use crate::layout::{FIGURES, FIGURES_VERSION, METHOD_FIGURES, PAGE, ROWS};
 use crate::segment::{commit, describe};
 use crate::sync::{AtomicU8, Ordering, Sum};
 use crate::tallies::{ENTRIES, Row};
@@ -132,31 +133,43 @@ impl Figures {
         ROWS + self.rows * size_of::<Row>() + method.min(self.methods) * size_of::<Method>()
     }
 
-    /// Is there memory for the byte at this place of the file?
-    fn is_there(&self, at: usize) -> bool {
-        let Some(file) = &self.file else { return true };
-        let at = at as libc::off_t; // At most the length of a mapping.
-        // SAFETY: plain system call on our own descriptor.
-        unsafe { libc::lseek(file.as_raw_fd(), at, libc::SEEK_DATA) == at }
-    }
-
     fn len(methods: usize, rows: usize) -> usize {
         ROWS + rows * size_of::<Row>() + (methods + 1) * size_of::<Method>()
     }
 
+    /// Is there memory for this page of the file?
+    fn is_there(&self, page: usize) -> bool {
+        let Some(file) = &self.file else { return true };
+        let at = (page * PAGE as usize) as libc::off_t; // Less than the length of a mapping.
+        // SAFETY: plain system call on our own descriptor.
+        unsafe { libc::lseek(file.as_raw_fd(), at, libc::SEEK_DATA) == at }
+    }
+
     fn read(&self, method: usize) -> MethodFigures {
-        let (read, method) = (|sum: &Sum| sum.load(Ordering::Relaxed), method.min(self.methods));
-        let mut figures = MethodFigures::default();
-        let at = self.method_at(method);
-        if self.is_there(at) && self.is_there(at + size_of::<Method>() - 1) {
-            let entry = self.method(method);
-            figures.errors = std::array::from_fn(|at| entry.errors.get(at).map_or(0, read));
-            figures.durations = Histogram::of(entry.buckets.iter().map(read));
-            (figures.received, figures.sent) = (read(&entry.received), read(&entry.sent));
-        }
-        let here = |row: &usize| self.is_there(ROWS + row * size_of::<Row>() + method * size_of::<Sum>());
-        for row in (0..self.rows).filter(here).filter_map(|row| self.row(row)) {
-            figures.calls = figures.calls.wrapping_add(row.get(method).map_or(0, read));
+        let (place, method) = (self.method_at(method), method.min(self.methods));
+        let mut known = (usize::MAX, false);
+        let mut read = |at: usize| {
+            let page = at / PAGE as usize;
+            if known.0 != page {
+                known = (page, self.is_there(page));
+            }
+            if !known.1 || !at.is_multiple_of(size_of::<Sum>()) || at + size_of::<Sum>() > self.map.len() {
+                return 0;
+            }
+            // SAFETY: aligned, and in the mapping; an atomic, alive as long as `self`.
+            unsafe { &*self.map.as_mut_ptr().wrapping_add(at).cast::<Sum>() }.load(Ordering::Relaxed)
+        };
+        let mut part = |offset: usize, number: usize| read(place + offset + number * size_of::<Sum>());
+        let mut figures = MethodFigures {
+            received: part(offset_of!(Method, received), 0),
+            sent: part(offset_of!(Method, sent), 0),
+            errors: std::array::from_fn(|number| part(offset_of!(Method, errors), number)),
+            durations: Histogram::of((0..BUCKETS).map(|number| part(offset_of!(Method, buckets), number))),
+            calls: 0,
+        };
+        for row in 0..self.rows {
+            let calls = read(ROWS + row * size_of::<Row>() + method * size_of::<Sum>());
+            figures.calls = figures.calls.wrapping_add(calls);
         }
         figures
     }

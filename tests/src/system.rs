@@ -112,6 +112,8 @@ pub fn listen_to(listener: BorrowedFd<'_>, most: i32) {
 pub type Resource = libc::__rlimit_resource_t;
 /// Numbers of descriptors, from 0 on.
 pub const DESCRIPTORS: Resource = libc::RLIMIT_NOFILE;
+/// Bytes of a file.
+pub const FILE_SIZE: Resource = libc::RLIMIT_FSIZE;
 /// Bytes of address space.
 pub const ADDRESSES: Resource = libc::RLIMIT_AS;
 

@@ -521,6 +521,60 @@ fn a_handler_runs_within_a_scope() {
 }
 
 #[test]
+fn a_call_may_be_made_by_another_thread_than_its_interceptor() {
+    let _watchdog = Watchdog::start("a_call_may_be_made_by_another_thread_than_its_interceptor");
+    let elsewhere = |call: Call, next: Next| async move {
+        let (tell, told) = smol::channel::bounded(1);
+        std::thread::spawn(move || tell.send_blocking(block_on(next.run(call))).unwrap());
+        told.recv().await.unwrap()
+    };
+    let (kinds, _server) = pair(Server::builder().workers(1).intercept(elsewhere));
+    for kinds in [kinds.clone(), kinds.with_interceptor(elsewhere)] {
+        let before = kinds.count().unwrap();
+        assert_eq!(kinds.count().unwrap(), before + 1);
+        assert_eq!(block_on(kinds.half_later(8)).unwrap(), 4);
+    }
+}
+
+#[test]
+fn a_pause_keeps_no_thread_of_a_call_that_nobody_waits_for() {
+    let _watchdog = Watchdog::start("a_pause_keeps_no_thread_of_a_call_that_nobody_waits_for");
+    let slow = |call: Call, next: Next| async move {
+        if call.metadata().get("slow").is_some() {
+            next.pause(Duration::from_secs(1000)).await;
+        }
+        next.run(call).await
+    };
+    let (kinds, server) = pair(Server::builder().workers(1).intercept(slow));
+    let slow = kinds.with_metadata("slow", "");
+    let threads = || std::fs::read_dir("/proc/self/task").unwrap().count();
+    let before = threads();
+    for _ in 0..500 {
+        until(|| match slow.start().forever() {
+            Ok(pending) => {
+                drop(pending);
+                true
+            }
+            Err(error) => {
+                assert!(error.is_retryable(), "{error}");
+                false
+            }
+        });
+    }
+    assert!(threads() < before + 20, "{} and {before}", threads());
+    // Around a handler that is not a future, until its time is over, it is given up, or the server ends.
+    let soon = slow.with_timeout(Duration::from_millis(20));
+    assert!(matches!(soon.count(), Err(CallError::TimedOut { .. })));
+    assert_eq!(kinds.count().unwrap(), 1);
+    drop(slow.start().count().unwrap());
+    assert_eq!(kinds.count().unwrap(), 2);
+    let waiting = slow.start().count().unwrap();
+    until(|| !server.usage().is_idle());
+    drop(server);
+    assert!(!waiting.wait().unwrap_err().may_have_run());
+}
+
+#[test]
 fn pending_calls_are_looked_at_as_ever() {
     let _watchdog = Watchdog::start("pending_calls_are_looked_at_as_ever");
     let log = Log::new("");

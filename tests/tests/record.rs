@@ -1,6 +1,7 @@
 //! Calls that are recorded in a server of another process, and made again.
 
 use std::fs::{File, OpenOptions};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ipc_rpc::dynamic::DynamicClient;
@@ -10,6 +11,7 @@ use ipc_rpc::{ClientConfig, ConnectError, Trust};
 use ipc_rpc_tests::helper::{Helper, Place};
 use ipc_rpc_tests::large::LargeClient;
 use ipc_rpc_tests::services::{CalcClient, WorkClient, bytes, checksum};
+use ipc_rpc_tests::system;
 use serde_json::{Value, json};
 
 const SERVER: &str = env!("CARGO_BIN_EXE_test_server");
@@ -228,6 +230,55 @@ fn a_file_that_is_full_ends_it() {
     let file = OpenOptions::new().read(true).open(&whole).unwrap();
     let refused = Recorder::start(place.socket(), "Calc", file, LIMIT, PATIENCE).unwrap_err();
     assert!(matches!(refused, ConnectError::Io { .. }));
+}
+
+#[test]
+fn a_server_does_not_write_more_than_a_file_may_have() {
+    let (place, server) = started("a_server_does_not_write_more_than_a_file_may_have", &[]);
+    let calc = CalcClient::connect(place.socket()).unwrap();
+    // With each of them another part of what is written last has no room.
+    for most in (0..300).step_by(17) {
+        let recorder = record(&place, "Calc", LIMIT);
+        let length = std::fs::metadata(place.join("calls")).unwrap().len();
+        recorder.stop(PATIENCE).unwrap();
+        let before = system::limit(server.pid(), system::FILE_SIZE, length + most);
+        let recorder = record(&place, "Calc", LIMIT);
+        let end = loop {
+            assert_eq!(calc.add(1, 2).unwrap(), 3);
+            if let Some(end) = recorder.wait(Duration::ZERO).unwrap() {
+                break end;
+            }
+        };
+        assert_eq!(end.reason, "the file is as long as it may be");
+        system::limit(server.pid(), system::FILE_SIZE, before);
+    }
+}
+
+#[test]
+fn who_records_is_heard_whatever_else_goes_on() {
+    let (place, _server) = started("who_records_is_heard_whatever_else_goes_on", &[]);
+    let calc = CalcClient::connect(place.socket()).unwrap();
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                calc.add(1, 2).unwrap();
+            }
+        });
+        for _ in 0..20 {
+            let end = record(&place, "Calc", LIMIT).stop(PATIENCE).unwrap();
+            assert_eq!(end.reason, "");
+        }
+        over.store(true, Ordering::Relaxed);
+    });
+    // More connections that say nothing than a server keeps.
+    let recorder = record(&place, "Calc", LIMIT);
+    let path = place.socket();
+    let connect = || ipc_core::socket::connect(path.as_ref(), ipc_core::clock::after(PATIENCE)).unwrap();
+    let _idle: Vec<_> = (0..100).map(|_| connect()).collect();
+    calc.add(1, 2).unwrap();
+    let end = recorder.stop(PATIENCE).unwrap();
+    assert_eq!((end.calls, end.reason.as_str()), (1, ""));
 }
 
 #[test]

@@ -1,10 +1,13 @@
 //! What a server counts, as another process sees it.
 
+use std::process::Command;
 use std::time::Duration;
 
 use ipc_rpc::{ConnectError, MethodFigures, ServerInfo};
+use ipc_rpc_tests::flows::FlowsClient;
 use ipc_rpc_tests::helper::{Place, until};
 use ipc_rpc_tests::services::{CalcClient, WorkClient};
+use ipc_rpc_tests::system;
 
 const SERVER: &str = env!("CARGO_BIN_EXE_test_server");
 const LONG: Duration = Duration::from_secs(30);
@@ -46,6 +49,72 @@ fn every_call_is_counted_once_whoever_makes_it() {
     assert_eq!(info.state.clients.len(), THREADS as usize);
     assert!(info.state.clients.iter().all(|c| c.calls == 2 * CALLS && c.running.is_empty() && c.queued == 0));
     assert!(info.state.clients.iter().all(|c| c.pid == std::process::id() as i32));
+}
+
+#[test]
+fn a_load_in_a_rhythm_is_measured_as_it_is() {
+    let place = Place::new("a_load_in_a_rhythm_is_measured_as_it_is");
+    let _server = place.serve(SERVER, &["workers=1"]);
+    let client = WorkClient::connect(place.socket()).unwrap();
+    // Of each eight that are under way at once the first has a long reply.
+    const ROUNDS: u64 = 8000;
+    for _ in 0..ROUNDS {
+        let calls =
+            client.batch(|calls| (0..8).map(|n| calls.make(if n == 0 { 1000 } else { 8 }, 0)).collect::<Vec<_>>());
+        for call in calls {
+            call.unwrap().wait().unwrap();
+        }
+    }
+    let info = ServerInfo::of(place.socket(), LONG).unwrap();
+    let make = figures(&info, "make");
+    assert_eq!(make.calls, 8 * ROUNDS);
+    // A reply has a few bytes more than what is in it. By measuring every 64th it would be 7.5 times as much, or a hundredth.
+    let share = make.sent as f64 / (ROUNDS * (1008 + 7 * 16)) as f64;
+    assert!((0.6..=1.6).contains(&share), "{share}");
+}
+
+#[test]
+fn calls_that_come_now_and_then_are_all_measured() {
+    let place = Place::new("calls_that_come_now_and_then_are_all_measured");
+    let _server = place.serve(SERVER, &["workers=2"]);
+    let client = WorkClient::connect(place.socket()).unwrap();
+    for n in 0..20 {
+        // So that all workers sleep, or one of them waits at least.
+        std::thread::sleep(Duration::from_millis(30));
+        client.make(100, n).unwrap();
+    }
+    let make = figures(&ServerInfo::of(place.socket(), LONG).unwrap(), "make");
+    assert_eq!((make.calls, make.durations.count()), (20, 20));
+    assert!((2000..3000).contains(&make.sent), "{} bytes", make.sent);
+}
+
+#[test]
+fn what_goes_on_in_a_stream_is_no_call() {
+    let place = Place::new("what_goes_on_in_a_stream_is_no_call");
+    let _server = place.serve(SERVER, &[""; 0]);
+    let client = FlowsClient::connect(place.socket()).unwrap();
+    assert_eq!(client.count(50_000).unwrap().count(), 50_000);
+    let info = ServerInfo::of(place.socket(), LONG).unwrap();
+    let [seen] = &info.state.clients[..] else { panic!("one client") };
+    assert_eq!((seen.calls, info.figures("Flows", "count").unwrap().calls), (1, 1));
+}
+
+#[test]
+fn a_server_that_may_have_no_files_has_no_figures_for_others() {
+    let place = Place::new("a_server_that_may_have_no_files_has_no_figures_for_others");
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -S -f 0; exec \"$@\"", "sh", SERVER, &place.socket()]);
+    let mut server = place.run(command);
+    assert_eq!(server.line(), "bound");
+    let client = WorkClient::connect(place.socket()).unwrap();
+    assert_eq!(client.make(3, 7).unwrap(), [7; 3]);
+    // Not even what it is can be told: that goes in a file, too.
+    let error = ServerInfo::of(place.socket(), LONG).unwrap_err();
+    assert!(error.to_string().contains("ulimit -f"), "{error}");
+    system::limit(server.pid(), system::FILE_SIZE, 40_000);
+    let info = ServerInfo::of(place.socket(), LONG).unwrap();
+    assert!(info.figures("Work", "make").is_none() && info.state.clients.len() == 1);
+    client.make(3, 7).unwrap();
 }
 
 #[test]
