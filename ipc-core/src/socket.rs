@@ -10,7 +10,7 @@
 use std::ffi::OsStr;
 use std::io;
 use std::mem;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -94,9 +94,18 @@ pub fn listen(path: &Path, mode: u32) -> io::Result<OwnedFd> {
     call(unsafe { libc::bind(socket.as_raw_fd(), (&raw const address).cast(), len) } as isize)?;
     crate::fail_point!(SocketBound);
     std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode))?;
-    // SAFETY: plain system call on our own descriptor.
-    call(unsafe { libc::listen(socket.as_raw_fd(), 1024) } as isize)?;
+    listen_anew(socket.as_fd())?;
     Ok(socket)
+}
+
+/// Listens on a bound socket. One that listens already is this process's from now on: whoever connects is told that this one is at
+/// the other end ([`credentials`]), but for those who have connected before.
+///
+/// # Errors
+/// The system's.
+pub fn listen_anew(socket: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: plain system call on our own descriptor.
+    call(unsafe { libc::listen(socket.as_raw_fd(), 1024) } as isize).map(drop)
 }
 
 /// Connects to the listener at `path`; waits for a place in its backlog until `deadline` (`CLOCK_MONOTONIC` nanoseconds).
@@ -185,6 +194,18 @@ pub fn credentials(socket: BorrowedFd<'_>) -> io::Result<Credentials> {
     Ok(Credentials { pid: c.pid, uid: c.uid, gid: c.gid })
 }
 
+/// Whether packets that are received on `socket` tell who has sent them: see [`receive_from`].
+///
+/// # Errors
+/// The system's.
+pub fn ask_who_sends(socket: BorrowedFd<'_>, ask: bool) -> io::Result<()> {
+    let value = libc::c_int::from(ask);
+    let (at, len) = ((&raw const value).cast(), mem::size_of::<libc::c_int>() as libc::socklen_t);
+    // SAFETY: `value` is a valid place for the option's value.
+    let set = unsafe { libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_PASSCRED, at, len) };
+    call(set as isize).map(drop)
+}
+
 /// The groups of who is at the other end, besides its effective one.
 ///
 /// # Errors
@@ -235,11 +256,19 @@ pub fn is_beside(socket: BorrowedFd<'_>, pid: i32) -> bool {
     }
     // The number may be another process's by now. The descriptor is that of who has connected; kernels before 6.5 have none.
     let process = process(socket);
-    let says = match &process {
-        Some(process) => format!("/proc/self/fdinfo/{}", process.as_raw_fd()),
-        None => format!("/proc/{pid}/status"),
-    };
-    let says = std::fs::read_to_string(says).unwrap_or_default();
+    match &process {
+        Some(process) => has_one_number(pid, &format!("/proc/self/fdinfo/{}", process.as_raw_fd())),
+        None => is_here(pid),
+    }
+}
+
+/// Is process `pid` in the pid namespace of this one, and in no other below it?
+pub fn is_here(pid: i32) -> bool {
+    pid > 0 && has_one_number(pid, &format!("/proc/{pid}/status"))
+}
+
+fn has_one_number(pid: i32, file: &str) -> bool {
+    let says = std::fs::read_to_string(file).unwrap_or_default();
     // One number for each namespace from this one down to its own.
     let numbers = says.lines().find_map(|line| line.strip_prefix("NSpid:"));
     numbers.is_some_and(|numbers| numbers.split_whitespace().eq([pid.to_string()]))
@@ -350,18 +379,45 @@ pub fn receive(socket: BorrowedFd<'_>) -> io::Result<(Vec<u8>, Vec<OwnedFd>)> {
     let mut buffer = vec![0; next_len(socket)?.min(MAX_PACKET)];
     // SAFETY: pure computation.
     let room = unsafe { libc::CMSG_SPACE((MAX_DESCRIPTORS * mem::size_of::<RawFd>()) as u32) };
-    let (len, descriptors, lacks) = loop {
-        match receive_into(socket, &mut buffer, room as usize) {
+    let received = receive_whole(socket, &mut buffer, room as usize)?;
+    buffer.truncate(received.len);
+    Ok((buffer, received.descriptors))
+}
+
+/// The same with who has sent it, as the system says. `None`: it was not [asked](ask_who_sends).
+///
+/// # Errors
+/// As [`receive`].
+///
+/// ```
+/// use std::os::fd::AsFd;
+/// use ipc_core::socket;
+/// let (ours, theirs) = socket::pair()?;
+/// socket::ask_who_sends(ours.as_fd(), true)?;
+/// socket::send(theirs.as_fd(), b"here", None)?;
+/// let (packet, _, sender) = socket::receive_from(ours.as_fd())?;
+/// assert_eq!((&packet[..], sender.unwrap().pid), (&b"here"[..], std::process::id() as i32));
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn receive_from(socket: BorrowedFd<'_>) -> io::Result<(Vec<u8>, Vec<OwnedFd>, Option<Credentials>)> {
+    let mut buffer = vec![0; next_len(socket)?.min(MAX_PACKET)];
+    let received = receive_whole(socket, &mut buffer, usize::MAX)?;
+    buffer.truncate(received.len);
+    Ok((buffer, received.descriptors, received.sender))
+}
+
+fn receive_whole(socket: BorrowedFd<'_>, buffer: &mut [u8], room: usize) -> io::Result<Received> {
+    let received = loop {
+        match receive_into(socket, buffer, room) {
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) if e.kind() == io::ErrorKind::ConnectionReset => break (0, Vec::new(), 0),
+            Err(e) if e.kind() == io::ErrorKind::ConnectionReset => break Received::default(),
             other => break other?,
         }
     };
-    if lacks & libc::MSG_TRUNC != 0 {
+    if received.lacks & libc::MSG_TRUNC != 0 {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "the peer sent a packet that is too long"));
     }
-    buffer.truncate(len);
-    Ok((buffer, descriptors))
+    Ok(received)
 }
 
 /// What came as one packet on an open connection.
@@ -383,7 +439,7 @@ pub fn next(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Packet> {
     // Not `CMSG_SPACE`, whose padding has room for a second one.
     // SAFETY: pure computation.
     let room = unsafe { libc::CMSG_LEN(mem::size_of::<RawFd>() as u32) };
-    let (len, mut descriptors, lacks) = receive_into(socket, buffer, room as usize)?;
+    let Received { len, mut descriptors, lacks, .. } = receive_into(socket, buffer, room as usize)?;
     Ok(Packet {
         len: (lacks & libc::MSG_TRUNC == 0).then_some(len),
         descriptor: descriptors.pop(),
@@ -391,13 +447,18 @@ pub fn next(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Packet> {
     })
 }
 
-/// Receives one packet, and descriptors in so many bytes of a control message. Gives the length, the descriptors, and the flags
-/// that say what there was no room for.
-fn receive_into(
-    socket: BorrowedFd<'_>,
-    buffer: &mut [u8],
-    room: usize,
-) -> io::Result<(usize, Vec<OwnedFd>, libc::c_int)> {
+/// A packet, but for its bytes.
+#[derive(Default)]
+struct Received {
+    len: usize,
+    descriptors: Vec<OwnedFd>,
+    sender: Option<Credentials>,
+    /// Flags that say what there was no room for.
+    lacks: libc::c_int,
+}
+
+/// Receives one packet, with what comes along in so many bytes of a control message.
+fn receive_into(socket: BorrowedFd<'_>, buffer: &mut [u8], room: usize) -> io::Result<Received> {
     let mut control = Control([0; 64]);
     let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
     // SAFETY: all-zero bytes are a valid `msghdr`, a plain C structure.
@@ -410,12 +471,13 @@ fn receive_into(
     let flags = libc::MSG_CMSG_CLOEXEC | libc::MSG_DONTWAIT;
     // SAFETY: all pointers in `message` are to locals and to `buffer`, which live for the call.
     let len = call(unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, flags) })?;
-    Ok((len, descriptors(&message), message.msg_flags))
+    let (descriptors, sender) = along(&message);
+    Ok(Received { len, descriptors, sender, lacks: message.msg_flags })
 }
 
-/// Takes ownership of every descriptor in the control part of a received message.
-fn descriptors(message: &libc::msghdr) -> Vec<OwnedFd> {
-    let mut all = Vec::new();
+/// Takes ownership of every descriptor in the control part of a received message, and finds who has sent it.
+fn along(message: &libc::msghdr) -> (Vec<OwnedFd>, Option<Credentials>) {
+    let (mut all, mut sender) = (Vec::new(), None);
     // SAFETY: `message` was filled in by the kernel; its control buffer is alive.
     let mut head = unsafe { libc::CMSG_FIRSTHDR(message) };
     while !head.is_null() {
@@ -436,10 +498,17 @@ fn descriptors(message: &libc::msghdr) -> Vec<OwnedFd> {
                 all.push(unsafe { OwnedFd::from_raw_fd(fd) });
             }
         }
+        if value.cmsg_level == libc::SOL_SOCKET && value.cmsg_type == libc::SCM_CREDENTIALS {
+            // SAFETY: `head` points to a header the kernel wrote.
+            let data = unsafe { libc::CMSG_DATA(head) }.cast::<libc::ucred>();
+            // SAFETY: the kernel has written a `ucred` behind a header of this type.
+            let libc::ucred { pid, uid, gid } = unsafe { data.read_unaligned() };
+            sender = Some(Credentials { pid, uid, gid });
+        }
         // SAFETY: both point to what the kernel wrote.
         head = unsafe { libc::CMSG_NXTHDR(message, head) };
     }
-    all
+    (all, sender)
 }
 
 /// Waits until `socket` can be read, or `deadline` has passed (`false`).

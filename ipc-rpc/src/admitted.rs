@@ -138,11 +138,14 @@ impl Job {
     /// Answers, unless that was done, with this in place of what is held back.
     fn answer_now(&self, result: Result<Replied, Refused>) {
         *lock(&self.held) = None;
-        let (taken, place) = {
+        let (taken, place, failed) = {
             let mut state = lock(&self.state);
-            (state.call.take(), state.place)
+            (state.call.take(), state.place, state.failed)
         };
         let Some(call) = taken else { return };
+        if failed && result.is_ok() {
+            call.failed();
+        }
         drop(self.parcel.as_ref().map(|parcel| mem::take(&mut *lock(parcel))));
         let reply = Outcome(Some((call, place, result)), lock(&self.taken).take());
         let endings = self.later.take();
@@ -350,14 +353,10 @@ impl Admitted {
     pub fn reply<R: Message>(&self, value: &R) -> Result<Replied, Refused> {
         let mut state = lock(&self.job.state);
         let Some(call) = &mut state.call else { return Err(answered()) };
-        let failed = value.is_error();
-        if failed {
-            call.failed();
-        }
         let (data, len) = call.reply_buffer();
         // SAFETY: the buffer is this call's until it is finished, which takes the lock held here.
         let replied = unsafe { service::write_reply::<R, _>(value, Buffer { data, len }, call) };
-        state.failed = failed;
+        state.failed = value.is_error() && replied.is_ok();
         replied
     }
 

@@ -351,8 +351,14 @@ impl Connection {
             }
         };
         ipc_core::fail_point!(Connected);
-        let mut all = Connection::greet_all(&[service], socket, path.clone(), config, deadline, meanwhile)?;
-        all.pop().ok_or(ConnectError::NotAServer { path })
+        let all = Connection::greet_all(&[service], socket, path.clone(), config, deadline, meanwhile)?;
+        match all {
+            Some(mut all) => all.pop().ok_or(ConnectError::NotAServer { path }),
+            None => {
+                let config = ClientConfig { trust: Some(Trust::Snapshot), ..config.clone() };
+                Connection::try_open(service, &path, &config, deadline, meanwhile)
+            }
+        }
     }
 
     /// Shakes hands over a connected socket about one service.
@@ -363,11 +369,12 @@ impl Connection {
         config: &ClientConfig,
         deadline: u64,
     ) -> Result<Self, ConnectError> {
-        let mut all = Connection::greet_all(&[service], socket, path.clone(), config, deadline, &|| ())?;
-        all.pop().ok_or(ConnectError::NotAServer { path })
+        let all = Connection::greet_all(&[service], socket, path.clone(), config, deadline, &|| ())?;
+        all.and_then(|mut all| all.pop()).ok_or(ConnectError::NotAServer { path })
     }
 
     /// Shakes hands over a connected socket about several services; gives a connection for each, in order, over one channel.
+    /// `None`: it was to be read in place, but the process that has answered is not to be trusted so far.
     pub(crate) fn greet_all(
         services: &[&'static ServiceDesc],
         socket: OwnedFd,
@@ -375,7 +382,7 @@ impl Connection {
         config: &ClientConfig,
         deadline: u64,
         meanwhile: &dyn Fn(),
-    ) -> Result<Vec<Self>, ConnectError> {
+    ) -> Result<Option<Vec<Self>>, ConnectError> {
         let round = |bytes: u32| bytes.checked_next_multiple_of(CHUNK).unwrap_or(u32::MAX);
         let geometry =
             Geometry::new(config.blocks, round(config.arguments), round(config.replies)).ok_or_else(|| {
@@ -400,6 +407,8 @@ impl Connection {
         let segment = Segment::create(geometry).map_err(io)?;
         let descriptors = [Some(segment.descriptor()), theirs.as_ref().map(AsFd::as_fd)];
         let descriptors: Vec<_> = descriptors.into_iter().flatten().collect();
+        let by_default = trust == Trust::InPlace && config.trust.is_none();
+        socket::ask_who_sends(socket.as_fd(), by_default).map_err(io)?;
         socket::send_all(socket.as_fd(), &hello, &descriptors).map_err(talked)?;
         ipc_core::fail_point!(HelloSent);
         drop(theirs);
@@ -409,7 +418,8 @@ impl Connection {
                 return Err(ConnectError::TimedOut { path, after: config.connect_timeout });
             }
         }
-        let (packet, _) = socket::receive(socket.as_fd()).map_err(talked)?;
+        let (packet, _, sender) = socket::receive_from(socket.as_fd()).map_err(talked)?;
+        socket::ask_who_sends(socket.as_fd(), false).map_err(io)?;
         ipc_core::fail_point!(WelcomeRead);
         if packet.is_empty() {
             return Err(wordless());
@@ -423,6 +433,9 @@ impl Connection {
             Some(Answer::Refused(reason)) => return Err(ConnectError::Refused { path, reason }),
             None => return Err(ConnectError::NotAServer { path }),
         };
+        if by_default && !Trust::holds_for(who, sender) {
+            return Ok(None);
+        }
         let none = methods.iter().all(Result::is_err);
         if let Some(first) = methods.iter().find_map(|m| m.as_ref().err()).filter(|_| config.require_all || none) {
             return Err(ConnectError::Incompatible { path, mismatch: Box::new(first.clone()) });
@@ -459,7 +472,7 @@ impl Connection {
                 object: None,
             }
         };
-        Ok(services.iter().copied().map(connection).collect())
+        Ok(Some(services.iter().copied().map(connection).collect()))
     }
 
     /// What it is called by in this process; no other one is or was called so.

@@ -159,12 +159,13 @@ impl Endpoint {
     }
 
     fn bind_after(patience: Duration, path: &Path, mode: u32, takes_over: bool) -> Result<Self, NotBound> {
-        let lock = match FolderLock::take(path, patience) {
+        let take = || match FolderLock::take(path, patience) {
             // Who keeps it for so long removes nothing any more. Only two servers that begin at the same instant now,
             // where somebody killed has left a socket, could both get the name.
-            Err(e) if e.kind() == io::ErrorKind::TimedOut => None,
-            other => Some(other?),
+            Err(e) if e.kind() == io::ErrorKind::TimedOut => Ok(None),
+            other => other.map(Some),
         };
+        let mut lock = take()?;
         let deadline = clock::after(BIND_PATIENCE);
         let listener = loop {
             match socket::listen(path, mode) {
@@ -173,12 +174,20 @@ impl Endpoint {
             }
             match answers(path)? {
                 Some(_) if takes_over => match succeed(path, mode, deadline)? {
-                    Some(listener) => break listener,
+                    Some(listener) => {
+                        socket::listen_anew(listener.as_fd())?;
+                        break listener;
+                    }
                     // It is leaving, or was killed: somebody else has the name then, or nobody.
                     None => std::thread::sleep(Duration::from_millis(1)),
                 },
                 Some(pid) => return Err(NotBound::Taken { pid: Some(pid).filter(|p| *p > 0) }),
-                None => fs::remove_file(path)?,
+                None if lock.as_ref().is_none_or(FolderLock::is_valid) => fs::remove_file(path)?,
+                // This process was stopped just here: others have bound without it, perhaps.
+                None => {
+                    drop(lock.take());
+                    lock = take()?;
+                }
             }
         };
         ipc_core::fail_point!(Listening);

@@ -422,12 +422,13 @@ fn ask(name: &str, path: &Path, timeout: Duration) -> Result<ServerInfo, Connect
     let timed_out = || ConnectError::TimedOut { path: here(), after: timeout };
     let connected = socket::connect(path, deadline);
     let socket = connected.map_err(|error| connect::not_connected("any service", here(), error, timeout))?;
-    let who = socket::credentials(socket.as_fd()).map_err(io)?;
+    socket::ask_who_sends(socket.as_fd(), true).map_err(io)?;
     socket::send(socket.as_fd(), &handshake::inspector(), None).map_err(io)?;
     if !socket::wait_readable(socket.as_fd(), deadline).map_err(io)? {
         return Err(timed_out());
     }
-    let (packet, files) = socket::receive(socket.as_fd()).map_err(io)?;
+    let (packet, files, sender) = socket::receive_from(socket.as_fd()).map_err(io)?;
+    let who = sender.map_or_else(|| socket::credentials(socket.as_fd()), Ok).map_err(io)?;
     if packet.is_empty() {
         return Err(ConnectError::Refused { path: here(), reason: "the server left without a word".into() });
     }

@@ -329,7 +329,7 @@ impl Handler for Router {
         };
         let reply = self.recordings.asked(hello, descriptors, socket, asked, serves)?;
         if let Some(callee) = self.control.callee().filter(|_| self.recordings.is_active()) {
-            callee.each_channel(|client, _| client.dressed.store(true, Ordering::Relaxed));
+            callee.each_channel(|client, _| client.dressed.store(true, Ordering::SeqCst));
         }
         Some(reply)
     }
@@ -480,9 +480,11 @@ impl Router {
     #[cold]
     fn dressed(&self, route: &Route, client: &Client, call: &mut Call<'_, Client>, extra: Option<u16>) -> (u16, usize) {
         if !self.dresses(client.reading) {
-            client.dressed.store(false, Ordering::Relaxed);
-            // Somebody may have begun to record meanwhile.
-            client.dressed.store(self.dresses(client.reading), Ordering::Relaxed);
+            client.dressed.store(false, Ordering::SeqCst);
+            // Somebody may have begun to record meanwhile, and have said so before this was stored.
+            if self.dresses(client.reading) {
+                client.dressed.store(true, Ordering::Relaxed);
+            }
         }
         let _unpacked = if call.method() & BRINGS_PARCEL != 0 {
             let mut parcel = call.take_parcel();
@@ -535,7 +537,7 @@ impl Router {
                 let context = said.map(|extra| Context::of(call.watch(), client, extra));
                 // SAFETY: as above.
                 match unsafe { run(route, client, call, &request, context, None) } {
-                    (Ok(Ok(replied)), _) => (REPLIED, replied.len),
+                    (Ok(Ok(replied)), failed) => replied_with(call, failed, replied),
                     (failed, _) => without_reply(client, call, failed),
                 }
             }
@@ -575,9 +577,9 @@ impl Router {
                 (failed, _) => without_reply(client, call, failed),
             };
         }
-        let (mut told, mut replied) = (None, None);
+        let (mut told, mut replied) = (None::<Result<Done, CallError>>, None);
         let handle = call.handle();
-        let is_unwanted = || handle.is_given_up() || client.runtime.is_stopping();
+        let is_unwanted = || handle.is_given_up() || client.runtime.is_closing();
         let end = End { at: deadline.unwrap_or(u64::MAX), if_so: Some(&is_unwanted) };
         let over = catch_unwind(AssertUnwindSafe(|| {
             intercept::drive(&mut layered, &end, |seen| {
@@ -604,10 +606,11 @@ impl Router {
             })
         }));
         drop_quietly(layered);
+        let failed = told.as_ref().is_some_and(|told| told.as_ref().is_ok_and(|done| done.failed));
         let ran = told.is_some_and(|told| told.err().is_none_or(|error| error.may_have_run()));
         // The end has come while they waited.
         let over = over.map(|over| {
-            over.unwrap_or_else(|| match client.runtime.is_stopping() {
+            over.unwrap_or_else(|| match client.runtime.is_closing() {
                 true => Err(CallError::NotStarted { method, why: None }),
                 false => Err(CallError::TimedOut { method, after: Duration::ZERO, may_have_run: false }),
             })
@@ -618,7 +621,7 @@ impl Router {
                 let (status, reason) = status::of_error(error, ran);
                 refuse(call, status, &reason)
             }
-            (Ok(_), Some(replied)) => (REPLIED, replied.len),
+            (Ok(_), Some(replied)) => replied_with(call, failed, replied),
             (Ok(_), None) => refuse(call, status::DENIED, FOREIGN),
         };
         if answer.0 != REPLIED {
@@ -775,7 +778,6 @@ impl Lent for Dressed<'_, '_> {
 
     fn failed(&self) {
         self.failed.set(true);
-        self.call.failed(REPLIED);
     }
 }
 
@@ -792,6 +794,15 @@ pub(crate) fn message_of(panic: Box<dyn std::any::Any + Send>) -> String {
             }
         },
     }
+}
+
+/// Answers a call with the reply that is written, which is the handler's error if it has `failed`.
+#[cold]
+fn replied_with(call: &Call<'_, Client>, failed: bool, replied: Replied) -> (u16, usize) {
+    if failed {
+        call.failed(REPLIED);
+    }
+    (REPLIED, replied.len)
 }
 
 /// Answers a call whose handler has not replied.

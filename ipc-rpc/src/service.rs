@@ -213,7 +213,7 @@ pub(crate) trait Lent: ReplyMemory {
     }
     /// Takes the call away from its worker.
     fn defer(&mut self) -> Deferred<Client>;
-    /// The handler has ended with an error of its own.
+    /// The reply is an error of the handler's own.
     fn failed(&self);
 }
 
@@ -367,11 +367,12 @@ impl<'a> Incoming<'a> {
     /// The value cannot be sent; the handler has run.
     #[inline]
     pub fn reply<R: Message>(self, value: &R) -> Result<Replied, Refused> {
-        if value.is_error() {
+        // SAFETY: the buffer is this call's by the promise of `new`.
+        let replied = unsafe { write_reply::<R, _>(value, self.reply, &mut *self.call) };
+        if value.is_error() && replied.is_ok() {
             self.call.failed();
         }
-        // SAFETY: the buffer is this call's by the promise of `new`.
-        unsafe { write_reply::<R, _>(value, self.reply, self.call) }
+        replied
     }
 
     /// Refuses a method number that this service does not have.

@@ -160,6 +160,8 @@ pub(crate) fn listener(name: &str) -> Result<(OwnedFd, PathBuf), NotActivated> {
     }
     let own = UnixListener::from(own);
     own.set_nonblocking(true).map_err(io)?;
+    // Who connects from now on is to be told of this process, not of the one that has made the socket.
+    socket::listen_anew(own.as_fd()).map_err(io)?;
     let path = own.local_addr().map_err(io)?.as_pathname().map_or_else(|| name.into(), PathBuf::from);
     Ok((own.into(), path))
 }

@@ -48,6 +48,13 @@ impl Trust {
         let could = endpoint::is_own(who.uid) && socket::is_beside(socket, who.pid);
         if could { Trust::InPlace } else { Trust::Snapshot }
     }
+
+    /// May what was decided about `who` be said of the process that has answered? Whoever made a listening socket need not be the
+    /// one that serves there: systemd passes them on, and servers do.
+    pub(crate) fn holds_for(who: Credentials, sender: Option<Credentials>) -> bool {
+        let could = |sender: Credentials| endpoint::is_own(sender.uid) && socket::is_here(sender.pid);
+        sender.is_some_and(|sender| (sender.pid, sender.uid) == (who.pid, who.uid) || could(sender))
+    }
 }
 
 /// How requests are read: as a [`Trust`] says, or as only an `unsafe` call can ask for.

@@ -172,6 +172,12 @@ pub fn is_root() -> bool {
     unsafe { libc::geteuid() == 0 }
 }
 
+/// The user this process acts as.
+pub fn user() -> u32 {
+    // SAFETY: no arguments, cannot fail.
+    unsafe { libc::geteuid() }
+}
+
 /// Has `command` run as another user, with these groups: the first is the effective one. For root.
 pub fn run_as(command: &mut Command, user: u32, groups: &'static [u32]) {
     let become_other = move || {

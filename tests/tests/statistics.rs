@@ -3,10 +3,11 @@
 use std::process::Command;
 use std::time::Duration;
 
-use ipc_rpc::{ConnectError, MethodFigures, ServerInfo};
+use ipc_rpc::intercept::{Call, Next};
+use ipc_rpc::{ConnectError, MethodFigures, Server, ServerInfo};
 use ipc_rpc_tests::flows::FlowsClient;
 use ipc_rpc_tests::helper::{Place, until};
-use ipc_rpc_tests::services::{CalcClient, WorkClient};
+use ipc_rpc_tests::services::{CalcClient, WorkClient, WorkDispatcher, Worker};
 use ipc_rpc_tests::system;
 
 const SERVER: &str = env!("CARGO_BIN_EXE_test_server");
@@ -142,6 +143,34 @@ fn failures_are_counted_by_their_kind() {
     let (panic, sleep) = (figures(&info, "panic"), figures(&info, "sleep"));
     assert_eq!((panic.calls, panic.errors[16]), (3, 3));
     assert_eq!((sleep.calls, sleep.errors[1]), (0, 1));
+}
+
+#[test]
+fn a_call_that_fails_in_two_ways_is_one_error() {
+    let place = Place::new("a_call_that_fails_in_two_ways_is_one_error");
+    let server = Server::builder().service(WorkDispatcher::new(Worker::default())).intercept(
+        |call: Call, next: Next| async move {
+            match next.run(call.clone()).await {
+                Ok(done) if done.failed() && call.metadata().get("other").is_some() => Err(call.denied("an error")),
+                done => done,
+            }
+        },
+    );
+    let server = server.bind(place.socket()).unwrap();
+    let handle = server.handle();
+    let serving = std::thread::spawn(move || server.run().unwrap());
+    let client = WorkClient::connect(place.socket()).unwrap();
+    let other = client.with_metadata("other", "");
+    for _ in 0..3 {
+        client.fail(1).unwrap_err();
+        other.fail(1).unwrap_err();
+        other.fail(0).unwrap();
+    }
+    let info = ServerInfo::of(place.socket(), LONG).unwrap();
+    let errors = figures(&info, "fail").errors;
+    assert_eq!((errors[0], errors.iter().sum::<u64>()), (3, 6));
+    handle.shutdown();
+    serving.join().unwrap();
 }
 
 #[test]

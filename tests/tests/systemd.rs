@@ -1,17 +1,19 @@
 //! What systemd passes and is told, with this test in its place.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::os::fd::OwnedFd;
 use std::os::linux::net::SocketAddrExt;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use ipc_core::socket;
-use ipc_rpc_tests::helper::{Helper, Place};
+use ipc_rpc::ServerInfo;
+use ipc_rpc_tests::helper::{Helper, Place, until};
 use ipc_rpc_tests::proc;
-use ipc_rpc_tests::services::CalcClient;
+use ipc_rpc_tests::services::{CalcClient, WorkClient};
 use ipc_rpc_tests::system::{self, TERMINATE};
 
 const SERVER: &str = env!("CARGO_BIN_EXE_managed_server");
@@ -54,6 +56,48 @@ fn clients_wait_for_a_server_that_is_started_for_them() {
         let mut server = activate(&place, &listener, "calc", &["calc", "activated", "async"]);
         assert_eq!(server.line(), "bound");
         assert_eq!(call.join().unwrap().unwrap(), 7);
+    });
+}
+
+/// Where the reply to a call lies: in memory that both processes have, or in this one's own.
+fn reads_in_place(place: &Place) -> bool {
+    let client = WorkClient::connect(place.socket()).unwrap();
+    let reply = client.view().make(3, 7).unwrap();
+    assert_eq!(reply.get(), [7; 3]);
+    proc::is_shared(reply.get().as_ptr().addr())
+}
+
+#[test]
+fn who_serves_counts_and_not_who_has_made_the_socket() {
+    let place = Place::new("who_serves_counts_and_not_who_has_made_the_socket");
+    let listener = listen(&place);
+    let mut server = activate(&place, &listener, "calc", &["calc", "activated"]);
+    assert_eq!(server.line(), "bound");
+    assert!(reads_in_place(&place));
+    let info = ServerInfo::of(place.socket(), Duration::from_secs(20)).unwrap();
+    assert_eq!((info.pid, info.uid), (server.pid() as i32, system::user()));
+    drop(server);
+    if !system::is_root() {
+        return; // There is no other user to serve.
+    }
+    // Two clients: the one is there before the server is, which then says that it listens, for the other.
+    for path in [place.path(), Path::new(&place.socket())] {
+        fs::set_permissions(path, Permissions::from_mode(0o777)).unwrap();
+    }
+    let program = place.join("server");
+    fs::copy(SERVER, &program).unwrap();
+    std::thread::scope(|scope| {
+        let early = scope.spawn(|| reads_in_place(&place));
+        until(|| fs::read_to_string("/proc/net/unix").unwrap().matches(&place.socket()).count() > 1);
+        let mut command = Command::new("sh");
+        command.args(["-c", "LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=calc exec \"$@\"", "sh", &program]);
+        command.args(["calc", "activated", "everybody"]);
+        system::pass_as_three(&mut command, listener.try_clone().unwrap());
+        system::run_as(&mut command, 1234, &[]);
+        let mut server = place.run(command);
+        assert_eq!(server.line(), "bound");
+        assert!(!early.join().unwrap(), "a reply of another user's process is read where that one can change it");
+        assert!(!reads_in_place(&place));
     });
 }
 

@@ -7,8 +7,9 @@ use std::os::unix::net::UnixListener;
 use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::ScopedJoinHandle;
+use std::time::Duration;
 
-use ipc_rpc::{BindError, CallError, Server};
+use ipc_rpc::{BindError, CallError, Server, ServerInfo};
 use ipc_rpc_tests::helper::{Helper, Place, faithful, until};
 use ipc_rpc_tests::services::{CalcClient, WorkClient};
 use ipc_rpc_tests::{proc, system};
@@ -18,6 +19,24 @@ const SERVER: &str = env!("CARGO_BIN_EXE_test_server");
 /// The next server of the same name.
 fn successor(place: &Place) -> Helper {
     place.serve(SERVER, &["take=over", "workers=3"])
+}
+
+#[test]
+fn the_name_is_that_of_who_serves_now() {
+    let place = Place::new("the_name_is_that_of_who_serves_now");
+    let mut first = successor(&place);
+    let second = successor(&place);
+    assert_eq!(first.line(), "ended");
+    first.hang_up();
+    assert!(first.wait().success());
+    let pid = second.pid() as i32;
+    let taken = Server::bind(place.socket()).unwrap_err();
+    assert!(matches!(taken, BindError::AddressInUse { pid: Some(told), .. } if told == pid), "{taken}");
+    assert_eq!(ServerInfo::of(place.socket(), Duration::from_secs(20)).unwrap().pid, pid);
+    // A process that is alive, and can be looked at: what it writes is read where it lies.
+    let client = WorkClient::connect(place.socket()).unwrap();
+    let reply = client.view().make(3, 7).unwrap();
+    assert!(proc::is_shared(reply.get().as_ptr().addr()));
 }
 
 #[test]

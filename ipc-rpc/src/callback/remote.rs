@@ -198,9 +198,9 @@ impl Remote {
     fn connect(&self, socket: OwnedFd) -> State {
         let path = PathBuf::from("the client's end of the connection");
         match Connection::greet_all(&self.services, socket, path, &self.config(), clock::after(PATIENCE), &|| ()) {
-            Ok(all) => match all.first() {
-                Some(first) => {
-                    let line = Line::new(first.caller.clone(), self.handles.clone());
+            Ok(all) => match all.filter(|all| !all.is_empty()) {
+                Some(all) => {
+                    let line = Line::new(all[0].caller.clone(), self.handles.clone());
                     ipc_core::fail_point!(LineOpened);
                     State::Open(all, line)
                 }

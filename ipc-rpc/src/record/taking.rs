@@ -70,7 +70,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Recordings {
     /// May there be somebody who records?
     pub(crate) fn is_active(&self) -> bool {
-        self.active.load(Ordering::Relaxed)
+        self.active.load(Ordering::SeqCst)
     }
 
     /// Does the first packet of a connection, or a further one of such a connection, ask about a recording? Then the answer.
@@ -123,7 +123,7 @@ impl Recordings {
         let number = all.last().map_or(1, |last| last.number + 1).max(clock::now());
         let state = Mutex::new(State::Open { file, left, room, end: RecordEnd::default() });
         all.push(Arc::new(Taking { number, service: service.into(), started: clock::now(), socket, state }));
-        self.active.store(true, Ordering::Relaxed);
+        self.active.store(true, Ordering::SeqCst);
         Ok(number)
     }
 
@@ -145,7 +145,7 @@ impl Recordings {
                 taking.is_open()
             });
             let open: Vec<_> = open.cloned().collect();
-            self.active.store(!open.is_empty(), Ordering::Relaxed);
+            self.active.store(!open.is_empty(), Ordering::SeqCst);
             open.into_iter().filter(|taking| taking.service == service).collect()
         };
         if by.is_empty() {

@@ -1,8 +1,8 @@
 //! A server as a service manager runs one: `managed_server NAME [async] [own] [off] [other=NAME] [again]
-//! [grace=MILLISECONDS] [activated] [notify] [busy]`.
+//! [grace=MILLISECONDS] [activated] [notify] [busy] [everybody]`.
 //!
 //! Prints `bound`, and `ended` when it has returned from serving. `own`: it has a handler for SIGTERM, which prints `heard`.
-//! `off`: it wants no signals. `other`: it has a second server. `again`: it serves once more afterwards. `activated`: the name
+//! `everybody`: it lets all users in. `off`: it wants no signals. `other`: it has a second server. `again`: it serves once more afterwards. `activated`: the name
 //! is that of a socket it was passed. `notify`: it tells the manager how it is. `busy`: it is not ready when it begins. The
 //! line `fork` on standard input has it fork a child that sleeps, and print the child's number; `ready` and `failing`: it is.
 
@@ -47,6 +47,7 @@ fn main() -> ExitCode {
         match argument.split_once('=').unwrap_or((&argument, "")) {
             ("async", _) => future = true,
             ("own", _) => system::say_when_terminated(),
+            ("everybody", _) => builder = builder.allow_if(|_| true),
             ("off", _) => builder = builder.signals(false),
             ("other", name) => other = Some(name.to_owned()),
             ("again", _) => again = true,
