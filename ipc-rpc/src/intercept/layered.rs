@@ -119,7 +119,13 @@ impl Wish {
 
 /// What was asked for and is not begun, and who is to be woken for it: what asks may be polled elsewhere than the interceptors.
 #[derive(Default)]
-struct Desk(Mutex<(VecDeque<(What, Arc<Wish>)>, Option<Waker>)>);
+struct Desk(Mutex<Asked>);
+
+#[derive(Default)]
+struct Asked {
+    wishes: VecDeque<(What, Arc<Wish>)>,
+    driver: Option<Waker>,
+}
 
 struct Asking<'a> {
     desk: &'a Desk,
@@ -140,8 +146,8 @@ impl Future for Asking<'_> {
         drop(old);
         if let Some(what) = self.what.take() {
             let mut asked = lock(&self.desk.0);
-            asked.0.push_back((what, self.wish.clone()));
-            let driver = asked.1.take();
+            asked.wishes.push_back((what, self.wish.clone()));
+            let driver = asked.driver.take();
             drop(asked);
             if let Some(driver) = driver {
                 driver.wake();
@@ -178,12 +184,12 @@ impl Layered {
             return Poll::Ready(Step::Over(over));
         }
         let mut asked = lock(&self.desk.0);
-        while let Some((what, wish)) = asked.0.pop_front() {
+        while let Some((what, wish)) = asked.wishes.pop_front() {
             if !wish.is_given_up() {
                 return Poll::Ready(Step::Wanted(what, wish));
             }
         }
-        let old = asked.1.replace(cx.waker().clone());
+        let old = asked.driver.replace(cx.waker().clone());
         drop(asked);
         drop(old);
         Poll::Pending
