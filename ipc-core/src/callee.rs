@@ -31,7 +31,7 @@ use crate::imports::Imports;
 use crate::keeping::Keeping;
 pub use crate::kept::Kept;
 use crate::lane::{self, Cargo, Lane, Parcel, Undeliverable};
-use crate::layout::{BRINGS_PARCEL, BlockHead, RELEASE, named};
+use crate::layout::{BRINGS_PARCEL, BlockHead, OWN_METHODS, RELEASE, named};
 use crate::loan::{Lender, Loans};
 use crate::memory::{Memory, MemoryUsage};
 use crate::poll::Signal;
@@ -333,8 +333,12 @@ impl<P> Channel<P> {
         for (block, served) in (0..).zip(&self.blocks) {
             let Some(head) = self.segment.block(block) else { break };
             let is_busy = || served.state.load(Ordering::Relaxed) & BUSY != 0;
+            let method = named(head.method.load(Ordering::Relaxed));
+            if method >= OWN_METHODS {
+                continue; // What streams and objects have to say, or wait to hear.
+            }
             if is_busy() {
-                let (call, method) = (served.call(), named(head.method.load(Ordering::Relaxed)));
+                let call = served.call();
                 let known = before.get(&block).filter(|known| known.call == call).map(|known| known.since);
                 let since = known.or(since).unwrap_or(now);
                 if is_busy() && served.call() == call {

@@ -71,6 +71,9 @@ impl ServerHandle {
                     over = changed.wait_timeout(over, interval).unwrap_or_else(std::sync::PoisonError::into_inner).0;
                 }
             }
+            drop(over);
+            // What has come since.
+            publish(&handle);
         };
         let thread = std::thread::Builder::new().name("ipc-rpc metrics".into()).spawn(report)?;
         Ok(MetricsReporter { ended, thread: Some(thread) })

@@ -98,6 +98,13 @@ fn what_goes_on_in_a_stream_is_no_call() {
     let info = ServerInfo::of(place.socket(), LONG).unwrap();
     let [seen] = &info.state.clients[..] else { panic!("one client") };
     assert_eq!((seen.calls, info.figures("Flows", "count").unwrap().calls), (1, 1));
+    // One that is open, and waits.
+    let slowly = client.slowly(1000, 2).unwrap();
+    std::thread::sleep(Duration::from_millis(50));
+    let info = ServerInfo::of(place.socket(), LONG).unwrap();
+    let [seen] = &info.state.clients[..] else { panic!("one client") };
+    assert!(seen.calls == 2 && seen.running.is_empty() && seen.queued == 0, "{seen:?}");
+    drop(slowly);
 }
 
 #[test]

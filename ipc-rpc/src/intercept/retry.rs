@@ -36,7 +36,8 @@ pub struct Retry {
     pub attempts: u32,
     /// The pause after the first attempt; each is twice as long as the one before, and varies by up to a half. Default: 1 ms.
     pub first: Duration,
-    /// The longest pause. Default: 250 ms.
+    /// The longest pause. A call with a time limit that is told to come later ([`CallError::Limited`]) waits as long as it is told, if
+    /// there is time; one without a limit does so if it is not longer than this. Default: 250 ms.
     pub longest: Duration,
 }
 
@@ -57,8 +58,11 @@ impl Retry {
         // The standard library's keys are random.
         let random = RandomState::new().hash_one(count) >> 32;
         let pause = pause.mul_f64(0.5 + random as f64 / 2f64.powi(33));
-        let pause = if let CallError::Limited { after, .. } = error { pause.max(*after) } else { pause };
-        call.remaining().is_none_or(|left| pause < left).then_some(pause)
+        let (pause, most) = match (error, call.remaining()) {
+            (CallError::Limited { after, .. }, left) => (pause.max(*after), left.unwrap_or(self.longest)),
+            (_, left) => (pause, left.unwrap_or(Duration::MAX)),
+        };
+        (pause <= most).then_some(pause)
     }
 }
 
@@ -82,6 +86,8 @@ impl Interceptor for Retry {
 
 #[cfg(test)]
 mod tests {
+    use ipc_core::clock;
+
     use super::super::Kind;
     use super::*;
     use crate::call_error::MethodName;
@@ -102,7 +108,9 @@ mod tests {
         }
         assert_eq!(retry.pause(&plain, &limited, 30), None);
         let later = CallError::Limited { method, after: Duration::from_secs(7) };
-        assert_eq!(retry.pause(&plain, &later, 1), Some(Duration::from_secs(7)));
+        assert_eq!(retry.pause(&plain, &later, 1), None);
+        let soon = call(false, true, Some(clock::after(Duration::from_secs(60))));
+        assert_eq!(retry.pause(&soon, &later, 1), Some(Duration::from_secs(7)));
         assert_eq!(retry.pause(&call(false, true, Some(1)), &limited, 1), None);
         assert_eq!(retry.pause(&call(false, false, None), &limited, 1), None);
         let unclear = CallError::MayHaveRun { method };

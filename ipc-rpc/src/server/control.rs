@@ -1,9 +1,10 @@
 //! What the handles, the signals and the workers of a server share.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use ipc_core::scanner::Callee;
+use ipc_core::statistics::Statistics;
 
 use crate::inspect::Health;
 use crate::router::Router;
@@ -14,12 +15,21 @@ pub(crate) type Callees = Callee<Router>;
 pub(crate) struct Control {
     pub(super) stopping: AtomicBool,
     pub(super) callee: Mutex<Weak<Callees>>,
+    /// What is counted of it, also when it has ended.
+    pub(super) counted: OnceLock<Counted>,
     /// Another server has the name.
     pub(super) handed_over: AtomicBool,
     /// systemd is told how the server is.
     #[cfg(feature = "systemd")]
     pub(super) notifies: bool,
     pub(super) health: Mutex<Health>,
+}
+
+/// The figures of methods, by service and method.
+#[derive(Debug)]
+pub(crate) struct Counted {
+    pub(super) names: Vec<(&'static str, &'static str)>,
+    pub(super) statistics: Arc<Statistics>,
 }
 
 impl Control {

@@ -3,6 +3,7 @@
 use std::sync::{Arc, PoisonError};
 
 use super::Control;
+use super::control::Counted;
 use crate::inspect::{Health, MethodStatistics};
 use crate::rejected::Rejected;
 use crate::usage::ServerUsage;
@@ -139,8 +140,8 @@ impl ServerHandle {
         self.control.health()
     }
 
-    /// What has been counted of each method since the server began to serve: service, method, figures; nothing, unless it
-    /// serves.
+    /// What has been counted of each method since the server began to serve: service, method, figures; nothing before that, and
+    /// what it was when the server has ended.
     ///
     /// ```
     /// use ipc_rpc::{Server, service};
@@ -161,17 +162,17 @@ impl ServerHandle {
     /// assert_eq!((add.service, add.method, add.figures.calls), ("Calc", "add", 1));
     /// # handle.shutdown();
     /// # serving.join().unwrap()?;
+    /// # assert_eq!(handle.statistics()[0].figures.calls, 1);
     /// # std::fs::remove_dir_all(&folder)?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn statistics(&self) -> Vec<MethodStatistics> {
-        let Some(callee) = self.control.callee() else { return Vec::new() };
-        let names = callee.handler().method_names();
-        let figures = |(number, (service, method))| {
-            let figures = callee.statistics().read(number);
+        let Some(Counted { names, statistics }) = self.control.counted.get() else { return Vec::new() };
+        let figures = |(number, &(service, method)): (usize, &(&'static str, &'static str))| {
+            let figures = statistics.read(number);
             MethodStatistics { service, method, figures }
         };
-        names.take(callee.statistics().methods()).enumerate().map(figures).collect()
+        names.iter().enumerate().map(figures).collect()
     }
 
     /// What the server has turned away since it began to serve; nothing, unless it serves.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use ipc_core::scanner::{Callee, Workers};
 
+use super::control::Counted;
 use super::{Callees, Control, ServeError, ServerBuilder, ServerHandle};
 use crate::router::Router;
 
@@ -34,6 +35,9 @@ impl Running {
             Router::new(builder.services, builder.admission, builder.runs, builder.interceptors, control.clone())?;
         let callee = Arc::new(Callee::new(router, listener, builder.workers)?);
         callee.wait_as(builder.waiting);
+        let statistics = callee.statistics().clone();
+        let names = callee.handler().method_names().take(statistics.methods()).collect();
+        control.counted.get_or_init(|| Counted { names, statistics });
         *control.callee.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(&callee);
         let handle = ServerHandle { control: control.clone() };
         let active = Arc::<AtomicUsize>::default();
