@@ -373,6 +373,13 @@ impl<H: Handler> Shared<H> {
         every.push(Arc::downgrade(channel));
     }
 
+    /// Number of channels whose memory is there: those that are open, and those whose peer is gone but from which something is
+    /// kept.
+    fn alive(&self) -> usize {
+        let every = self.every.lock().unwrap_or_else(PoisonError::into_inner);
+        every.iter().filter(|channel| channel.strong_count() > 0).count()
+    }
+
     /// No call of `channel` begins any more.
     fn ended(&self, channel: &Channel<H::Peer>) {
         if channel.meets(ENDED) {

@@ -61,6 +61,32 @@ fn what_is_kept_stays_as_it_was() {
 }
 
 #[test]
+fn clients_that_are_gone_count_as_long_as_something_of_theirs_is_kept() {
+    let place = Place::new("clients_that_are_gone_count_as_long_as_something_of_theirs_is_kept");
+    let store = Arc::<Store>::default();
+    let limits = Limits { clients: 2, ..Limits::default() };
+    let server = Server::builder().service(ShelfDispatcher::new(store.clone())).limits(limits).bind(place.socket());
+    let server = server.unwrap();
+    let handle = server.handle();
+    let serving = std::thread::spawn(move || server.run().unwrap());
+    for key in 0..2 {
+        let client = ShelfClient::connect(place.socket()).unwrap();
+        client.put(key, &bytes(100, 1)).unwrap();
+        drop(client);
+        until(|| handle.usage().clients == 0);
+    }
+    let refused = ShelfClient::connect(place.socket()).unwrap_err();
+    assert!(refused.to_string().contains("it has 2 clients"), "{refused}");
+    store.things().remove(&0);
+    let client = ShelfClient::connect(place.socket()).unwrap();
+    assert!(client.take(1).unwrap());
+    until(|| handle.usage().retired == 0);
+    drop(client);
+    handle.shutdown();
+    serving.join().unwrap();
+}
+
+#[test]
 fn several_of_one_call_share_its_memory() {
     let _watchdog = Watchdog::start("several_of_one_call_share_its_memory");
     let (store, client, server) = pair(Server::builder(), &ClientConfig::default());

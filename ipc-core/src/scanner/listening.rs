@@ -148,7 +148,7 @@ impl<H: Handler> Shared<H> {
         if let Some(answer) = self.handler.hands_over(&hello, socket.as_fd()) {
             return self.hand_over(id, socket, answer);
         }
-        let greeting = self.handler.greet(&hello, descriptors, socket.as_fd(), self.open());
+        let greeting = self.handler.greet(&hello, descriptors, socket.as_fd(), self.alive());
         let Some((segment, peer)) = greeting.accepted else {
             let _ = socket::send(socket.as_fd(), &greeting.answer, None);
             // Not closed before the peer has read the answer: it hangs up, or is the oldest some day.

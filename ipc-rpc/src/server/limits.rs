@@ -9,7 +9,7 @@
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Connections at once. Default: 4096.
+    /// Connections at once, counting those that have ended while an argument of theirs is [`Kept`](crate::Kept). Default: 4096.
     pub clients: usize,
     /// Call blocks a connection may bring. Default: 16,384, the most there can be.
     pub blocks: u32,
