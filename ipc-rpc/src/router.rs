@@ -272,8 +272,8 @@ impl Router {
         state
     }
 
-    /// Whether somebody who asks something is the server's own user; `Err`: he is not allowed in.
-    fn asker(&self, socket: BorrowedFd<'_>) -> Result<bool, String> {
+    /// Who asks something, and whether he is the server's own user; `Err`: he is not allowed in.
+    fn asker(&self, socket: BorrowedFd<'_>) -> Result<(Credentials, bool), String> {
         let Some(who) = self.admission.peer.or_else(|| socket::credentials(socket).ok()) else {
             return Err("the system does not say who you are".into());
         };
@@ -282,14 +282,28 @@ impl Router {
             self.rejections.connection(who, &why);
             return Err(why);
         }
-        Ok(endpoint::is_own(who.uid) || who.uid == 0)
+        Ok((who, endpoint::is_own(who.uid) || who.uid == 0))
+    }
+
+    /// Whether somebody may have calls recorded: who could as well trace this process, as far as one can tell.
+    fn may_record(&self, socket: BorrowedFd<'_>) -> Result<(), String> {
+        if self.admission.peer.is_some() {
+            return Err("objects that are called back are not recorded".into());
+        }
+        match self.asker(socket)? {
+            (_, false) => Err("a server has its calls recorded by its own user only".into()),
+            (who, true) if !socket::is_beside(socket, who.pid) => {
+                Err("a server has no calls recorded from within another container than its own".into())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Answers an inspector.
     fn inspected(&self, socket: BorrowedFd<'_>) -> Reply {
         let told = self
             .asker(socket)
-            .and_then(|own| self.files(own).map_err(|error| format!("the server cannot say what it is: {error}")));
+            .and_then(|(_, own)| self.files(own).map_err(|error| format!("the server cannot say what it is: {error}")));
         match told {
             Ok(descriptors) => Reply { packet: handshake::inspection(), descriptors, stays: false },
             Err(why) => Reply { packet: handshake::refused(&why), descriptors: Vec::new(), stays: false },
@@ -323,12 +337,7 @@ impl Handler for Router {
             return Some(self.inspected(socket));
         }
         let serves = |name: &str| self.methods.iter().any(|route| route.service.service().name == name);
-        let asked = || match self.asker(socket) {
-            Ok(true) => Ok(()),
-            Ok(false) => Err("a server has its calls recorded by its own user only".into()),
-            Err(why) => Err(why),
-        };
-        let reply = self.recordings.asked(hello, descriptors, socket, asked, serves)?;
+        let reply = self.recordings.asked(hello, descriptors, socket, || self.may_record(socket), serves)?;
         if let Some(callee) = self.control.callee().filter(|_| self.recordings.is_active()) {
             callee.each_channel(|client, _| client.dressed.store(true, Ordering::SeqCst));
         }
@@ -642,16 +651,19 @@ struct Request {
 
 /// Writes a recorded call down with its answer: a status, and so many bytes of the reply.
 #[cold]
-pub(crate) fn put_down(taken: Taken, call: &impl ReplyMemory, (status, len): (u16, usize)) {
+pub(crate) fn put_down(mut taken: Taken, call: &impl ReplyMemory, (status, len): (u16, usize)) {
     if call.has_sent_body() {
         return taken.end(status, None);
     }
     let (data, room) = call.buffer();
-    // SAFETY: `room` bytes at `data` are this call's reply until it is finished. The caller may write there all the same.
-    let reply = unsafe { Snapshot::copy(data, len.min(room)) };
-    let (data, len) = reply.bytes();
-    // SAFETY: the bytes of a copy are there as long as it is.
-    taken.end(status, Some(unsafe { slice::from_raw_parts(data.as_ptr(), len) }));
+    let len = len.min(room);
+    if taken.has_room(len) {
+        let mut reply = vec![0; len];
+        // SAFETY: `room` bytes at `data` are this call's reply until it is finished, and the copy is new memory. The caller may
+        // write there all the same: the bytes are judged by whoever reads the recording.
+        unsafe { std::ptr::copy_nonoverlapping(data.as_ptr(), reply.as_mut_ptr(), len) };
+        taken.end(status, Some(reply));
+    }
 }
 
 /// Runs the handler of a dressed call; says whether it has returned an error, too.

@@ -162,8 +162,17 @@ fn numbers_that_nothing_was_lent_under() {
 fn a_server_that_says_anything_over_the_channel_back() {
     let place = Place::new("a_server_that_says_anything_over_the_channel_back");
     let server = FakeServer::listen(place.socket());
-    let packets: Vec<Vec<u8>> =
-        vec![b"x".to_vec(), MAGIC.to_vec(), [MAGIC.as_slice(), &[9, 0, 0, 0]].concat(), vec![0xff; 60_000], Vec::new()];
+    // It would have the client write its calls down.
+    let mut record = [MAGIC.as_slice(), &(u32::MAX - 2).to_le_bytes(), &[0], &8u16.to_le_bytes(), b"Progress"].concat();
+    record.extend(1_000_000u64.to_le_bytes());
+    let packets = [
+        b"x".to_vec(),
+        MAGIC.to_vec(),
+        [MAGIC.as_slice(), &[9, 0, 0, 0]].concat(),
+        vec![0xff; 60_000],
+        record.clone(),
+        Vec::new(),
+    ];
     for packet in packets {
         let (bar, path) = (Arc::new(Bar::default()), place.socket());
         std::thread::scope(|scope| {
@@ -182,6 +191,8 @@ fn a_server_that_says_anything_over_the_channel_back() {
                 system::send(back.as_fd(), &packet, &[back.as_fd()]).unwrap();
                 let (answer, _) = raw::receive(back.as_fd()).unwrap();
                 assert!(answer.starts_with(MAGIC) && answer[12] != 0, "{answer:?}");
+                let is_understood = String::from_utf8_lossy(&answer).contains("are not recorded");
+                assert_eq!(is_understood, packet == record && cfg!(feature = "dynamic"), "{answer:?}");
             }
             let error = client.join().unwrap();
             assert!(matches!(error, CallError::TimedOut { .. }), "{error}");

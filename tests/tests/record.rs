@@ -1,6 +1,7 @@
 //! Calls that are recorded in a server of another process, and made again.
 
 use std::fs::{File, OpenOptions};
+use std::io::{Seek, SeekFrom};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -252,6 +253,21 @@ fn a_server_does_not_write_more_than_a_file_may_have() {
         assert_eq!(end.reason, "the file is as long as it may be");
         system::limit(server.pid(), system::FILE_SIZE, before);
     }
+}
+
+#[test]
+fn nobody_moves_where_a_server_writes() {
+    let (place, _server) = started("nobody_moves_where_a_server_writes", &[]);
+    let calc = CalcClient::connect(place.socket()).unwrap();
+    let mut file = File::create(place.join("calls")).unwrap();
+    let recorder = Recorder::start(place.socket(), "Calc", file.try_clone().unwrap(), LIMIT, PATIENCE).unwrap();
+    for at in [1 << 40, 0] {
+        calc.add(1, 2).unwrap();
+        file.seek(SeekFrom::Start(at)).unwrap();
+    }
+    assert_eq!(recorder.stop(PATIENCE).unwrap().calls, 2);
+    assert_eq!(calls(&place).len(), 2);
+    assert!(file.metadata().unwrap().len() < LIMIT);
 }
 
 #[test]

@@ -163,6 +163,9 @@ impl Description {
         let mut list = |open: &str, parts: &[u32], close: &str| {
             to.push_str(open);
             for (number, part) in parts.iter().enumerate() {
+                if to.len() >= LONGEST_NAME {
+                    break;
+                }
                 to.push_str(if number == 0 { "" } else { ", " });
                 self.write_name(*part, to, depth + 1);
             }

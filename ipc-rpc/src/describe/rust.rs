@@ -14,8 +14,10 @@ const LINE: usize = 100;
 const VARIANT: usize = 35;
 /// Bytes of a list of types, after which it is cut short: only somebody hostile has longer ones.
 const LONGEST: usize = 1 << 10;
-/// Types that are written, counted each time, after which no more are: the same.
-const MOST: u32 = 1 << 18;
+/// Characters of an identifier: the same.
+const LONGEST_WORD: usize = 1 << 8;
+/// Types that are looked at to be written, counted each time, after which no more are: the same.
+const MOST: usize = 1 << 18;
 
 impl ServiceInfo {
     /// The trait as Rust source, with the types that it uses and the traits of the objects that it is lent: what a program
@@ -53,6 +55,7 @@ impl ServiceInfo {
             families: vec![],
             member: HashMap::new(),
             imports: BTreeMap::new(),
+            imported: HashSet::new(),
             left: Cell::new(MOST),
         };
         let services = source.collect(self);
@@ -89,13 +92,21 @@ struct Source<'d> {
     /// The family of a type.
     member: HashMap<u32, usize>,
     imports: BTreeMap<&'static str, BTreeSet<String>>,
-    /// How many types may still be written.
-    left: Cell<u32>,
+    /// Types that are imported if they have to be.
+    imported: HashSet<u32>,
+    /// How many types may still be looked at.
+    left: Cell<usize>,
 }
 
 impl<'d> Source<'d> {
     fn import(&mut self, path: &'static str, name: &str) {
         self.imports.entry(path).or_default().insert(name.to_owned());
+    }
+
+    /// Counts so many types that are looked at; `None`: they were too many.
+    fn spend(&self, types: usize) -> Option<()> {
+        self.left.set(self.left.get().checked_sub(types)?);
+        Some(())
     }
 
     /// Finds the types and the services of objects that a service uses, in the order in which they are met.
@@ -105,6 +116,9 @@ impl<'d> Source<'d> {
     {
         let mut services = vec![service];
         let (mut met, mut users) = (HashSet::new(), Vec::new());
+        let callbacks = self.description.callbacks.iter().rev();
+        let mut callbacks: HashMap<&str, _> = callbacks.map(|service| (service.name.as_str(), service)).collect();
+        callbacks.remove(service.name.as_str());
         let mut at = 0;
         while let Some(service) = services.get(at).copied() {
             at += 1;
@@ -115,14 +129,7 @@ impl<'d> Source<'d> {
                     let Some(info) = self.description.kind(ty).filter(|_| met.insert(ty)) else { continue };
                     match info {
                         TypeInfo::Struct(_) | TypeInfo::Enum(_) => users.push(ty),
-                        TypeInfo::Object(name) => {
-                            let callbacks = &self.description.callbacks;
-                            if let Some(found) = callbacks.iter().find(|s| s.name == *name)
-                                && !services.iter().any(|known| known.name == *name)
-                            {
-                                services.push(found);
-                            }
-                        }
+                        TypeInfo::Object(name) => services.extend(callbacks.remove(name.as_str())),
                         _ => {}
                     }
                     let (mut parts, arguments) = (info.parts(), info.user_defined().map_or(&[][..], |(_, all)| all));
@@ -137,15 +144,12 @@ impl<'d> Source<'d> {
 
     /// Finds those that one definition is enough for.
     fn group(&mut self, users: &[u32]) {
-        let name = |ty: u32| self.description.kind(ty).and_then(TypeInfo::user_defined).unwrap_or(("", &[]));
-        let mut groups: Vec<Vec<u32>> = Vec::new();
+        let (mut groups, mut known): (Vec<Vec<u32>>, _) = (Vec::new(), HashMap::new());
         for ty in users {
-            let (own, arguments) = name(*ty);
-            let same = |group: &&mut Vec<u32>| {
-                let (other, others) = name(group[0]);
-                own == other && !arguments.is_empty() && arguments.len() == others.len()
-            };
-            match groups.iter_mut().find(same) {
+            let (name, arguments) = self.description.kind(*ty).and_then(TypeInfo::user_defined).unwrap_or_default();
+            let new = groups.len();
+            let place = if arguments.is_empty() { new } else { *known.entry((name, arguments.len())).or_insert(new) };
+            match groups.get_mut(place) {
                 Some(group) => group.push(*ty),
                 None => groups.push(vec![*ty]),
             }
@@ -153,9 +157,12 @@ impl<'d> Source<'d> {
         // All have to be known before one can be asked whether it has parameters.
         loop {
             self.set(&groups);
-            let split = groups.iter().enumerate().flat_map(|(family, group)| match self.fields_of(family) {
-                None => group.iter().map(|ty| vec![*ty]).collect(),
-                Some(_) => vec![group.clone()],
+            let affordable = self.spend(groups.len());
+            let split = groups.iter().enumerate().flat_map(|(family, group)| {
+                match group.len() == 1 || affordable.is_some_and(|()| self.fields_of(family).is_some()) {
+                    true => vec![group.clone()],
+                    false => group.iter().map(|ty| vec![*ty]).collect(),
+                }
             });
             let split: Vec<_> = split.collect();
             if split.len() == groups.len() {
@@ -208,6 +215,7 @@ impl<'d> Source<'d> {
     fn fields_of(&self, family: usize) -> Option<Vec<String>> {
         let members = &self.families[family].members;
         let first = self.description.kind(*members.first()?)?;
+        self.spend(members.len() - 1)?;
         let parts: Vec<Vec<u32>> =
             members.iter().map(|ty| Some(self.description.kind(*ty)?.parts())).collect::<Option<_>>()?;
         let shape = |ty: &u32| Some(shape(self.description.kind(*ty)?));
@@ -220,23 +228,23 @@ impl<'d> Source<'d> {
             let same: Vec<u32> = parts.iter().map(|parts| parts.get(place).copied()).collect::<Option<_>>()?;
             fields.push(self.common(&same, &arguments, 0)?);
         }
-        let uses = |parameter: String| {
-            let word = |c: char| !c.is_alphanumeric() && c != '_';
-            fields.iter().any(|field| field.split(word).any(|found| found == parameter))
-        };
-        (0..arguments[0].len()).all(|number| uses(parameter(number))).then_some(fields)
+        let between = |c: char| !c.is_alphanumeric() && c != '_';
+        let used: HashSet<&str> = fields.iter().flat_map(|field| field.split(between)).collect();
+        let all = (0..arguments[0].len()).all(|number| used.contains(parameter(number).as_str()));
+        all.then_some(fields)
     }
 
     /// A type that is written the same for all members of a family, whose arguments are these.
     fn common(&self, same: &[u32], arguments: &[&[u32]], depth: u32) -> Option<String> {
-        self.left.set(self.left.get().checked_sub(1).filter(|_| depth <= MAX_DEPTH)?);
         let count = arguments.first().map_or(0, |first| first.len());
+        self.spend(same.len().saturating_mul(1 + count)).filter(|()| depth <= MAX_DEPTH)?;
         let stands = |number: usize| same.iter().zip(arguments).all(|(ty, own)| own.get(number) == Some(ty));
         if let Some(number) = (0..count).find(|number| stands(*number)) {
             return Some(parameter(number));
         }
         let infos: Vec<&TypeInfo> = same.iter().map(|ty| self.description.kind(*ty)).collect::<Option<_>>()?;
-        let below: Vec<Vec<u32>> = infos.iter().map(|info| below(info)).collect();
+        let below = infos.iter().map(|info| Some(below(info)).filter(|parts| self.spend(parts.len()).is_some()));
+        let below: Vec<Vec<u32>> = below.collect::<Option<_>>()?;
         let head = |ty: &u32, info: &TypeInfo| match info.user_defined() {
             Some(_) => self.member.get(ty).map(|family| format!("family {family}")),
             None => Some(shape(info)),
@@ -294,9 +302,9 @@ impl<'d> Source<'d> {
 
     /// Imports what the name of a type needs.
     fn import_all(&mut self, ty: u32) {
-        let (mut met, mut next) = (HashSet::new(), vec![ty]);
+        let mut next = vec![ty];
         while let Some(ty) = next.pop() {
-            let Some(info) = self.description.kind(ty).filter(|_| met.insert(ty)) else { continue };
+            let Some(info) = self.description.kind(ty).filter(|_| self.imported.insert(ty)) else { continue };
             match info {
                 TypeInfo::Primitive(Primitive::Interval) => self.import("std::time", "Duration"),
                 TypeInfo::Primitive(Primitive::Phantom) => self.import("std::marker", "PhantomData"),
@@ -524,7 +532,8 @@ pub(super) fn identifier(name: &str) -> String {
     const KEYWORDS: &str = "abstract as async await become box break const continue do dyn else enum extern false final fn \
                             for gen if impl in let loop macro match mod move mut override priv pub ref return static \
                             struct trait true try type typeof unsafe unsized use virtual where while yield";
-    let mut own: String = name.chars().map(|c| if c.is_alphanumeric() || c == '_' { c } else { '_' }).collect();
+    let own = name.chars().take(LONGEST_WORD);
+    let mut own: String = own.map(|c| if c.is_alphanumeric() || c == '_' { c } else { '_' }).collect();
     if own.is_empty()
         || own.starts_with(|c: char| c.is_numeric())
         || matches!(own.as_str(), "self" | "Self" | "super" | "crate")

@@ -124,3 +124,34 @@ fn names_of_others_cannot_steer_a_terminal() {
     assert!(source.contains("/// one[2J\n/// two\n") && source.contains("fn r#type(&self)"), "{source}");
     assert!(source.contains("name = \"no\\u{7}tify\""), "{source}");
 }
+
+#[test]
+fn names_are_short_whatever_they_are_made_of() {
+    let mut types: Vec<_> = (1..=100).map(|next| TypeInfo::Tuple(vec![next; 300])).collect();
+    types.push(TypeInfo::Unknown("n".repeat(1 << 20)));
+    let wide = Description { types, ..description() };
+    assert!(wide.name(0).len() < 2 * LONGEST_NAME && wide.name(100).len() < LONGEST_NAME);
+}
+
+#[test]
+fn many_types_are_written_each_once() {
+    const COUNT: u32 = 20_000;
+    let user = |ty: u32| {
+        let field = FieldInfo { name: "field".into(), docs: String::new(), ty: COUNT };
+        TypeInfo::Struct(StructInfo {
+            name: format!("A{}", ty / 2),
+            docs: String::new(),
+            arguments: vec![COUNT],
+            fields: vec![field],
+        })
+    };
+    let mut types: Vec<_> = (0..COUNT).map(user).collect();
+    types.push(TypeInfo::Primitive(Primitive::U8));
+    types.push(TypeInfo::Tuple((0..COUNT).collect()));
+    let mut many = Description { types, ..description() };
+    many.services[0].methods[0].result = COUNT + 1;
+    let source = many.services[0].rust(&many);
+    let definitions = source.lines().filter(|line| line.starts_with("pub struct A"));
+    assert_eq!(definitions.count() as u32, COUNT / 2);
+    assert!(source.contains("pub struct A0<T> {\n    pub field: T,\n}\n"));
+}

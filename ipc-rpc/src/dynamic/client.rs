@@ -299,6 +299,11 @@ impl DynamicClient {
         }
     }
 
+    /// What the server serves, as far as this client knows.
+    pub(crate) fn description(&self) -> &Description {
+        &self.description
+    }
+
     /// Makes a call of bytes; those of a one-way method have no reply.
     pub(crate) fn call_bytes(&self, method: u16, request: Vec<u8>) -> Result<Vec<u8>, DynamicCallError> {
         let request = Raw(request);

@@ -12,6 +12,9 @@ use crate::describe::{Description, EnumInfo, FieldInfo, Primitive, TypeInfo};
 use crate::message::bytes::START;
 use crate::message::{MAX_DEPTH, MAX_SIZE};
 
+/// Bytes of names that a value may have for each byte of its message, and as many as 8 KiB have in any case: a description may
+/// be anybody's, and its names are there again with each value.
+const NAMES: usize = 128;
 /// Elements that there is room for at once, before any of them was seen.
 const CAPACITY: usize = 4096;
 
@@ -26,12 +29,15 @@ pub(super) struct Decoder<'d, 'b> {
     nesting: u32,
     /// How many values there may still be: values without bytes could be without number.
     left: usize,
+    /// How many bytes the names of fields and variants may still have.
+    names: usize,
 }
 
 impl<'d, 'b> Decoder<'d, 'b> {
     pub(super) fn new(description: &'d Description, bytes: &'b [u8]) -> Self {
         let left = bytes.len().saturating_mul(16).saturating_add(1 << 16);
-        Decoder { types: Types::new(description), bytes, unclaimed: 0..0, depth: 0, nesting: 0, left }
+        let names = bytes.len().max(1 << 13).saturating_mul(NAMES);
+        Decoder { types: Types::new(description), bytes, unclaimed: 0..0, depth: 0, nesting: 0, left, names }
     }
 
     /// The value whose form ends the bytes.
@@ -137,6 +143,17 @@ impl<'d, 'b> Decoder<'d, 'b> {
         value
     }
 
+    /// A name that goes into the value.
+    fn name<'n>(&mut self, name: &'n str, path: &Path<'_>) -> Result<&'n str, DynamicError> {
+        match self.names.checked_sub(name.len()) {
+            Some(rest) => {
+                self.names = rest;
+                Ok(name)
+            }
+            None => Err(path.error("the names of its parts are too long for so few bytes")),
+        }
+    }
+
     fn option(&mut self, part: u32, at: usize, path: &Path<'_>) -> Result<Value, DynamicError> {
         let inner = at + Fields::variant().next(self.types.layout(part, path)?);
         match (self.read(at, path)?, self.types.is_nullable(part)) {
@@ -165,12 +182,13 @@ impl<'d, 'b> Decoder<'d, 'b> {
     fn variant(&mut self, info: &EnumInfo, at: usize, path: &Path<'_>) -> Result<Value, DynamicError> {
         let [tag] = self.read(at, path)?;
         let variant = info.variants.get(usize::from(tag)).ok_or_else(|| unknown(&info.name, tag, path))?;
-        let path = Path::Field(path, &variant.name);
+        let name = self.name(&variant.name, path)?;
+        let path = Path::Field(path, name);
         match variant.fields[..] {
-            [] => Ok(Value::from(variant.name.as_str())),
+            [] => Ok(Value::from(name)),
             _ => {
                 let value = self.body(&variant.fields, (Fields::variant(), at), &path);
-                value.map(|value| single(&variant.name, value))
+                value.map(|value| single(name, value))
             }
         }
     }
@@ -346,9 +364,10 @@ impl<'d, 'b> Decoder<'d, 'b> {
         }
         let mut object = Map::new();
         for FieldInfo { name, ty, .. } in own {
+            let name = self.name(name, path)?;
             let path = Path::Field(path, name);
             let place = at + fields.next(self.types.layout(*ty, &path)?);
-            object.insert(name.clone(), self.get(*ty, place, &path)?);
+            object.insert(name.to_owned(), self.get(*ty, place, &path)?);
         }
         Ok(Value::Object(object))
     }

@@ -317,3 +317,21 @@ fn hostile_descriptions_end_in_errors() {
     let missing = of(vec![TypeInfo::List(7)]);
     assert!(decode(&missing, 0, &[0; 8]).unwrap_err().reason.contains("no type number 7"));
 }
+
+#[test]
+fn long_names_are_not_written_without_end() {
+    let (mut description, ty) = described::<Vec<Label>>();
+    let mut label = |len: usize| {
+        let own = description.types.iter_mut().find_map(|info| match info {
+            crate::describe::TypeInfo::Struct(info) => Some(info),
+            _ => None,
+        });
+        let own = own.unwrap();
+        own.fields.truncate(1);
+        own.fields[0].name = "n".repeat(len);
+        description.clone()
+    };
+    let bytes = to_bytes(&vec![0_u8; 1000]).unwrap();
+    assert_eq!(decode(&label(1000), ty, &bytes).unwrap().as_array().map(Vec::len), Some(1000));
+    assert!(decode(&label(1 << 20), ty, &bytes).unwrap_err().reason.contains("names"));
+}

@@ -35,7 +35,11 @@ impl Recordings {
 }
 
 impl Taken {
-    pub(crate) fn end(self, _: u16, _: Option<&[u8]>) {
+    pub(crate) fn has_room(&mut self, _: usize) -> bool {
+        match *self {}
+    }
+
+    pub(crate) fn end(self, _: u16, _: Option<Vec<u8>>) {
         match self {}
     }
 }

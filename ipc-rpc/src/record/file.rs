@@ -99,13 +99,14 @@ pub(super) fn begin(to: &mut impl Write, service: &str, description: &Descriptio
     to.write_all(&VERSION.to_le_bytes())?;
     let description = description.to_bytes().map_err(io::Error::other)?;
     let head = bytes::to_bytes(&Head { service: service.to_owned(), description }).map_err(io::Error::other)?;
-    to.write_all(&record(HEAD, &head))
+    to.write_all(&record_head(HEAD, &head))?;
+    to.write_all(&head)
 }
 
-/// A record: kind, length, archive.
-pub(super) fn record(kind: u32, archive: &[u8]) -> Vec<u8> {
+/// What the archive of a record stands behind: kind, length.
+pub(super) fn record_head(kind: u32, archive: &[u8]) -> [u8; 8] {
     // No archive is longer than `MAX_SIZE`.
-    [&kind.to_le_bytes(), &(archive.len() as u32).to_le_bytes(), archive].concat()
+    (u64::from(kind) | (archive.len() as u64) << 32).to_le_bytes()
 }
 
 impl<R: Read> Recording<R> {

@@ -6,7 +6,7 @@
 //!
 //! A recording has the arguments and replies of all clients in it, and their metadata but for `authorization`, so that no secret
 //! of [`Authenticate`](crate::intercept::Authenticate) gets into a file: give the file to nobody who may not see the rest. Who
-//! records is the server's own user, or root.
+//! records is the server's own user, or root, in no other container than the server.
 //!
 //! What a call refers to outside of its message (loans, descriptors) is not recorded: its arguments or its reply cannot be
 //! read, and it is left out when it is replayed.

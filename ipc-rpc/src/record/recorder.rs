@@ -25,7 +25,8 @@ pub struct Recorder {
 
 impl Recorder {
     /// Has the server called `name` write all calls of `service` that begin from now on to `file`, a regular file that is empty
-    /// and can be written, until it has `limit` bytes more. The server does so for its own user and for root.
+    /// and can be written, until it has `limit` bytes more. The server does so for its own user and for root, in
+    /// no other container than its own.
     ///
     /// The example at [`record`](crate::record) does so.
     ///

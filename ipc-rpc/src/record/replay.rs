@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::{RecordedCall, Recording};
-use crate::dynamic::{self, DynamicCallError, DynamicClient};
+use crate::dynamic::{self, DynamicCallError, DynamicClient, decode_arguments};
 
 /// When recorded calls are made again.
 ///
@@ -103,20 +103,81 @@ type Outcomes = (String, Result<Value, String>, Result<Value, String>);
 fn again<R: Read>(recording: &Recording<R>, client: &DynamicClient, call: &RecordedCall) -> Option<Outcomes> {
     let method = recording.method(call)?;
     let (present, known) = (0u16..).zip(&client.service().methods).find(|(_, known)| known.name == method.name)?;
-    if known.fingerprint != method.fingerprint || recording.arguments(call).is_err() {
+    // By what the server has said: what the file says of types may be anybody's.
+    let description = client.description();
+    let reply = |bytes: &[u8]| match known.oneway {
+        true => Ok(Value::Null),
+        false => dynamic::decode(description, known.result, bytes),
+    };
+    if known.fingerprint != method.fingerprint || decode_arguments(description, known, &call.request).is_err() {
         return None;
     }
-    let recorded = recording.reply(call).ok()?;
-    let recorded = if call.is_replied() { Ok(recorded) } else { Err(recorded.to_string()) };
+    let recorded = match call.is_replied() {
+        true => Ok(reply(&call.reply).ok()?),
+        false => Err(String::from_utf8_lossy(&call.reply).into_owned()),
+    };
     let said = call.metadata.iter();
     let client = said.fold(client.clone(), |client, (key, value)| client.with_metadata(key.as_str(), value.as_str()));
-    let replayed = match client.call_bytes(present, call.request.clone()) {
-        Ok(_) if method.oneway => Ok(Value::Null),
-        Ok(reply) => {
-            let value = dynamic::decode(recording.description(), method.result, &reply);
-            value.map_err(|error| DynamicCallError::Reply(error).to_string())
+    let replayed = client.call_bytes(present, call.request.clone());
+    let replayed = replayed.and_then(|bytes| reply(&bytes).map_err(DynamicCallError::Reply));
+    Some((known.name.clone(), recorded, replayed.map_err(|error| error.to_string())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::file::{self, CALL};
+    use super::*;
+    use crate::describe::{Description, Primitive, TypeInfo};
+    use crate::message::bytes;
+    use crate::{ClientConfig, Server};
+
+    #[crate::service(crate = crate)]
+    trait Words {
+        fn length(&self, word: String) -> u32;
+    }
+
+    struct Plain;
+
+    impl Words for Plain {
+        fn length(&self, word: String) -> u32 {
+            word.len() as u32
         }
-        Err(error) => Err(error.to_string()),
-    };
-    Some((method.name.clone(), recorded, replayed))
+    }
+
+    /// A recording of one call, whose file says that its arguments are of types like this.
+    fn recording(change: impl FnOnce(&mut Description)) -> Vec<u8> {
+        let mut description = Description::of_client::<WordsClient>();
+        change(&mut description);
+        let mut written = Vec::new();
+        file::begin(&mut written, "Words", &description).unwrap();
+        // No text.
+        let request = vec![0xfe; 8];
+        let call = RecordedCall { request, reply: vec![0; 4], ..RecordedCall::default() };
+        let call = bytes::to_bytes(&call).unwrap();
+        written.extend(file::record_head(CALL, &call));
+        written.extend(call);
+        written
+    }
+
+    #[test]
+    fn arguments_are_judged_by_what_the_server_says() {
+        let path = std::env::temp_dir().join(format!("ipc-rpc-replay-{}.sock", std::process::id()));
+        let name = path.display().to_string();
+        let server = Server::bind(&name).unwrap();
+        let handle = server.handle();
+        let serving = std::thread::spawn(|| server.serve(WordsDispatcher::new(Plain)));
+        let client = DynamicClient::ask(&name, "Words", &ClientConfig::default()).unwrap();
+        let hostile = recording(|description| {
+            let types = &mut description.types;
+            let byte = types.len() as u32;
+            types.extend([TypeInfo::Primitive(Primitive::U8), TypeInfo::Array(byte, 8)]);
+            description.services[0].methods[0].params[0].ty = byte + 1;
+        });
+        for file in [hostile, recording(|_| ())] {
+            let replayed = replay(&mut Recording::read(&file[..]).unwrap(), &client, Pace::AtOnce).unwrap();
+            assert_eq!((replayed.sent, replayed.left_out), (0, 1));
+        }
+        handle.shutdown();
+        serving.join().unwrap().unwrap();
+    }
 }

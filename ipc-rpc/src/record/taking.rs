@@ -4,8 +4,9 @@
 //! it why it has stopped if it has, and stops when it is asked to there.
 
 use std::fs::File;
-use std::io::Write;
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -45,15 +46,20 @@ struct Taking {
 
 #[derive(Debug)]
 enum State {
-    /// Into the file, so many bytes of calls more; and of anything, so many more as any file may have.
+    /// Into the file, from there on, so many bytes of calls more; and of anything, so many more as any file may have. Whoever
+    /// records shares the file's own position, and could move it.
     Open {
         file: File,
+        at: u64,
         left: u64,
         room: u64,
         end: RecordEnd,
     },
     Over(RecordEnd),
 }
+
+/// Why a recording ends for which there is no more room.
+const FULL: &str = "the file is as long as it may be";
 
 /// A call that is recorded, until it is answered.
 #[derive(Debug)]
@@ -121,7 +127,7 @@ impl Recordings {
             return Err(format!("{MOST} record already"));
         }
         let number = all.last().map_or(1, |last| last.number + 1).max(clock::now());
-        let state = Mutex::new(State::Open { file, left, room, end: RecordEnd::default() });
+        let state = Mutex::new(State::Open { file, at: about.len(), left, room, end: RecordEnd::default() });
         all.push(Arc::new(Taking { number, service: service.into(), started: clock::now(), socket, state }));
         self.active.store(true, Ordering::SeqCst);
         Ok(number)
@@ -146,7 +152,7 @@ impl Recordings {
             });
             let open: Vec<_> = open.cloned().collect();
             self.active.store(!open.is_empty(), Ordering::SeqCst);
-            open.into_iter().filter(|taking| taking.service == service).collect()
+            open.into_iter().filter(|taking| taking.service == service && taking.has_room(request.len())).collect()
         };
         if by.is_empty() {
             return None;
@@ -169,14 +175,22 @@ impl Recordings {
 }
 
 impl Taken {
+    /// Has anybody room for a reply of so many bytes? Those who have none end.
+    pub(crate) fn has_room(&mut self, reply: usize) -> bool {
+        let len = self.call.request.len().saturating_add(reply);
+        self.by.retain(|taking| taking.has_room(len));
+        !self.by.is_empty()
+    }
+
     /// Writes the call down with its answer; `None`: a reply that lies elsewhere.
-    pub(crate) fn end(mut self, status: u16, reply: Option<&[u8]>) {
+    pub(crate) fn end(mut self, status: u16, reply: Option<Vec<u8>>) {
+        let is_whole = reply.is_some();
         self.call.took = clock::now().saturating_sub(self.at);
         self.call.status = status;
-        self.call.reply = reply.unwrap_or_default().to_vec();
+        self.call.reply = reply.unwrap_or_default();
         for taking in &self.by {
             self.call.begun = self.at.saturating_sub(taking.started);
-            let archive = bytes::to_bytes(&self.call).ok().filter(|_| reply.is_some());
+            let archive = is_whole.then(|| bytes::to_bytes(&self.call).ok()).flatten();
             taking.note(archive.as_deref());
         }
     }
@@ -192,22 +206,33 @@ impl Taking {
         socket::is_hung_up(self.socket.as_fd())
     }
 
+    /// Is there room for a call of so many bytes? If not, it ends: before anything is copied in vain.
+    fn has_room(&self, len: usize) -> bool {
+        let has = matches!(&*lock(&self.state), State::Open { left, .. } if len as u64 <= *left);
+        if !has {
+            self.end(FULL);
+        }
+        has
+    }
+
     /// Writes a call, or counts one that cannot be.
     fn note(&self, archive: Option<&[u8]>) {
         let mut state = lock(&self.state);
-        let State::Open { file, left, room, end } = &mut *state else { return };
+        let State::Open { file, at, left, room, end } = &mut *state else { return };
         let Some(archive) = archive else {
             end.left_out += 1;
             return;
         };
-        let record = file::record(CALL, archive);
-        let failed = match left.checked_sub(record.len() as u64) {
-            None => Some("the file is as long as it may be".into()),
-            Some(rest) => {
-                *left = rest;
-                *room = room.saturating_sub(record.len() as u64);
-                file.write_all(&record).err().map(|error| format!("the file cannot be written: {error}"))
-            }
+        let len = record_len(archive);
+        let failed = match left.checked_sub(len) {
+            None => Some(FULL.into()),
+            Some(rest) => match write(file, *at, CALL, archive) {
+                Ok(()) => {
+                    (*at, *left, *room) = (*at + len, rest, room.saturating_sub(len));
+                    None
+                }
+                Err(error) => Some(format!("the file cannot be written: {error}")),
+            },
         };
         match failed {
             None => end.calls += 1,
@@ -223,12 +248,11 @@ impl Taking {
         let mut state = lock(&self.state);
         let end = match &mut *state {
             State::Over(end) => return end.clone(),
-            State::Open { file, room, end, .. } => {
+            State::Open { file, at, room, end, .. } => {
                 end.reason = why.to_owned();
-                let record = bytes::to_bytes(end).map(|archive| file::record(END, &archive));
                 // Where there is no room for it, it is said on the socket.
-                if let Some(record) = record.ok().filter(|record| record.len() as u64 <= *room) {
-                    let _ = file.write_all(&record);
+                if let Some(archive) = bytes::to_bytes(end).ok().filter(|archive| record_len(archive) <= *room) {
+                    let _ = write(file, *at, END, &archive);
                 }
                 end.clone()
             }
@@ -239,5 +263,38 @@ impl Taking {
             let _ = socket::send(self.socket.as_fd(), &handshake::recorded(&end), None);
         }
         end
+    }
+}
+
+fn record_len(archive: &[u8]) -> u64 {
+    size_of::<[u8; 8]>() as u64 + archive.len() as u64
+}
+
+fn write(file: &File, at: u64, kind: u32, archive: &[u8]) -> io::Result<()> {
+    let head = file::record_head(kind, archive);
+    file.write_all_at(&head, at)?;
+    file.write_all_at(archive, at + head.len() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_there_is_no_room_for_is_not_copied() {
+        let path = std::env::temp_dir().join(format!("ipc-rpc-taking-{}", std::process::id()));
+        let (ours, _theirs) = socket::pair().unwrap();
+        let recordings = Recordings::default();
+        let who = socket::credentials(ours.as_fd()).unwrap();
+        let begin = || recordings.begin("Calc", 1000, File::create(&path).unwrap().into(), ours.as_fd()).unwrap();
+        let take = |len: usize| recordings.take("Calc", 0, who, None, &vec![0; len]);
+        begin();
+        assert!(take(1001).is_none() && take(10).is_none());
+        begin();
+        let mut taken = take(500).unwrap();
+        assert!(taken.has_room(500) && !taken.has_room(501) && !taken.has_room(1));
+        taken.end(0, Some(vec![0; 500]));
+        assert!(take(10).is_none() && !recordings.is_active());
+        std::fs::remove_file(path).unwrap();
     }
 }

@@ -307,7 +307,8 @@ impl ServerBuilder {
     ///
     /// # Safety
     /// Every process that can connect sends only what the generated clients of the same services send: an invalid request
-    /// is undefined behaviour.
+    /// is undefined behaviour. Clients without types (`DynamicClient`, `record::replay`, `ipc call`, `ipc replay`) are no
+    /// generated ones: they send what a description says, which may be another one's.
     #[allow(unsafe_code)] // A promise of the user's; nothing unsafe happens here.
     pub unsafe fn trust_unchecked(mut self) -> Self {
         self.admission.reading = Some(Reading::Unchecked);
