@@ -9,6 +9,8 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
+use ipc_rpc::intercept::{Authenticate, Call, Next};
+use ipc_rpc::{Health, Server, service};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use util::{Finished, Place, Running, built};
@@ -207,10 +209,97 @@ fn what_is_wrong_with_a_call_is_said() {
     assert_eq!(error, "standard output is no terminal: use --once or --json");
     for command in ["describe", "ping", "top"] {
         let error = fails(3, &[command, "other"]);
-        assert!(error.starts_with("no server of any service at ") && error.contains("`ipc list`"), "{error}");
+        assert!(error.starts_with("no server at ") && error.contains("`ipc list`"), "{error}");
     }
+    let error = fails(2, &["call", "notes", "find", "{"]);
+    assert!(error.starts_with("the arguments are no JSON: EOF") && !error.contains("texts"), "{error}");
+    let wrong = json!([{"text": "blue", "mode": "Words", "limit": 1e20}]).to_string();
+    let error = fails(2, &["call", "notes", "find", &wrong]);
+    assert!(error.starts_with("query.limit: expected u32, found 1e+20, which is too large"), "{error}");
+    assert!(fails(2, &["call", "notes", "find", "[]"]).starts_with("find takes 1 argument, found 0; "));
     assert_eq!(notes.ipc(&["top", "--interval", "0"]).code, Some(2));
     assert_eq!(notes.ipc(&["fly"]).code, Some(2));
+    for wrong in [&["fly", "--json"][..], &["--json", "call"], &["list", "--timeout", "x", "--json"]] {
+        let done = notes.ipc(wrong);
+        let error: Value = serde_json::from_str(&done.err).expect("JSON");
+        assert_eq!((done.code, &error["error"]), (Some(2), &json!("usage")), "{done:?}");
+        let message = error["message"].as_str().expect("a text");
+        assert!(!message.is_empty() && !message.contains("Usage") && !message.starts_with("error"), "{message}");
+    }
+    assert_eq!(notes.ipc(&["list", "--help", "--json"]).code, Some(0));
+    for (name, reason) in [("..", "a service name is no folder"), ("/", "what is at / is not an ipc-rpc server")] {
+        let done = notes.ipc(&["describe", name]);
+        assert!(done.err.contains(reason), "{done:?}");
+    }
+}
+
+#[service]
+trait Prices {
+    fn price(&self, article: &str) -> Result<u64, String>;
+}
+
+struct List;
+
+impl Prices for List {
+    fn price(&self, article: &str) -> Result<u64, String> {
+        if article == "tea" { Ok(450) } else { Err(format!("no {article}\u{202e}\nmany  ready")) }
+    }
+}
+
+#[test]
+fn calls_say_what_they_are_told_to() {
+    let place = Place::new();
+    let path = place.path().join("prices.sock").display().to_string();
+    let server = Server::builder().service(PricesDispatcher::new(List)).intercept(Authenticate::with("xyzzy"));
+    let server = server.intercept(|call: Call, next: Next| async move {
+        match (call.metadata().get("shop"), call.metadata().get("day")) {
+            (Some("corner"), Some("1=2")) => next.run(call).await,
+            _ => Err(call.denied("say which shop, and when")),
+        }
+    });
+    let server = server.bind(&path).expect("a server");
+    let handle = server.handle();
+    handle.set_health(Health::NotReady("reads\nother  ready\u{202e}".into()));
+    let serving = thread::spawn(move || server.run());
+    let ipc = |arguments: &[&str]| {
+        let mut command = place.command(&built("", "ipc"));
+        Finished::from(command.args(arguments).env("SHOP_TOKEN", "xyzzy").output().expect("a tool that starts"))
+    };
+    let call = |more: &[&str]| ipc(&[&["call", &path, "price", "[\"tea\"]"], more].concat());
+    let (shop, token) = (["--metadata", "shop=corner", "--metadata", "day=1=2"], ["--token-from", "SHOP_TOKEN"]);
+    let done = call(&[&shop[..], &token].concat());
+    assert_eq!((done.code, done.out.as_str(), done.err.as_str()), (Some(0), "450\n", ""), "{done:?}");
+    for (more, said) in [(&shop[..], "it comes without a token"), (&token[..], "say which shop")] {
+        let done = call(more);
+        assert!(done.code == Some(1) && done.err.contains(said), "{done:?}");
+    }
+    for (more, said) in [(["--token-from", "NO_SUCH"], "NO_SUCH: "), (["--metadata", "shop"], "expected KEY=VALUE")] {
+        let done = call(&more);
+        assert!(done.code == Some(2) && done.err.contains(said), "{done:?}");
+    }
+    // What a server says stays on its line, and in its order.
+    let done = ipc(&["top", &path, "--once"]);
+    assert!(done.out.contains("not ready") && done.out.contains("reads other  ready\u{fffd}\n"), "{done:?}");
+    assert!(!done.out.lines().any(|line| line.starts_with("other")), "{done:?}");
+
+    // The recording does not have the token.
+    let file = place.path().join("calls");
+    let file = file.to_str().expect("a name in UTF-8");
+    let mut recorder = place.command(&built("", "ipc"));
+    let mut recorder = Running(recorder.args(["record", &path, "--output", file]).spawn().expect("a tool"));
+    BufReader::new(recorder.0.stderr.take().expect("its messages")).read_line(&mut String::new()).expect("a line");
+    assert_eq!(call(&[&shop[..], &token].concat()).code, Some(0));
+    let pid = recorder.0.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().expect("kill").success());
+    assert!(recorder.0.wait().expect("an end").success());
+    let replayed = ipc(&[&["replay", &path, file][..], &token].concat());
+    assert!(replayed.code == Some(0) && replayed.out.contains("1 ended as before"), "{replayed:?}");
+    assert_eq!(ipc(&["replay", &path, file]).code, Some(1));
+    let notes = Notes::serve();
+    let error = notes.fails(2, &["replay", "notes", file]);
+    assert!(error.ends_with("has calls of \"Prices\", but notes serves Search"), "{error}");
+    handle.shutdown();
+    serving.join().expect("a thread").expect("a server");
 }
 
 #[test]
@@ -285,16 +374,21 @@ fn calls_are_recorded_and_made_again() {
 }
 
 #[test]
-fn a_killed_server_is_called_so_and_its_socket_removed() {
+fn a_killed_server_is_called_so_until_somebody_comes_by() {
     let mut notes = Notes::serve();
     notes.server.0.kill().expect("a server");
     notes.server.0.wait().expect("its end");
-    let list = notes.json(&["list", "--json"]);
-    assert_eq!((&list["servers"][0]["name"], &list["servers"][0]["state"]), (&json!("notes"), &json!("killed")));
+    for _ in 0..2 {
+        let list = notes.json(&["list", "--json"]);
+        assert_eq!((&list["servers"][0]["name"], &list["servers"][0]["state"]), (&json!("notes"), &json!("killed")));
+        notes.fails(3, &["call", "notes", "stats"]);
+    }
+    // A client.
+    let load = notes.place.example("search").args(["--load", "notes", "--seconds", "1"]).output();
+    assert!(!load.expect("a load").status.success());
     let list = notes.ipc(&["list"]);
     assert_eq!((list.code, list.out.lines().count()), (Some(0), 1), "{list:?}");
     assert!(list.err.starts_with("ipc: no servers"), "{list:?}");
-    notes.fails(3, &["call", "notes", "stats"]);
 }
 
 #[test]

@@ -98,7 +98,7 @@ impl Default for ClientConfig {
 pub enum ConnectError {
     /// Nothing listens there.
     NoServer {
-        /// The service trait.
+        /// The service trait; empty for who asks what there is.
         service: &'static str,
         /// The socket that was tried.
         path: PathBuf,
@@ -152,7 +152,7 @@ pub enum ConnectError {
         /// What it said.
         reason: String,
     },
-    /// Something else listens there.
+    /// Something else listens there, or it is no socket.
     NotAServer {
         /// The socket that was tried.
         path: PathBuf,
@@ -176,9 +176,10 @@ impl fmt::Display for ConnectError {
         match self {
             ConnectError::NoServer { service, path, killed } => {
                 let state = if *killed { "its server was killed" } else { "there is no such socket" };
+                let of = if service.is_empty() { "" } else { " of " };
                 write!(
                     f,
-                    "no server of {service} at {}: {state}; start a process that calls `Server::bind` with this name",
+                    "no server{of}{service} at {}: {state}; start a process that calls `Server::bind` with this name",
                     path.display()
                 )
             }
@@ -223,7 +224,7 @@ impl fmt::Display for ConnectError {
                 write!(f, "the server at {} refused the connection: {reason}", path.display())
             }
             ConnectError::NotAServer { path } => {
-                write!(f, "what listens at {} is not an ipc-rpc server", path.display())
+                write!(f, "what is at {} is not an ipc-rpc server", path.display())
             }
             ConnectError::Config { reason } => write!(f, "invalid client configuration: {reason}"),
             ConnectError::Io { path, error } => write!(f, "connecting to {} failed: {error}", path.display()),
@@ -301,13 +302,7 @@ impl Connection {
 
     /// Connects to the service called `name`.
     pub(crate) fn open(service: &'static ServiceDesc, name: &str, config: &ClientConfig) -> Result<Self, ConnectError> {
-        let path = match endpoint::path_of(name, false) {
-            Ok(path) => path,
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                return Err(ConnectError::Permission { path: name.into(), error });
-            }
-            Err(error) => return Err(ConnectError::Io { path: name.into(), error }),
-        };
+        let path = path_of(name)?;
         Connection::open_at(service, &path, config, clock::after(config.connect_timeout), &|| ())
     }
 
@@ -347,7 +342,13 @@ impl Connection {
                 Ok(socket) => break socket,
                 // Others wait there, too.
                 Err(error) if error.kind() == io::ErrorKind::TimedOut && clock::now() < deadline => meanwhile(),
-                Err(error) => return Err(not_connected(service.name, path, error, config.connect_timeout)),
+                Err(error) => {
+                    let error = not_connected(service.name, path, error, config.connect_timeout);
+                    if let ConnectError::NoServer { path, killed: true, .. } = &error {
+                        endpoint::sweep(path);
+                    }
+                    return Err(error);
+                }
             }
         };
         ipc_core::fail_point!(Connected);
@@ -518,13 +519,20 @@ impl Connection {
     }
 }
 
+/// The socket of the server called `name`.
+pub(crate) fn path_of(name: &str) -> Result<PathBuf, ConnectError> {
+    endpoint::path_of(name, false).map_err(|error| match error.kind() {
+        io::ErrorKind::PermissionDenied => ConnectError::Permission { path: name.into(), error },
+        _ => ConnectError::Io { path: name.into(), error },
+    })
+}
+
 /// Why no connection to the socket at `path` could be made within `timeout`.
 pub(crate) fn not_connected(service: &'static str, path: PathBuf, error: io::Error, timeout: Duration) -> ConnectError {
     match error.kind() {
         io::ErrorKind::NotFound => ConnectError::NoServer { service, path, killed: false },
         // Nobody listens: a socket whose server was killed, or a file of another kind.
         io::ErrorKind::ConnectionRefused if endpoint::is_socket(&path) => {
-            endpoint::sweep(&path);
             ConnectError::NoServer { service, path, killed: true }
         }
         io::ErrorKind::ConnectionRefused if path.exists() => ConnectError::NotAServer { path },

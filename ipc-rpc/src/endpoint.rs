@@ -38,10 +38,15 @@ fn has_every_user_a_number() -> bool {
 /// The socket path for a name: a name with a slash is a path, any other one a file in the user's private folder.
 ///
 /// # Errors
-/// `InvalidInput` for an empty name, or one with a zero byte; `PermissionDenied` if the folder is not private.
+/// `InvalidInput` for an empty name, `.` and `..`, or one with a zero byte; `PermissionDenied` if the folder is not private, or
+/// not this user's.
 pub(crate) fn path_of(name: &str, create: bool) -> io::Result<PathBuf> {
-    if name.is_empty() || name.contains('\0') || name == "." || name == ".." {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "a service name is not empty and has no zero byte"));
+    let invalid = |why: &str| Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+    match name {
+        "" => return invalid("a service name is not empty"),
+        "." | ".." => return invalid("a service name is no folder"),
+        _ if name.contains('\0') => return invalid("a service name has no zero byte"),
+        _ => {}
     }
     if name.contains('/') {
         return Ok(PathBuf::from(name));
@@ -49,13 +54,13 @@ pub(crate) fn path_of(name: &str, create: bool) -> io::Result<PathBuf> {
     let folder = folder();
     if create {
         match fs::DirBuilder::new().mode(0o700).create(&folder) {
-            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
+            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(at(&folder, &e)),
             _ => {}
         }
     }
     match fs::symlink_metadata(&folder) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-        Err(e) => return Err(e),
+        Err(e) => return Err(at(&folder, &e)),
         // Whoever can write in the folder can answer for every service in it.
         Ok(m) if !m.is_dir() || m.uid() != user() || m.mode() & 0o022 != 0 => {
             let why = format!("{} must be a folder of this user that nobody else can write to", folder.display());
@@ -64,6 +69,17 @@ pub(crate) fn path_of(name: &str, create: bool) -> io::Result<PathBuf> {
         Ok(_) => {}
     }
     Ok(folder.join(format!("{name}.sock")))
+}
+
+/// An error that says which folder of services it is about, and where that comes from.
+pub(crate) fn at(folder: &Path, error: &io::Error) -> io::Error {
+    let hint = match error.kind() {
+        io::ErrorKind::PermissionDenied if std::env::var_os("XDG_RUNTIME_DIR").is_some() => {
+            "; is XDG_RUNTIME_DIR that of another user?"
+        }
+        _ => "",
+    };
+    io::Error::new(error.kind(), format!("{}: {error}{hint}", folder.display()))
 }
 
 /// The folder of this user's services.
@@ -301,9 +317,17 @@ mod tests {
         assert_eq!(path_of("/a/b.sock", false).unwrap(), PathBuf::from("/a/b.sock"));
         assert_eq!(path_of("./x", false).unwrap(), PathBuf::from("./x"));
         assert!(path_of("calc", false).unwrap().ends_with("calc.sock"));
-        for bad in ["", ".", "..", "a\0b"] {
-            assert!(path_of(bad, false).is_err(), "{bad:?}");
+        for (bad, why) in [("", "not empty"), (".", "no folder"), ("..", "no folder"), ("a\0b", "no zero byte")] {
+            let error = path_of(bad, false).unwrap_err();
+            assert!(error.kind() == io::ErrorKind::InvalidInput && error.to_string().contains(why), "{bad:?}: {error}");
         }
+    }
+
+    #[test]
+    fn an_error_of_the_folder_names_it() {
+        let error = at(Path::new("/run/user/7/ipc-rpc"), &io::Error::from_raw_os_error(libc::EACCES));
+        assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
+        assert!(error.to_string().starts_with("/run/user/7/ipc-rpc: Permission denied"), "{error}");
     }
 
     #[test]

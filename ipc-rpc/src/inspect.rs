@@ -8,6 +8,8 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use ipc_core::callee::ChannelUsage;
@@ -19,6 +21,7 @@ use ipc_core::{clock, socket};
 
 use crate::connect::ConnectError;
 use crate::describe::Description;
+use crate::executor::lock;
 use crate::handshake::{self, Answer, PROTOCOL};
 use crate::message::bytes;
 use crate::{Message, connect, endpoint};
@@ -261,8 +264,7 @@ impl ServerInfo {
     /// [`ConnectError`], as for a client.
     pub fn of(name: impl AsRef<str>, timeout: Duration) -> Result<ServerInfo, ConnectError> {
         let name = name.as_ref();
-        let path = endpoint::path_of(name, false).map_err(|error| ConnectError::Io { path: name.into(), error })?;
-        ask(name, &path, timeout)
+        ask(name, &connect::path_of(name)?, timeout)
     }
 
     /// Asks again: the state is as of now.
@@ -373,7 +375,7 @@ pub struct Discovered {
 }
 
 /// Looks for the servers of this user that have a plain name, in the order of their names. Waits for none of them longer than
-/// `timeout`.
+/// `timeout`, and changes nothing: who was killed is found so each time, until a client or a server comes by.
 ///
 /// ```
 /// use std::time::Duration;
@@ -393,24 +395,34 @@ pub fn discover(timeout: Duration) -> io::Result<Vec<Discovered>> {
     let folder = folder.parent().unwrap_or(Path::new("/"));
     let entries = match std::fs::read_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        other => other?,
+        other => other.map_err(|error| endpoint::at(folder, &error))?,
     };
     let mut sockets: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
     sockets.retain(|path| path.extension().is_some_and(|e| e == "sock") && endpoint::is_socket(path));
-    sockets.sort();
-    // One that does not answer keeps no other one waiting.
-    let found = std::thread::scope(|scope| {
-        let asked: Vec<_> = sockets
-            .into_iter()
-            .filter_map(|path| {
-                let name = path.file_stem()?.to_str()?.to_owned();
-                Some(scope.spawn(move || Discovered { server: ask(&name, &path, timeout), name, path }))
-            })
-            .collect();
-        asked.into_iter().filter_map(|asked| asked.join().ok()).collect()
+    let threads = sockets.len().min(ASKING);
+    let (next, found) = (Mutex::new(sockets.into_iter()), Mutex::new(Vec::new()));
+    let ask_all = || loop {
+        let Some(path) = lock(&next).next() else { return };
+        let Some(name) = path.file_stem().and_then(|name| name.to_str()).map(str::to_owned) else { continue };
+        let server = ask(&name, &path, timeout);
+        lock(&found).push(Discovered { name, path, server });
+    };
+    // One that does not answer keeps few others waiting. This thread asks, too: there may be no other one to be had.
+    thread::scope(|scope| {
+        for _ in 1..threads {
+            if thread::Builder::new().name("ipc-rpc discover".into()).spawn_scoped(scope, ask_all).is_err() {
+                break;
+            }
+        }
+        ask_all();
     });
+    let mut found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
+    found.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(found)
 }
+
+/// Servers that are asked at the same time.
+const ASKING: usize = 32;
 
 /// The most bytes of a description or a state.
 const LONGEST: u64 = 64 << 20;
@@ -421,7 +433,7 @@ fn ask(name: &str, path: &Path, timeout: Duration) -> Result<ServerInfo, Connect
     let io = |error: io::Error| ConnectError::Io { path: here(), error };
     let timed_out = || ConnectError::TimedOut { path: here(), after: timeout };
     let connected = socket::connect(path, deadline);
-    let socket = connected.map_err(|error| connect::not_connected("any service", here(), error, timeout))?;
+    let socket = connected.map_err(|error| connect::not_connected("", here(), error, timeout))?;
     socket::ask_who_sends(socket.as_fd(), true).map_err(io)?;
     socket::send(socket.as_fd(), &handshake::inspector(), None).map_err(io)?;
     if !socket::wait_readable(socket.as_fd(), deadline).map_err(io)? {

@@ -1,5 +1,6 @@
 //! A server's figures for the facade `metrics`.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -8,9 +9,9 @@ use metrics::{counter, gauge};
 
 use crate::executor::lock;
 use crate::server::ServerHandle;
+use crate::status;
 
-/// Publishes the figures of a server until it is dropped: see [`ServerHandle::report_metrics`], where there is an example. The example
-/// at [`ServerHandle::report_metrics`] makes one.
+/// Publishes the figures of a server until it is dropped. The example at [`ServerHandle::report_metrics`] makes one.
 #[must_use = "figures are published until it is dropped"]
 pub struct MetricsReporter {
     ended: Arc<(Mutex<bool>, Condvar)>,
@@ -30,9 +31,9 @@ impl ServerHandle {
     /// | name | what |
     /// |---|---|
     /// | `rpc_server_calls_total` | calls that were given to the handler |
-    /// | `rpc_server_errors_total` | those of them that failed, with the label `kind`: `handler` for errors that it returned, else `status_16` and so on |
+    /// | `rpc_server_errors_total` | calls that failed, with the label `kind`: `Handler` for errors that it returned, else the variant of [`CallError`](crate::CallError) that the client gets |
     /// | `rpc_server_received_bytes_total`, `rpc_server_sent_bytes_total` | about how many bytes of arguments and replies |
-    /// | `rpc_server_duration_seconds` | how long they took, of which the label `quantile` says what part (gauge) |
+    /// | `rpc_server_duration_seconds` | how long all calls since the server began took, of which the label `quantile` says what part (gauge) |
     ///
     /// and `rpc_server_clients`, `rpc_server_streams`, `rpc_server_memory_bytes` (gauges).
     ///
@@ -97,9 +98,12 @@ fn publish(server: &ServerHandle) {
         counter!("rpc_server_calls_total", &labels).absolute(figures.calls);
         counter!("rpc_server_received_bytes_total", &labels).absolute(figures.received);
         counter!("rpc_server_sent_bytes_total", &labels).absolute(figures.sent);
+        let mut kinds = BTreeMap::<&str, u64>::new();
         for (status, errors) in (0..).zip(figures.errors).filter(|(_, errors)| *errors > 0) {
-            let kind: String = if status == 0 { "handler".into() } else { format!("status_{status}") };
-            let [service, name] = labels.map(|(key, value)| (key, value.to_owned()));
+            *kinds.entry(status::kind(status)).or_default() += errors;
+        }
+        for (kind, errors) in kinds {
+            let [service, name] = labels;
             counter!("rpc_server_errors_total", &[service, name, ("kind", kind)]).absolute(errors);
         }
         for (part, quantile) in [(0.5, "0.5"), (0.99, "0.99"), (0.999, "0.999")] {

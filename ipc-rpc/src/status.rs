@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use ipc_core::clock;
+#[cfg(feature = "metrics")]
+use ipc_core::layout::REPLIED;
 use ipc_core::layout::{ABANDONED, NOT_RUN, STOPPING};
 use ipc_core::memory::{Lack, NoMemory};
 
@@ -58,6 +60,15 @@ pub(crate) fn error(status: u16, text: &str, method: MethodName, allowed: Durati
     }
 }
 
+/// What the error of this status is called; `REPLIED` is that of a handler that returned one.
+#[cfg(feature = "metrics")]
+pub(crate) fn kind(status: u16) -> &'static str {
+    match status {
+        REPLIED => "Handler",
+        status => error(status, "", MethodName { service: "", method: "" }, Duration::ZERO).kind(),
+    }
+}
+
 /// How a call is answered whose interceptors have ended with this error; `ran`: its handler was begun.
 pub(crate) fn of_error(error: CallError, ran: bool) -> (u16, String) {
     match error {
@@ -96,6 +107,14 @@ pub(crate) fn no_memory(text: &str) -> NoMemory {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    #[cfg(feature = "metrics")]
+    fn errors_are_called_as_those_of_clients() {
+        let named = [REPLIED, NOT_RUN, STOPPING, ABANDONED, PANICKED, NO_MEMORY, LIMITED].map(kind);
+        let expected = ["Handler", "TimedOut", "NotStarted", "Abandoned", "Panicked", "NoMemory", "Limited"];
+        assert_eq!(named, expected);
+    }
 
     #[test]
     fn what_is_said_of_memory_is_understood() {

@@ -152,7 +152,7 @@ fn what_is_not_a_server_is_recognised() {
         let mut client = place.start(CLIENT, &["connect", &place.socket()]);
         let (socket, ..) = server.accept();
         system::send(socket.as_fd(), answer, &[]).unwrap();
-        assert_eq!(client.line(), format!("what listens at {} is not an ipc-rpc server", place.socket()));
+        assert_eq!(client.line(), format!("what is at {} is not an ipc-rpc server", place.socket()));
     }
     // A socket of another kind.
     let path = place.join("stream.sock");

@@ -191,7 +191,13 @@ impl<'d> Encoder<'d> {
 
     #[cold]
     fn expected(&self, ty: u32, found: &Value, path: &Path<'_>) -> DynamicError {
-        path.error(format!("expected {}, found {}", self.types.name(ty), shown(found)))
+        let hint = match self.types.kind(ty, path) {
+            Ok(TypeInfo::Primitive(Primitive::Interval)) => " (seconds, or {\"secs\": .., \"nanos\": ..})",
+            // What is a number, but none of the type.
+            Ok(TypeInfo::Primitive(_)) if found.is_f64() => ", which is too large, or has a fraction",
+            _ => "",
+        };
+        path.error(format!("expected {}, found {}{hint}", self.types.name(ty), shown(found)))
     }
 
     fn list<'v>(&self, ty: u32, value: &'v Value, path: &Path<'_>) -> Result<&'v Vec<Value>, DynamicError> {

@@ -156,7 +156,8 @@ pub fn encode_arguments(
             all.extend(params.iter().zip(values).map(|(param, value)| (param.name.as_str(), param.ty, value)));
         }
         Value::Array(values) => {
-            let reason = format!("{name} takes {} arguments, found {}", params.len(), values.len());
+            let s = if params.len() == 1 { "" } else { "s" };
+            let reason = format!("{name} takes {} argument{s}, found {}", params.len(), values.len());
             return Err(wrong(reason));
         }
         Value::Object(values) => {

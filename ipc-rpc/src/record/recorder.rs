@@ -32,7 +32,8 @@ impl Recorder {
     ///
     /// # Errors
     ///
-    /// [`ConnectError`]: as for a client. A server that is built without the feature `dynamic` refuses.
+    /// [`ConnectError`]: as for a client. [`Refused`](ConnectError::Refused) by a server that is built without the feature
+    /// `dynamic`, too.
     pub fn start(
         name: impl AsRef<str>,
         service: &str,
@@ -46,21 +47,14 @@ impl Recorder {
         file::begin(&mut file, service, &info.description).map_err(io)?;
         let deadline = clock::after(timeout);
         let connected = socket::connect(&path, deadline);
-        let socket = connected.map_err(|error| connect::not_connected("any service", path.clone(), error, timeout))?;
+        let socket = connected.map_err(|error| connect::not_connected("", path.clone(), error, timeout))?;
         socket::send(socket.as_fd(), &handshake::record(service, limit), Some(file.as_fd())).map_err(io)?;
         if !socket::wait_readable(socket.as_fd(), deadline).map_err(io)? {
             return Err(ConnectError::TimedOut { path, after: timeout });
         }
         let (packet, _) = socket::receive(socket.as_fd()).map_err(io)?;
-        match handshake::told_of_recording(&packet) {
-            Ok(number) => Ok(Recorder { socket, number }),
-            Err(Some(Answer::Version(there))) => Err(ConnectError::Version { path, here: PROTOCOL, there }),
-            Err(Some(Answer::Refused(reason))) => Err(ConnectError::Refused { path, reason }),
-            Err(_) if packet.is_empty() => {
-                Err(ConnectError::Refused { path, reason: "the server left without a word".into() })
-            }
-            Err(_) => Err(ConnectError::NotAServer { path }),
-        }
+        let number = told(&packet, path)?;
+        Ok(Recorder { socket, number })
     }
 
     /// Waits so long for the server to end it by itself: because the file is full, or cannot be written. `None`: it goes on.
@@ -95,5 +89,36 @@ impl Recorder {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the server has ended"));
         }
         handshake::told_of_end(&packet).ok_or_else(|| io::ErrorKind::InvalidData.into())
+    }
+}
+
+/// The number of a recording, as the server tells it.
+fn told(packet: &[u8], path: PathBuf) -> Result<u64, ConnectError> {
+    let reason = match handshake::told_of_recording(packet) {
+        Ok(number) => return Ok(number),
+        // Who does not know the question takes it for that of another version.
+        Err(Some(Answer::Version(PROTOCOL))) => "it is built without the feature `dynamic`, so it cannot record".into(),
+        Err(Some(Answer::Version(there))) => return Err(ConnectError::Version { path, here: PROTOCOL, there }),
+        Err(Some(Answer::Refused(reason))) => reason,
+        Err(_) if packet.is_empty() => "the server left without a word".into(),
+        Err(_) => return Err(ConnectError::NotAServer { path }),
+    };
+    Err(ConnectError::Refused { path, reason })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_without_the_feature_is_told_from_another_version() {
+        let mut packet = handshake::other_version();
+        let told = |packet: &[u8]| told(packet, PathBuf::from("x.sock")).expect_err("no recording").to_string();
+        let text = told(&packet);
+        assert!(text.contains("without the feature `dynamic`") && !text.contains("version"), "{text}");
+        // Behind the magic there is the version.
+        packet[8..12].copy_from_slice(&(PROTOCOL + 1).to_le_bytes());
+        assert!(told(&packet).contains("build both with the same version"));
+        assert!(told(&handshake::refused("not you")).contains("not you"));
     }
 }

@@ -1,5 +1,6 @@
 //! `ipc call`.
 
+use std::env;
 use std::io::{self, IsTerminal, Read, Write};
 use std::time::Duration;
 
@@ -26,9 +27,42 @@ pub struct Call {
     #[arg(value_name = "JSON", default_value = "{}")]
     arguments: String,
 
+    #[command(flatten)]
+    said: Said,
+
     /// Print the reply over several lines, as on a terminal
     #[arg(long)]
     pretty: bool,
+}
+
+/// What calls say beside their arguments.
+#[derive(Args)]
+pub struct Said {
+    /// What each call says in its metadata; may be given several times
+    #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
+    metadata: Vec<(String, String)>,
+
+    /// The environment variable that has the secret of the server's `Authenticate`: others see the arguments of a process
+    #[arg(long, value_name = "VARIABLE")]
+    token_from: Option<String>,
+}
+
+impl Said {
+    /// A client whose calls say so.
+    pub fn with(&self, client: DynamicClient) -> Result<DynamicClient, Failure> {
+        let token = match &self.token_from {
+            None => None,
+            Some(variable) => Some(env::var(variable).map_err(|error| Failure::usage(format!("{variable}: {error}")))?),
+        };
+        let token = token.as_ref().map(|token| ("authorization", token.as_str()));
+        let given = self.metadata.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        Ok(given.chain(token).fold(client, |client, (key, value)| client.with_metadata(key, value)))
+    }
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    let pair = text.split_once('=').filter(|(key, _)| !key.is_empty());
+    pair.map(|(key, value)| (key.into(), value.into())).ok_or_else(|| "expected KEY=VALUE".into())
 }
 
 impl Call {
@@ -38,7 +72,7 @@ impl Call {
         let hint = format!("`ipc describe {}` prints its methods and types", self.name);
         let (service, method) = self.find(&description).map_err(|failure| failure.hint(&hint))?;
         let config = config(common.timeout);
-        let client = DynamicClient::connect(&self.name, &description, &service.name, &config)?;
+        let client = self.said.with(DynamicClient::connect(&self.name, &description, &service.name, &config)?)?;
         let reply = client.call(method, &arguments).map_err(|error| Failure::from(error).hint(&hint))?;
         let pretty = self.pretty || io::stdout().is_terminal() && !common.json;
         Ok(writeln!(io::stdout(), "{}", text::json(&reply, pretty))?)
@@ -53,8 +87,12 @@ impl Call {
             }
             text => text.to_owned(),
         };
-        serde_json::from_str(&text)
-            .map_err(|error| Failure::usage(format!("the arguments are no JSON: {error}; texts stand in \"\"")))
+        serde_json::from_str(&text).map_err(|error| {
+            let error = error.to_string();
+            let unquoted = ["expected value", "expected ident", "key must be a string"];
+            let hint = if unquoted.iter().any(|what| error.starts_with(what)) { "; texts stand in \"\"" } else { "" };
+            Failure::usage(format!("the arguments are no JSON: {error}{hint}"))
+        })
     }
 
     /// The service and the method that are meant.

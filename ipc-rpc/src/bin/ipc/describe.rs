@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::Common;
 use crate::failure::Failure;
-use crate::text::{self, printable};
+use crate::text;
 
 /// Prints the services of a server as Rust, with their types and documentation
 #[derive(Args)]
@@ -26,7 +26,7 @@ impl Describe {
             return Ok(writeln!(out, "{}", text::json(&as_json(&description), false))?);
         }
         let sources = description.services.iter().map(|service| service.rust(&description));
-        Ok(out.write_all(printable(&sources.collect::<Vec<_>>().join("\n\n")).as_bytes())?)
+        Ok(out.write_all(text::lines(&sources.collect::<Vec<_>>().join("\n\n")).as_bytes())?)
     }
 }
 

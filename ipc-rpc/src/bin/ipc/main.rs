@@ -19,6 +19,8 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
+use failure::Failure;
+
 const EXIT: &str = "\
 A NAME is what the server was bound to: a plain name, or the path of a socket.
 
@@ -71,7 +73,13 @@ impl Common {
 }
 
 fn main() -> ExitCode {
-    let Arguments { json, timeout, command } = Arguments::parse();
+    let Arguments { json, timeout, command } = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) if error.use_stderr() && std::env::args_os().any(|argument| argument == "--json") => {
+            return Failure::from(error).report(true);
+        }
+        Err(error) => error.exit(),
+    };
     let common = Common { json, timeout };
     let done = match command {
         Command::List(list) => list.run(&common),

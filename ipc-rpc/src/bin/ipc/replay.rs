@@ -5,12 +5,13 @@ use std::io::{self, BufReader, Write};
 use std::path::PathBuf;
 
 use clap::Args;
+use ipc_rpc::ServerInfo;
 use ipc_rpc::dynamic::DynamicClient;
 use ipc_rpc::record::{Pace, Recording, Replayed, Unlike, replay};
 use serde_json::{Value, json};
 
 use crate::Common;
-use crate::call::config;
+use crate::call::{Said, config};
 use crate::failure::Failure;
 use crate::text::{self, printable};
 
@@ -22,6 +23,9 @@ pub struct Replay {
 
     /// What `ipc record` has written
     file: PathBuf,
+
+    #[command(flatten)]
+    said: Said,
 
     /// With the pauses that there were between the calls
     #[arg(long)]
@@ -35,7 +39,13 @@ impl Replay {
         let unreadable = |error: io::Error| Failure::failed(format!("{file}: {error}"));
         let mut recording = Recording::read(BufReader::new(opened)).map_err(unreadable)?;
         let service = recording.service().name.clone();
-        let client = DynamicClient::ask(&self.name, &service, &config(common.timeout))?;
+        let description = ServerInfo::of(&self.name, common.patience())?.description;
+        if description.service(&service).is_none() {
+            let known = description.services.iter().map(|service| service.name.as_str()).collect::<Vec<_>>().join(", ");
+            return Err(Failure::usage(format!("{file} has calls of {service:?}, but {} serves {known}", self.name)));
+        }
+        let client = DynamicClient::connect(&self.name, &description, &service, &config(common.timeout))?;
+        let client = self.said.with(client)?;
         let pace = if self.paced { Pace::AsRecorded } else { Pace::AtOnce };
         let replayed = replay(&mut recording, &client, pace).map_err(unreadable)?;
         self.print(&replayed, recording.end().is_some(), common.json)?;
@@ -66,6 +76,12 @@ impl Replay {
         }
         let took = text::span(*took);
         writeln!(out, "{sent} calls in {took}: {same} ended as before, {left_out} could not be made")?;
+        if *left_out > 0 {
+            writeln!(
+                out,
+                "those are of methods that the server has no more, or in another form, or refer to what no recording has"
+            )?;
+        }
         if !is_whole {
             writeln!(out, "the recording has no end: whoever made it was killed, and calls may be missing")?;
         }

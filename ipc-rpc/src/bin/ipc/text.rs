@@ -4,15 +4,26 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-/// Servers say what they like, but a terminal must not obey it.
+/// Servers say what they like, but a terminal must not obey it, and what they say stays on its line.
 pub fn printable(text: &str) -> String {
-    text.replace(|c: char| c.is_control() && c != '\n' && c != '\t', "\u{fffd}")
+    text.replace(['\n', '\t'], " ").replace(is_obeyed, "\u{fffd}")
 }
 
-/// JSON that a terminal can be shown: what is left of control characters is in texts, where it can be written as an escape.
+/// The same of a text that has lines of its own.
+pub fn lines(text: &str) -> String {
+    text.replace(|c: char| is_obeyed(c) && c != '\n' && c != '\t', "\u{fffd}")
+}
+
+/// Characters that are not shown: control characters, and those that break lines or turn the order of what follows.
+fn is_obeyed(c: char) -> bool {
+    let turns = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    turns || c.is_control()
+}
+
+/// JSON that a terminal can be shown: what is left of such characters is in texts, where it can be written as an escape.
 pub fn json(value: &Value, pretty: bool) -> String {
     let text = if pretty { format!("{value:#}") } else { value.to_string() };
-    let is_obeyed = |c: char| ('\u{7f}'..='\u{9f}').contains(&c);
+    let is_obeyed = |c: char| is_obeyed(c) && c != '\n';
     if !text.contains(is_obeyed) {
         return text;
     }
@@ -107,11 +118,15 @@ mod tests {
 
     #[test]
     fn a_terminal_is_told_nothing() {
-        assert_eq!(printable("a\x1b[2J\tb\n"), "a\u{fffd}[2J\tb\n");
-        let text = json(&serde_json::json!({"\u{9b}": "\x1b\u{7f}é"}), false);
-        assert_eq!(text, r#"{"\u009b":"\u001b\u007fé"}"#);
-        let back: Value = serde_json::from_str(&text).unwrap();
-        assert_eq!(back["\u{9b}"], "\x1b\u{7f}é");
+        assert_eq!(printable("a\x1b[2J\tb\nshop  ready\r"), "a\u{fffd}[2J b shop  ready\u{fffd}");
+        assert_eq!(printable("é\u{202e}x\u{2066}y\u{2028}"), "é\u{fffd}x\u{fffd}y\u{fffd}");
+        assert_eq!(lines("a\x1b\tb\nc\u{202e}"), "a\u{fffd}\tb\nc\u{fffd}");
+        let value = serde_json::json!({"\u{9b}": "\x1b\n\u{7f}é\u{202e}"});
+        let text = json(&value, false);
+        assert_eq!(text, r#"{"\u009b":"\u001b\n\u007fé\u202e"}"#);
+        for pretty in [false, true] {
+            assert_eq!(serde_json::from_str::<Value>(&json(&value, pretty)).unwrap(), value);
+        }
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What a server has said at one moment.
 
+use std::time::Instant;
+
 use ipc_rpc::{MethodFigures, ServerInfo, ServerState};
 
 /// A server's state and figures.
@@ -7,6 +9,8 @@ pub struct Reading {
     pub pid: i32,
     pub uid: u32,
     pub state: ServerState,
+    /// When the figures were read; the state is from when the server was asked.
+    pub read: Instant,
     pub services: Vec<Service>,
 }
 
@@ -34,7 +38,8 @@ impl Reading {
             });
             Service { name: service.name.clone(), methods: methods.collect() }
         });
-        Reading { pid: server.pid, uid: server.uid, services: services.collect(), state: server.state.clone() }
+        let (services, read) = (services.collect(), Instant::now());
+        Reading { pid: server.pid, uid: server.uid, state: server.state.clone(), read, services }
     }
 
     /// Is it the same server as at an earlier reading, and not a later one of its name?

@@ -89,7 +89,7 @@ impl Sums {
     fn add(&mut self, other: &Sums) {
         add(&mut self.now, &other.now);
         add(&mut self.before, &other.before);
-        self.in_flight += other.in_flight;
+        self.in_flight = self.in_flight.saturating_add(other.in_flight);
         self.oldest = self.oldest.max(other.oldest);
     }
 
@@ -97,7 +97,7 @@ impl Sums {
         let Sums { now, before, .. } = self;
         let rate = |now: u64, before: u64| per_second(now.saturating_sub(before), over);
         let durations = now.durations.since(&before.durations);
-        let errors = |figures: &MethodFigures| figures.errors.iter().sum::<u64>();
+        let errors = |figures: &MethodFigures| sum(figures.errors);
         Measures {
             calls: now.calls,
             errors: errors(now),
@@ -116,14 +116,19 @@ impl Sums {
     }
 }
 
-fn add(sum: &mut MethodFigures, more: &MethodFigures) {
-    sum.calls += more.calls;
-    sum.received += more.received;
-    sum.sent += more.sent;
-    for (sum, more) in sum.errors.iter_mut().zip(&more.errors) {
-        *sum += more;
+fn add(all: &mut MethodFigures, more: &MethodFigures) {
+    all.calls = all.calls.saturating_add(more.calls);
+    all.received = all.received.saturating_add(more.received);
+    all.sent = all.sent.saturating_add(more.sent);
+    for (all, more) in all.errors.iter_mut().zip(&more.errors) {
+        *all = all.saturating_add(*more);
     }
-    sum.durations = sum.durations.and(&more.durations);
+    all.durations = all.durations.and(&more.durations);
+}
+
+/// A server says what it likes, also numbers that have no sum.
+fn sum(numbers: impl IntoIterator<Item = u64>) -> u64 {
+    numbers.into_iter().fold(0, u64::saturating_add)
 }
 
 fn per_second(count: u64, over: Duration) -> f64 {
@@ -135,8 +140,10 @@ impl Live {
     pub fn between(earlier: Option<&Reading>, now: &Reading) -> Self {
         let earlier = earlier.filter(|earlier| now.continues(earlier));
         let state = &now.state;
+        // Figures are read where they lie, when all servers have answered: that may be long after this one has.
+        let between = |earlier: &Reading| now.read.saturating_duration_since(earlier.read);
+        let over = earlier.map_or_else(|| age(state, state.started), between);
         let since = earlier.map_or(state.started, |earlier| earlier.state.now);
-        let over = Duration::from_nanos(state.now.saturating_sub(since));
         let sums = |service: &str, method: &Method| {
             let figures = method.figures.clone()?;
             let before = earlier.and_then(|earlier| earlier.figures(service, &method.name));
@@ -163,7 +170,7 @@ impl Live {
         });
         let clients = state.clients.iter().map(|client| {
             let before = earlier.and_then(|earlier| earlier.state.clients.iter().find(|known| known.id == client.id));
-            ClientReport::of(client, before.map_or(0, |before| before.calls), state, over)
+            ClientReport::of(client, before.map_or(0, |before| before.calls), state, age(state, since))
         });
         let (services, clients) = (services.collect(), clients.collect());
         Live { pid: now.pid, uid: now.uid, state: state.clone(), over, services, clients }
@@ -172,7 +179,7 @@ impl Live {
     /// Calls that were sent and have not begun, and bytes of large replies, of all clients.
     pub fn waiting(&self) -> (u64, u64) {
         let clients = &self.clients;
-        (clients.iter().map(|client| u64::from(client.queued)).sum(), clients.iter().map(|client| client.memory).sum())
+        (sum(clients.iter().map(|client| client.queued.into())), sum(clients.iter().map(|client| client.memory)))
     }
 
     /// For how long the call has run that has run longest.
@@ -231,21 +238,21 @@ impl Measures {
     }
 
     fn json(measures: Option<&Measures>) -> Value {
-        let Some(m) = measures else { return json!({}) };
+        // The names are there for who is not told the figures, too.
         json!({
-            "calls": m.calls,
-            "errors": m.errors,
-            "handler_errors": m.handler_errors,
-            "received_bytes": m.received,
-            "sent_bytes": m.sent,
-            "calls_per_s": m.calls_per_s,
-            "errors_per_s": m.errors_per_s,
-            "received_bytes_per_s": m.received_per_s,
-            "sent_bytes_per_s": m.sent_per_s,
-            "p50_ns": m.p50,
-            "p99_ns": m.p99,
-            "in_flight": m.in_flight,
-            "oldest_s": m.oldest.map(|oldest| oldest.as_secs_f64()),
+            "calls": measures.map(|m| m.calls),
+            "errors": measures.map(|m| m.errors),
+            "handler_errors": measures.map(|m| m.handler_errors),
+            "received_bytes": measures.map(|m| m.received),
+            "sent_bytes": measures.map(|m| m.sent),
+            "calls_per_s": measures.map(|m| m.calls_per_s),
+            "errors_per_s": measures.map(|m| m.errors_per_s),
+            "received_bytes_per_s": measures.map(|m| m.received_per_s),
+            "sent_bytes_per_s": measures.map(|m| m.sent_per_s),
+            "p50_ns": measures.and_then(|m| m.p50),
+            "p99_ns": measures.and_then(|m| m.p99),
+            "in_flight": measures.map(|m| m.in_flight),
+            "oldest_s": measures.and_then(|m| m.oldest).map(|oldest| oldest.as_secs_f64()),
         })
     }
 }
@@ -393,6 +400,9 @@ const HEAD_OF_CLIENTS: [&str; 8] = {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::OnceLock;
+    use std::time::Instant;
+
     use crate::top::reading::Service;
     use ipc_rpc::RunningCall;
 
@@ -420,10 +430,17 @@ mod tests {
             figures: Some(figures(calls, nanoseconds)),
         };
         let methods = vec![method("get", 0, 1000), method("put", 1, 1_000_000)];
-        Reading { pid: 7, uid: 0, state, services: vec![Service { name: "Store".into(), methods }] }
+        let services = vec![Service { name: "Store".into(), methods }];
+        Reading { pid: 7, uid: 0, read: epoch() + Duration::from_nanos(now), state, services }
     }
 
     const SECOND: u64 = 1_000_000_000;
+
+    /// The same for all readings of a test.
+    fn epoch() -> Instant {
+        static EPOCH: OnceLock<Instant> = OnceLock::new();
+        *EPOCH.get_or_init(Instant::now)
+    }
 
     #[test]
     fn rates_and_latencies_are_those_between_two_readings() {
@@ -443,6 +460,35 @@ mod tests {
     }
 
     #[test]
+    fn figures_that_were_read_late_are_of_a_longer_time() {
+        let (before, mut now) = (reading(SECOND, 11 * SECOND, 1000), reading(SECOND, 13 * SECOND, 3000));
+        now.read += Duration::from_secs(2);
+        let live = Live::between(Some(&before), &now);
+        assert_eq!(live.over, Duration::from_secs(4));
+        assert_eq!(live.services[0].methods[0].measures.as_ref().unwrap().calls_per_s, 500.0);
+        // Of its clients the server has spoken before.
+        assert_eq!(live.clients[0].calls_per_s, 1e3);
+    }
+
+    #[test]
+    fn numbers_that_have_no_sum_are_the_largest() {
+        let mut now = reading(SECOND, 2 * SECOND, 10);
+        for method in &mut now.services[0].methods {
+            let figures = method.figures.as_mut().unwrap();
+            (figures.calls, figures.received, figures.sent) = (u64::MAX, u64::MAX, u64::MAX);
+            figures.errors.fill(u64::MAX);
+        }
+        let client = &mut now.state.clients[0];
+        client.memory = u64::MAX;
+        let clients = vec![client.clone(); 2];
+        now.state.clients = clients;
+        let live = Live::between(None, &now);
+        let all = live.services[0].measures.as_ref().unwrap();
+        assert_eq!((all.calls, all.errors, all.sent), (u64::MAX, u64::MAX, u64::MAX));
+        assert_eq!(live.waiting(), (6, u64::MAX));
+    }
+
+    #[test]
     fn a_server_that_has_begun_anew_is_measured_from_then_on() {
         let (before, now) = (reading(SECOND, 11 * SECOND, 1_000_000), reading(12 * SECOND, 14 * SECOND, 100));
         let live = Live::between(Some(&before), &now);
@@ -456,7 +502,10 @@ mod tests {
         let mut now = reading(SECOND, 2 * SECOND, 10);
         now.services[0].methods.iter_mut().for_each(|method| method.figures = None);
         let entry = Entry { name: "a".into(), server: Ok(Live::between(None, &now)) };
-        assert_eq!(entry.json()["services"][0]["methods"][1], json!({"name": "put"}));
+        let put = &entry.json()["services"][0]["methods"][1];
+        let names = put.as_object().unwrap().iter();
+        assert_eq!(names.filter(|(_, value)| !value.is_null()).collect::<Vec<_>>(), [(&"name".into(), &json!("put"))]);
+        assert!(put.get("p99_ns").is_some() && put.get("calls").is_some());
         let mut out = Vec::new();
         tables(&[entry], &mut out).unwrap();
         let text = String::from_utf8(out).unwrap();

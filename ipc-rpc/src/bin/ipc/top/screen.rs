@@ -61,6 +61,10 @@ const TITLES: [&str; 3] = ["services", "methods", "clients"];
 /// What lists can be sorted by; of clients some are others.
 const ORDERS: [&str; 6] = ["calls/s", "active", "p99 / queued", "bytes / memory", "errors / calls", "name"];
 
+/// Columns of a figure, and of a name at least.
+const FIGURE: u16 = 7;
+const LEAST_NAME: u16 = 12;
+
 /// Values of the line that shows how calls went, more than a screen is wide.
 const HISTORY: usize = 512;
 
@@ -190,17 +194,20 @@ impl Screen {
         let name = TITLES[number];
         let title = format!("{name} ({}) ", list.lines.len());
         let title = if is_focused { Span::from(title).bold() } else { Span::from(title) };
+        // The last columns are those that a narrow terminal has no room for.
+        let fitting = usize::from(area.width.saturating_sub(LEAST_NAME) / (FIGURE + 1));
+        let heads = &heads[..heads.len().min(fitting)];
         let right = |text: &str| Cell::from(Text::from(text.to_owned()).alignment(Alignment::Right));
         let head =
             std::iter::once(Cell::from("NAME")).chain(heads.iter().map(|head| right(head.trim_start_matches('>'))));
         let rows = list.lines.iter().map(|item| {
-            let cells =
-                std::iter::once(Cell::from(item.title.clone())).chain(item.cells.iter().map(|cell| right(cell)));
+            let cells = item.cells.iter().take(heads.len()).map(|cell| right(cell));
+            let cells = std::iter::once(Cell::from(item.title.clone())).chain(cells);
             let style = if item.is_failing { Style::new().red() } else { Style::new() };
             Row::new(cells).style(style)
         });
         // 80 columns have room for all figures and a name of 15.
-        let widths = std::iter::once(Constraint::Fill(1)).chain(heads.iter().map(|_| Constraint::Length(7)));
+        let widths = std::iter::once(Constraint::Fill(1)).chain(heads.iter().map(|_| Constraint::Length(FIGURE)));
         let style = if is_focused { Style::new().reversed() } else { Style::new().bold() };
         let table = Table::new(rows, widths)
             .header(Row::new(head).dim())
@@ -411,6 +418,16 @@ client2 4242               20.0k       2       2 1.50 MB    123k     1 m       -
 q quit  tab list  ↑↓ select  s sort
 ";
         assert_eq!(drawn(&mut screen, 80, 24), expected);
+    }
+
+    #[test]
+    fn a_narrow_terminal_has_fewer_columns() {
+        let mut screen = Screen::new(Duration::from_secs(1));
+        screen.show(report(20_000.0));
+        let drawn = drawn(&mut screen, 40, 24);
+        let lines: Vec<&str> = drawn.lines().collect();
+        assert_eq!(lines[6], "NAME             CALLS/S  ACTIVE     P50", "{drawn}");
+        assert_eq!(lines[7], "notes Search       20.0k       3 7.04 µs", "{drawn}");
     }
 
     #[test]
