@@ -5,6 +5,7 @@ mod util;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixListener;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -389,6 +390,20 @@ fn a_killed_server_is_called_so_until_somebody_comes_by() {
     let list = notes.ipc(&["list"]);
     assert_eq!((list.code, list.out.lines().count()), (Some(0), 1), "{list:?}");
     assert!(list.err.starts_with("ipc: no servers"), "{list:?}");
+}
+
+#[test]
+fn more_are_listed_than_are_asked_at_a_time() {
+    let notes = Notes::serve();
+    let folder = notes.place.path().join("ipc-rpc");
+    let others: Vec<String> = (0..100).map(|number| format!("other{number:03}")).collect();
+    let bind = |name: &String| UnixListener::bind(folder.join(name).with_extension("sock")).expect("a socket");
+    let _sockets: Vec<UnixListener> = others.iter().map(bind).collect();
+    let list = notes.json(&["list", "--json"]);
+    let servers = list["servers"].as_array().expect("servers");
+    let listed: Vec<&str> = servers.iter().map(|server| server["name"].as_str().expect("a name")).collect();
+    assert_eq!((listed[0], &listed[1..]), ("notes", &others.iter().map(String::as_str).collect::<Vec<_>>()[..]));
+    assert_eq!((&servers[0]["state"], &servers[100]["state"]), (&json!("ready"), &json!("no server")));
 }
 
 #[test]

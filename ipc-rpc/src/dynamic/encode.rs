@@ -191,13 +191,16 @@ impl<'d> Encoder<'d> {
 
     #[cold]
     fn expected(&self, ty: u32, found: &Value, path: &Path<'_>) -> DynamicError {
-        let hint = match self.types.kind(ty, path) {
-            Ok(TypeInfo::Primitive(Primitive::Interval)) => " (seconds, or {\"secs\": .., \"nanos\": ..})",
-            // What is a number, but none of the type.
-            Ok(TypeInfo::Primitive(_)) if found.is_f64() => ", which is too large, or has a fraction",
-            _ => "",
+        let primitive = match self.types.kind(ty, path) {
+            Ok(TypeInfo::Primitive(primitive)) => Some(primitive),
+            _ => None,
         };
-        path.error(format!("expected {}, found {}{hint}", self.types.name(ty), shown(found)))
+        let form =
+            if primitive == Some(&Primitive::Interval) { " as seconds or {\"secs\": .., \"nanos\": ..}" } else { "" };
+        // JSON has no more digits of it, which looks as if nobody had given an integer.
+        let is_large = found.as_f64().is_some_and(|number| found.is_f64() && number.abs() >= 1e18);
+        let hint = if is_large && primitive.is_some() { ", which is too large" } else { "" };
+        path.error(format!("expected {}{form}, found {}{hint}", self.types.name(ty), shown(found)))
     }
 
     fn list<'v>(&self, ty: u32, value: &'v Value, path: &Path<'_>) -> Result<&'v Vec<Value>, DynamicError> {
