@@ -270,7 +270,7 @@ fn figures_of_both_sides_are_published() {
     has(r#"rpc_client_calls_total{service="Work",method="half",outcome="Handler"} 5"#);
     has(r#"rpc_client_in_flight{service="Work",method="half"} 0"#);
     has(r#"rpc_server_calls_total{service="Work",method="half"} 10"#);
-    has(r#"rpc_server_errors_total{service="Work",method="half",kind="handler"} 5"#);
+    has(r#"rpc_server_errors_total{service="Work",method="half",kind="Handler"} 5"#);
     has("rpc_server_clients 1");
     // Of many calls some are measured.
     for _ in 0..1000 {
