@@ -31,7 +31,7 @@ use crate::imports::Imports;
 use crate::keeping::Keeping;
 pub use crate::kept::Kept;
 use crate::lane::{self, Cargo, Lane, Parcel, Undeliverable};
-use crate::layout::{BRINGS_PARCEL, BlockHead, OWN_METHODS, RELEASE, named};
+use crate::layout::{BRINGS_PARCEL, BlockHead, OWN_METHODS, RELEASE, STUB, named};
 use crate::loan::{Lender, Loans};
 use crate::memory::{Memory, MemoryUsage};
 use crate::poll::Signal;
@@ -312,12 +312,22 @@ impl<P> Channel<P> {
 
     /// When the call in `block` began, if it is one that is measured; before the block can be lent again.
     pub(crate) fn take_timing(&self, block: u32) -> Timing {
-        let Some(place) = self.timings.get().and_then(|timings| timings.get(block as usize)) else {
-            return Timing::NONE;
-        };
+        let Some(place) = self.timing(block) else { return Timing::NONE };
         let timing = Timing(place.load(Ordering::Relaxed));
         place.store(0, Ordering::Relaxed);
         timing
+    }
+
+    fn timing(&self, block: u32) -> Option<&AtomicU64> {
+        self.timings.get()?.get(block as usize)
+    }
+
+    /// The call in `block` has so many bytes in files in place of a few in its memory: of its request, of its reply.
+    #[cold]
+    fn carries(&self, block: u32, method: u16, (request, reply): (usize, usize)) {
+        let Some(timing) = self.timing(block).map(|place| Timing(place.load(Ordering::Relaxed))) else { return };
+        let bytes = (request.saturating_sub(STUB), reply.saturating_sub(STUB));
+        self.statistics.carried(named(method), timing, bytes);
     }
 
     /// The call in `block` ends with so many bytes; the block is not lent again yet.

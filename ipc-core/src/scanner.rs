@@ -276,6 +276,11 @@ impl<H: Handler> Callee<H> {
         self.shared.usage()
     }
 
+    /// Threads that work: [`CalleeUsage::workers`] without a look at all channels.
+    pub fn working(&self) -> usize {
+        self.shared.working()
+    }
+
     /// The figures of its methods.
     pub fn statistics(&self) -> &Arc<Statistics> {
         &self.shared.statistics
@@ -392,7 +397,7 @@ impl<H: Handler> Shared<H> {
         let every: Vec<_> = self.every.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let alive: Vec<_> = every.iter().filter_map(Weak::upgrade).collect();
         let channels = self.open();
-        let workers = self.serving.iter().filter(|s| s.is_claimed()).count();
+        let workers = self.working();
         let retired = alive.len().saturating_sub(channels);
         let all = CalleeUsage { channels, retired, workers, ..CalleeUsage::default() };
         alive.iter().map(|channel| channel.usage()).fold(all, |mut all, (busy, extents, memory)| {
@@ -401,6 +406,10 @@ impl<H: Handler> Shared<H> {
             all.memory = all.memory.and(memory);
             all
         })
+    }
+
+    fn working(&self) -> usize {
+        self.serving.iter().filter(|s| s.is_claimed()).count()
     }
 
     fn work_as(&self, serving: &Serving<Channel<H::Peer>>) {

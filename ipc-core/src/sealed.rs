@@ -8,8 +8,9 @@
 //! Mappings of files whose size is sealed, or that nobody else has yet, and system calls on descriptors of our own.
 #![allow(unsafe_code)]
 
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::fs::FileExt;
 use std::ptr::NonNull;
 
 use memmap2::{Mmap, MmapOptions, MmapRaw};
@@ -21,7 +22,7 @@ use crate::layout::{EXTENT_START, MAX_MESSAGE, PAGE};
 const START: u64 = EXTENT_START as u64;
 const SEALS: libc::c_int = libc::F_SEAL_WRITE | libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_SEAL;
 
-/// An anonymous file of these bytes, to be passed to somebody who reads it with [`read`].
+/// An anonymous file of these bytes, which nobody can change any more, to be passed to those who read it with [`read`].
 ///
 /// # Errors
 /// The system's: no memory, no descriptor.
@@ -33,6 +34,8 @@ pub fn file_of(bytes: &[u8]) -> io::Result<OwnedFd> {
     let mut file = std::fs::File::from(unsafe { OwnedFd::from_raw_fd(fd) });
     file_size::check("the text", bytes.len() as u64)?;
     file.write_all(bytes)?;
+    // SAFETY: plain system call on our own descriptor.
+    check(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_ADD_SEALS, SEALS) })?;
     Ok(file.into())
 }
 
@@ -52,13 +55,14 @@ pub fn read(file: OwnedFd, most: u64) -> io::Result<Vec<u8>> {
     if unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GET_SEALS) } < 0 {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "the descriptor passed is no memfd"));
     }
-    let mut file = std::fs::File::from(file);
-    let mut bytes = Vec::new();
-    // The writer's position in it is shared.
-    file.seek(io::SeekFrom::Start(0))?;
-    if file.take(most + 1).read_to_end(&mut bytes)? as u64 > most {
+    let file = std::fs::File::from(file);
+    let len = file.metadata()?.len();
+    let Some(len) = usize::try_from(len).ok().filter(|_| len <= most) else {
         return Err(io::Error::new(io::ErrorKind::InvalidData, format!("the file passed has more than {most} bytes")));
-    }
+    };
+    let mut bytes = vec![0; len];
+    // Its position is shared with the writer, and with others who read it.
+    file.read_exact_at(&mut bytes, 0)?;
     Ok(bytes)
 }
 
@@ -192,7 +196,22 @@ fn check(result: libc::c_int) -> io::Result<libc::c_int> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Seek};
+
     use super::*;
+
+    #[test]
+    fn many_read_one_file_at_a_time_and_nobody_changes_it() {
+        let file = file_of(&[7; 100_000]).unwrap();
+        std::thread::scope(|scope| {
+            let read = || (0..100).all(|_| read(file.try_clone().unwrap(), 100_000).unwrap() == [7; 100_000]);
+            let all: Vec<_> = (0..3).map(|_| scope.spawn(read)).collect();
+            assert!(all.into_iter().all(|one| one.join().unwrap()));
+        });
+        let mut file = std::fs::File::from(file);
+        assert_eq!(file.write(b"x").unwrap_err().raw_os_error(), Some(libc::EPERM));
+        assert!(file.set_len(0).is_err() && file.set_len(1 << 20).is_err());
+    }
 
     fn written(text: &[u8]) -> OwnedFd {
         let mut writing = Writing::new(text.len()).unwrap();

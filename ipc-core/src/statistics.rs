@@ -72,6 +72,15 @@ impl Timing {
     pub(crate) fn begin(is_in_a_row: bool) -> Self {
         Timing(clock::now() << 1 | u64::from(is_in_a_row))
     }
+
+    /// How many calls it stands for; 0: it is not measured.
+    fn weight(self) -> u64 {
+        match self.0 {
+            0 => 0,
+            began if began & 1 == 1 => IN_A_ROW,
+            _ => 1,
+        }
+    }
 }
 
 /// The figures of a method; all of them only grow.
@@ -91,7 +100,8 @@ impl Timing {
 pub struct MethodFigures {
     /// Calls that were given to the handler.
     pub calls: u64,
-    /// About how many bytes their requests had: those of the calls that were measured, times the calls that they stand for.
+    /// About how many bytes their requests had: those of the calls that were measured, times the calls that they stand for. What
+    /// lies in loans, which is not moved, is not counted.
     pub received: u64,
     /// The same of their replies.
     pub sent: u64,
@@ -296,18 +306,25 @@ impl Statistics {
         }
     }
 
+    /// A call of `method` that is measured has so many bytes elsewhere: of the request, and of the reply.
+    #[cold]
+    pub(crate) fn carried(&self, method: u16, timing: Timing, (received, sent): (usize, usize)) {
+        let weight = timing.weight();
+        let Some(method) = self.method(method).filter(|_| weight != 0) else { return };
+        method.received.fetch_add((received as u64).saturating_mul(weight), Ordering::Relaxed);
+        method.sent.fetch_add((sent as u64).saturating_mul(weight), Ordering::Relaxed);
+    }
+
     /// A call of `method` that was measured is answered: bytes of the request, and of the reply.
     #[cold]
     pub(crate) fn ended(&self, method: u16, timing: Timing, (received, sent): (u32, usize)) {
-        let Timing(began) = timing;
-        if began == 0 {
+        let weight = timing.weight();
+        if weight == 0 {
             return;
         }
-        let weight = if began & 1 == 1 { IN_A_ROW } else { 1 };
-        let duration = clock::now().saturating_sub(began >> 1);
+        let duration = clock::now().saturating_sub(timing.0 >> 1);
+        self.carried(method, timing, (received as usize, sent));
         let Some(method) = self.method(method) else { return };
-        method.received.fetch_add(u64::from(received) * weight, Ordering::Relaxed);
-        method.sent.fetch_add((sent as u64).saturating_mul(weight), Ordering::Relaxed);
         if let Some(count) = method.buckets.get(bucket(duration)) {
             count.fetch_add(weight, Ordering::Relaxed);
         }
@@ -431,7 +448,13 @@ mod tests {
     fn what_could_end_the_reader_is_refused() {
         let why = |file: OwnedFd| View::open(file).unwrap_err().to_string();
         assert!(why(std::fs::File::open("/proc/self/exe").unwrap().into()).contains("memfd"));
-        assert!(why(crate::sealed::file_of(&[0; 8192]).unwrap()).contains("SHRINK"));
+        // SAFETY: the name is a NUL-terminated string that lives for the call.
+        let fd = unsafe { libc::memfd_create(c"unsealed".as_ptr(), libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING) };
+        assert!(fd >= 0);
+        // SAFETY: the kernel has just given us this descriptor, nobody else owns it.
+        let unsealed = std::fs::File::from(unsafe { OwnedFd::from_raw_fd(fd) });
+        unsealed.set_len(8192).unwrap();
+        assert!(why(unsealed.into()).contains("SHRINK"));
         let ours = Statistics::new(1, 1).unwrap();
         // SAFETY: the mapping begins with it; atomics only.
         let head = unsafe { &*ours.figures.map.as_mut_ptr().cast::<Head>() };

@@ -107,8 +107,8 @@ impl ReplyMemory for Deferred<Client> {
         Deferred::send(self, index, descriptor)
     }
 
-    fn send_body(&mut self, behind: u32, file: BorrowedFd<'_>) -> Result<(), Undeliverable> {
-        Deferred::send_body(self, behind, file)
+    fn send_body(&mut self, behind: u32, file: BorrowedFd<'_>, len: usize) -> Result<(), Undeliverable> {
+        Deferred::send_body(self, behind, file, len)
     }
 
     fn has_sent_body(&self) -> bool {

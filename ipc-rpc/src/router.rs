@@ -12,8 +12,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::slice;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use ipc_core::callee::{Attached, Call, Deferred, Greeting, Handler, Reply};
@@ -75,6 +75,8 @@ pub(crate) struct Router {
     interceptors: Option<Arc<Chain>>,
     /// Who records calls.
     recordings: Recordings,
+    /// What the server serves, once somebody has asked.
+    description: OnceLock<OwnedFd>,
 }
 
 struct Route {
@@ -127,7 +129,8 @@ impl Router {
         let interceptors = (!interceptors.is_empty()).then(|| Arc::new(interceptors));
         let started = clock::now();
         let (rejections, recordings) = (Arc::default(), Recordings::default());
-        Ok(Router { methods, admission, runtime, rejections, control, started, interceptors, recordings })
+        let description = OnceLock::new();
+        Ok(Router { methods, admission, runtime, rejections, control, started, interceptors, recordings, description })
     }
 
     /// Service and name of each method, by its number.
@@ -262,7 +265,7 @@ impl Router {
             ..ServerState::default()
         };
         if let Some(callee) = self.control.callee() {
-            state.workers = callee.usage().workers as u64;
+            state.workers = callee.working() as u64;
             state.clients_count = callee.channels() as u64;
             if all {
                 callee.each_channel(|client, usage| state.clients.push(ClientState::of(client.who, &usage)));
@@ -310,13 +313,22 @@ impl Router {
         }
     }
 
-    /// What an inspector gets: description, state, and what is counted, if he is the server's `own` user.
-    fn files(&self, own: bool) -> io::Result<Vec<OwnedFd>> {
+    /// The file of the description, which all inspectors share.
+    fn description(&self) -> io::Result<OwnedFd> {
+        if let Some(file) = self.description.get() {
+            return file.try_clone();
+        }
         let mut services: Vec<_> = self.methods.iter().filter(|r| r.index == 0).map(|r| r.service.service()).collect();
         services.dedup_by_key(|service| service.name);
-        let description = Description::of(&services).to_bytes().map_err(io::Error::other)?;
+        let file = sealed::file_of(&Description::of(&services).to_bytes().map_err(io::Error::other)?)?;
+        let _ = self.description.set(file.try_clone()?);
+        Ok(file)
+    }
+
+    /// What an inspector gets: description, state, and what is counted, if he is the server's `own` user.
+    fn files(&self, own: bool) -> io::Result<Vec<OwnedFd>> {
         let state = bytes::to_bytes(&self.state(own)).map_err(io::Error::other)?;
-        let mut files = vec![sealed::file_of(&description)?, sealed::file_of(&state)?];
+        let mut files = vec![self.description()?, sealed::file_of(&state)?];
         if own && let Some(callee) = self.control.callee() {
             // Without `/proc` there are no figures.
             files.extend(callee.statistics().read_only().ok().flatten());
@@ -529,6 +541,7 @@ impl Router {
             None => {}
             Some(Ok(sealed)) => {
                 (request, args_len) = sealed.bytes();
+                call.came_in_a_file(args_len);
                 copy = Some(Arc::new(sealed));
             }
             Some(Err(reason)) => return without_reply(client, call, Ok(Err(Refused::new(status::REJECTED, reason)))),
@@ -737,8 +750,8 @@ impl ReplyMemory for Dressed<'_, '_> {
         self.call.send(index, descriptor)
     }
 
-    fn send_body(&mut self, behind: u32, file: BorrowedFd<'_>) -> Result<(), Undeliverable> {
-        self.call.send_body(behind, file)
+    fn send_body(&mut self, behind: u32, file: BorrowedFd<'_>, len: usize) -> Result<(), Undeliverable> {
+        self.call.send_body(behind, file, len)
     }
 
     fn has_sent_body(&self) -> bool {

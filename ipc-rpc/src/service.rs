@@ -182,7 +182,7 @@ pub(crate) trait ReplyMemory {
     /// Sends a descriptor along.
     fn send(&mut self, index: u32, descriptor: BorrowedFd<'_>) -> Result<(), Undeliverable>;
     /// Sends the file in which the reply lies, behind so many descriptors.
-    fn send_body(&mut self, behind: u32, file: BorrowedFd<'_>) -> Result<(), Undeliverable>;
+    fn send_body(&mut self, behind: u32, file: BorrowedFd<'_>, len: usize) -> Result<(), Undeliverable>;
     /// Was it?
     fn has_sent_body(&self) -> bool;
     /// Does the caller read replies where they lie?
@@ -235,8 +235,8 @@ impl ReplyMemory for Call<'_, Client> {
         Call::send(self, index, descriptor)
     }
 
-    fn send_body(&mut self, behind: u32, file: BorrowedFd<'_>) -> Result<(), Undeliverable> {
-        Call::send_body(self, behind, file)
+    fn send_body(&mut self, behind: u32, file: BorrowedFd<'_>, len: usize) -> Result<(), Undeliverable> {
+        Call::send_body(self, behind, file, len)
     }
 
     fn has_sent_body(&self) -> bool {
@@ -455,7 +455,7 @@ impl<M: ReplyMemory + ?Sized> GrowReply<'_, M> {
     #[cold]
     fn seal(&mut self, len: usize) -> Result<usize, EncodeError> {
         let file = self.body.seal(len).map_err(no_file)?;
-        self.memory.send_body(self.pieces, file.as_fd())?;
+        self.memory.send_body(self.pieces, file.as_fd(), len)?;
         let (mut data, mut room) = self.memory.buffer();
         if room < STUB {
             (data, room) = self.memory.grow(0, STUB).map_err(EncodeError::OutOfMemory)?;

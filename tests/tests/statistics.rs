@@ -4,10 +4,11 @@ use std::process::Command;
 use std::time::Duration;
 
 use ipc_rpc::intercept::{Call, Next};
-use ipc_rpc::{ConnectError, MethodFigures, Server, ServerInfo};
+use ipc_rpc::{ClientConfig, ConnectError, MethodFigures, Server, ServerInfo, Trust};
 use ipc_rpc_tests::flows::FlowsClient;
 use ipc_rpc_tests::helper::{Place, until};
-use ipc_rpc_tests::services::{CalcClient, WorkClient, WorkDispatcher, Worker};
+use ipc_rpc_tests::large::LargeClient;
+use ipc_rpc_tests::services::{CalcClient, WorkClient, WorkDispatcher, Worker, bytes};
 use ipc_rpc_tests::system;
 
 const SERVER: &str = env!("CARGO_BIN_EXE_test_server");
@@ -87,6 +88,34 @@ fn calls_that_come_now_and_then_are_all_measured() {
     let make = figures(&ServerInfo::of(place.socket(), LONG).unwrap(), "make");
     assert_eq!((make.calls, make.durations.count()), (20, 20));
     assert!((2000..3000).contains(&make.sent), "{} bytes", make.sent);
+}
+
+#[test]
+fn what_lies_in_files_is_counted() {
+    const LEN: u64 = 2 << 20;
+    let place = Place::new("what_lies_in_files_is_counted");
+    let _server = place.serve(SERVER, &["workers=2", "trust=snapshot"]);
+    let config = ClientConfig { trust: Some(Trust::Snapshot), ..ClientConfig::default() };
+    let (work, large) =
+        (WorkClient::connect_with(place.socket(), &config), LargeClient::connect_with(place.socket(), &config));
+    let (work, large) = (work.unwrap(), large.unwrap());
+    let bytes = bytes(LEN as usize, 3);
+    for _ in 0..3 {
+        // So that all of them are measured.
+        std::thread::sleep(Duration::from_millis(30));
+        work.mirror(&bytes).unwrap();
+        std::thread::sleep(Duration::from_millis(30));
+        smol::block_on(large.place_later(&bytes)).unwrap();
+        std::thread::sleep(Duration::from_millis(30));
+        smol::block_on(large.make_frame(LEN)).unwrap();
+    }
+    let info = ServerInfo::of(place.socket(), LONG).unwrap();
+    let large = |method: &str| info.figures("Large", method).unwrap();
+    let exact = 3 * LEN..3 * LEN + 1000;
+    let (mirror, place_later, make_frame) = (figures(&info, "mirror"), large("place_later"), large("make_frame"));
+    assert!(exact.contains(&mirror.received) && exact.contains(&mirror.sent), "{mirror:?}");
+    assert!(exact.contains(&place_later.received) && place_later.sent < 1000, "{place_later:?}");
+    assert!(make_frame.received < 1000 && make_frame.sent >= 3 * LEN, "{make_frame:?}");
 }
 
 #[test]

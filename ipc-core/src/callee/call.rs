@@ -141,13 +141,21 @@ impl<'a, P> Call<'a, P> {
         self.place.send(self.channel, Cargo::Piece(index), descriptor)
     }
 
-    /// Sends the file in which the reply lies, behind so many descriptors.
+    /// Notes among the figures of the method that the request lies in a file, with so many bytes.
+    #[cold]
+    pub fn came_in_a_file(&self, len: usize) {
+        self.channel.carries(self.place.block, self.place.method, (len, 0));
+    }
+
+    /// Sends the file in which the reply lies, with `len` bytes, behind so many descriptors.
     ///
     /// # Errors
     /// [`Undeliverable`].
     #[cold]
-    pub fn send_body(&mut self, behind: u32, file: BorrowedFd<'_>) -> Result<(), Undeliverable> {
-        self.place.send(self.channel, Cargo::Body(behind), file)
+    pub fn send_body(&mut self, behind: u32, file: BorrowedFd<'_>, len: usize) -> Result<(), Undeliverable> {
+        self.place.send(self.channel, Cargo::Body(behind), file)?;
+        self.channel.carries(self.place.block, self.place.method, (0, len));
+        Ok(())
     }
 
     /// Does the reply lie in a file that was sent with [`Call::send_body`]?

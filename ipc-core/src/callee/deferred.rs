@@ -115,8 +115,10 @@ impl<P> Deferred<P> {
     /// # Errors
     /// [`Undeliverable`].
     #[cold]
-    pub fn send_body(&mut self, behind: u32, file: BorrowedFd<'_>) -> Result<(), Undeliverable> {
-        self.place.send(&self.channel, Cargo::Body(behind), file)
+    pub fn send_body(&mut self, behind: u32, file: BorrowedFd<'_>, len: usize) -> Result<(), Undeliverable> {
+        self.place.send(&self.channel, Cargo::Body(behind), file)?;
+        self.channel.carries(self.place.block, self.place.method, (0, len));
+        Ok(())
     }
 
     /// As [`Call::has_sent_body`](super::Call::has_sent_body).
