@@ -53,6 +53,13 @@ pub(crate) fn path_of(name: &str, create: bool) -> io::Result<PathBuf> {
     }
     let folder = folder();
     if create {
+        // What root makes there is in that user's way for good.
+        if let Some(runtime) = runtime_folder().filter(|runtime| fs::metadata(runtime).is_ok_and(|m| m.uid() != user()))
+        {
+            let why =
+                format!("XDG_RUNTIME_DIR, {}, is another user's folder: unset it, or use a path", runtime.display());
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
+        }
         match fs::DirBuilder::new().mode(0o700).create(&folder) {
             Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(at(&folder, &e)),
             _ => {}
@@ -61,8 +68,8 @@ pub(crate) fn path_of(name: &str, create: bool) -> io::Result<PathBuf> {
     match fs::symlink_metadata(&folder) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => {}
         Err(e) => return Err(at(&folder, &e)),
-        // Whoever can write in the folder can answer for every service in it.
-        Ok(m) if !m.is_dir() || m.uid() != user() || m.mode() & 0o022 != 0 => {
+        // Whoever can write in the folder can answer for every service in it. Root may look at those of others.
+        Ok(m) if !m.is_dir() || m.uid() != user() && (create || user() != 0) || m.mode() & 0o022 != 0 => {
             let why = format!("{} must be a folder of this user that nobody else can write to", folder.display());
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
         }
@@ -84,10 +91,14 @@ pub(crate) fn at(folder: &Path, error: &io::Error) -> io::Error {
 
 /// The folder of this user's services.
 fn folder() -> PathBuf {
-    match std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|d| d.is_absolute() && d.is_dir()) {
+    match runtime_folder() {
         Some(runtime) => runtime.join("ipc-rpc"),
         None => std::env::temp_dir().join(format!("ipc-rpc-{}", user())),
     }
+}
+
+fn runtime_folder() -> Option<PathBuf> {
+    std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|d| d.is_absolute() && d.is_dir())
 }
 
 /// Keeps other processes of ours from binding or removing sockets in the same folder meanwhile. Leaves nothing behind.

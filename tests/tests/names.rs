@@ -141,6 +141,39 @@ fn a_folder_that_others_can_write_to_is_refused() {
     assert!(with_runtime_folder(&place, SERVER, &["name"]).line().contains("must be a folder of this user"));
 }
 
+#[test]
+fn root_is_not_in_the_way_of_a_user_whose_folder_it_is_told_of() {
+    let place = Place::new("root_is_not_in_the_way_of_a_user_whose_folder_it_is_told_of");
+    if !system::is_root() {
+        println!("skipped: only root can act for another user");
+        return;
+    }
+    let runtime = place.join("run");
+    fs::create_dir(&runtime).unwrap();
+    std::os::unix::fs::chown(&runtime, Some(1234), Some(1234)).unwrap();
+    let start = |program: &str, arguments: &[&str], user: Option<u32>| {
+        let mut command = Command::new(program);
+        command.args(arguments).env("XDG_RUNTIME_DIR", &runtime);
+        if let Some(user) = user {
+            system::run_as(&mut command, user, &[]);
+        }
+        place.run(command)
+    };
+    let line = start(SERVER, &["name"], None).line();
+    assert!(line.contains("is another user's folder: unset it"), "{line}");
+    assert_eq!(fs::read_dir(&runtime).unwrap().count(), 0);
+    // But root may call what that user serves.
+    fs::set_permissions(place.path(), Permissions::from_mode(0o755)).unwrap();
+    let copy = place.join("server");
+    fs::copy(SERVER, &copy).unwrap();
+    assert_eq!(start(&copy, &["name"], Some(1234)).line(), "bound");
+    let mut server = start(&copy, &["other", "mode=666"], Some(1234));
+    assert_eq!(server.line(), "bound");
+    assert_eq!(start(CLIENT, &["calls", "other", "10"], None).line(), "done");
+    server.say("shutdown");
+    assert_eq!(server.line(), "ended");
+}
+
 /// A client process of another user, with a copy of the program that this user can reach.
 fn of_other(place: &Place, user: u32, groups: &'static [u32], arguments: &[&str]) -> Option<Helper> {
     if !system::is_root() {
