@@ -641,7 +641,7 @@
 //! | `arrow` | `Batch`: record batches of arrow-rs as messages |
 //! | `cli` | the program `ipc`, which lists servers, says what they do, and calls them: `cargo install --path ipc-rpc --features cli` |
 //! | `dynamic` | `dynamic`: calls without types, with JSON in place of them; `record`: calls recorded, and made again |
-//! | `futures` | [`Streaming`] is a `Stream` of `futures-core` |
+//! | `futures` | [`Streaming`] is a `Stream` of `futures-core`, and an iterator still: with `StreamExt` write `StreamExt::take(items, 3)`, since `items.take(3)` could be either |
 //! | `metrics` | `intercept::Counts`, `ServerHandle::report_metrics`: figures for the facade `metrics` |
 //! | `ndarray` | `Tensor`: arrays of several dimensions as messages |
 //! | `systemd` | sockets that systemd passes, `READY=1` and its watchdog |

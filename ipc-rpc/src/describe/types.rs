@@ -4,7 +4,46 @@
 
 use crate::Message;
 
+/// Services and all types that they mention.
+///
+/// ```
+/// use ipc_rpc::{describe::Description, service};
+///
+/// #[service]
+/// pub trait Clock { fn now(&self) -> u64; }
+///
+/// let clock = Description::of_client::<ClockClient>();
+/// let now = &clock.service("Clock").unwrap().methods[0];
+/// assert_eq!((now.name.as_str(), clock.name(now.result).as_str()), ("now", "u64"));
+/// assert_eq!(Description::from_bytes(&clock.to_bytes()?)?, clock);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Message, Debug, Clone, Default, PartialEq, Eq)]
+#[message(crate = crate)]
+#[non_exhaustive]
+pub struct Description {
+    /// The services.
+    pub services: Vec<ServiceInfo>,
+    /// The services of their clients that they call back.
+    pub callbacks: Vec<ServiceInfo>,
+    /// The types, told by their place here.
+    pub types: Vec<TypeInfo>,
+}
+
 /// A service: what its trait says.
+///
+/// ```
+/// use ipc_rpc::{describe::Description, service};
+///
+/// /// Tells the time.
+/// #[service]
+/// pub trait Clock { fn now(&self) -> u64; fn zone(&self) -> String; }
+///
+/// let description = Description::of_client::<ClockClient>();
+/// let clock = &description.services[0];
+/// assert_eq!((clock.name.as_str(), clock.docs.as_str()), ("Clock", "Tells the time."));
+/// assert!(clock.methods.iter().map(|method| method.name.as_str()).eq(["now", "zone"]));
+/// ```
 #[derive(Message, Debug, Clone, PartialEq, Eq)]
 #[message(crate = crate)]
 #[non_exhaustive]
@@ -53,7 +92,7 @@ pub struct ParamInfo {
     pub ty: u32,
 }
 
-/// A type. Others are told by their number, their place in [`Description::types`](super::Description::types).
+/// A type. Others are told by their number, their place in [`Description::types`](Description::types).
 ///
 /// ```
 /// use ipc_rpc::describe::{Description, EnumInfo, FieldInfo, Primitive, StructInfo, TypeInfo};
@@ -116,6 +155,17 @@ pub enum TypeInfo {
 }
 
 /// A type without parts.
+///
+/// ```
+/// use ipc_rpc::describe::{Description, Primitive, TypeInfo};
+///
+/// #[ipc_rpc::service]
+/// pub trait Clock { fn zone(&self) -> String; }
+///
+/// let clock = Description::of_client::<ClockClient>();
+/// let zone = clock.kind(clock.services[0].methods[0].result);
+/// assert_eq!(zone, Some(&TypeInfo::Primitive(Primitive::Text)));
+/// ```
 #[derive(Message, Debug, Clone, Copy, PartialEq, Eq)]
 #[message(crate = crate)]
 #[non_exhaustive]

@@ -14,6 +14,33 @@ use crate::service::MethodDesc;
 ///
 /// What is changed in it reaches whatever is behind the interceptor: on the client's side it is what the server is told, on
 /// the server's side what the handler finds in its [`Context`](crate::Context).
+///
+/// ```
+/// use ipc_rpc::intercept::{Call, Next};
+/// use ipc_rpc::{CallError, Server, service, testing};
+///
+/// #[service]
+/// pub trait Calc { fn add(&self, a: u64, b: u64) -> u64; }
+/// struct Adder;
+/// impl Calc for Adder {
+///     fn add(&self, a: u64, b: u64) -> u64 { a + b }
+/// }
+///
+/// let server = Server::builder().intercept(|call: Call, next: Next| async move {
+///     match call.metadata().get("tenant") {
+///         Some(_) => next.run(call).await,
+///         None => Err(call.denied("say for whom")),
+///     }
+/// });
+/// let (calc, _server) = testing::pair_with(server, CalcDispatcher::new(Adder), &Default::default())?;
+/// assert!(matches!(calc.add(2, 3), Err(CallError::Denied { .. })));
+/// let calc = calc.with_interceptor(|mut call: Call, next: Next| async move {
+///     call.set("tenant", "blue");
+///     next.run(call).await
+/// });
+/// assert_eq!(calc.add(2, 3)?, 5);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
 pub struct Call {
     pub(crate) method: MethodName,
