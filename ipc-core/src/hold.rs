@@ -41,6 +41,8 @@ const CHANCE: u32 = 16;
 const RUN: u32 = 32;
 /// How many entries ahead of the one that is taken the blocks are fetched.
 const AHEAD: usize = 4;
+/// Requests served, or readings of the clock made, between two looks at the epoll set.
+pub(crate) const WORK_PER_POLL: u32 = 512;
 /// Requests served at most between two looks for callers that are to be woken by now. Of those that come in a row one of so many
 /// is measured.
 pub(crate) const BETWEEN_PAUSES: u32 = 64;
@@ -140,8 +142,9 @@ pub(crate) struct Hold<P> {
     pub(crate) first_passes: u32,
     /// Requests served in all, modulo 2^32.
     pub(crate) served: u32,
-    /// Behind which of them there is a pause: [`Hold::pause`].
+    /// Behind which of them there is a pause, and was the last: [`Hold::pause`].
     pub(crate) pause_at: u32,
+    paused_at: u32,
     /// Which of them is measured, and stands for others.
     measure_at: u32,
     /// The next one is measured, for itself.
@@ -200,6 +203,7 @@ impl<P> Hold<P> {
             first_passes: FIRST_PASSES,
             served: 0,
             pause_at: BETWEEN_PAUSES,
+            paused_at: 0,
             measure_at: BETWEEN_PAUSES,
             woken: false,
             random: 0x9E37_79B9,
@@ -225,6 +229,12 @@ impl<P> Hold<P> {
         self.pause_at = self.served.wrapping_add(1);
     }
 
+    /// There is a pause: the requests since the last one were work.
+    pub(crate) fn note_work(&mut self) {
+        self.work += self.served.wrapping_sub(self.paused_at);
+        self.paused_at = self.served;
+    }
+
     /// Is the request behind which there is a pause one that is measured? Plans the next pause.
     pub(crate) fn pause(&mut self) -> Measure {
         let is_drawn = self.served == self.measure_at;
@@ -239,7 +249,8 @@ impl<P> Hold<P> {
             self.measure_at = self.served.wrapping_add(steps as u32);
         }
         let left = self.measure_at.wrapping_sub(self.served);
-        self.pause_at = self.served.wrapping_add(left.min(BETWEEN_PAUSES));
+        let to_poll = WORK_PER_POLL.saturating_sub(self.work).max(1);
+        self.pause_at = self.served.wrapping_add(left.min(BETWEEN_PAUSES).min(to_poll));
         match std::mem::take(&mut self.woken) {
             true => Measure::Alone,
             false if is_drawn => Measure::ForOthers,

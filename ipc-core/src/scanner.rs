@@ -31,7 +31,7 @@ use crate::clock;
 use crate::doorbell;
 use crate::gap::{Gap, Waiting};
 use crate::handover;
-use crate::hold::{BETWEEN_PAUSES, Found, Hold, Measure, NO_PLACE, Scanned, Spot};
+use crate::hold::{Found, Hold, Measure, NO_PLACE, Scanned, Spot, WORK_PER_POLL};
 use crate::idle::Idle;
 use crate::layout::{BlockHead, NOT_RUN, RELEASE, TAKEN, named};
 use crate::memory::MemoryUsage;
@@ -58,8 +58,6 @@ const YIELDS: u32 = 2;
 const PASSES_PER_QUEUE: u32 = looks(32);
 /// Empty passes between two readings of the clock.
 const PASSES_PER_READING: u32 = looks(16);
-/// Requests served, or readings of the clock made, between two looks at the epoll set.
-const WORK_PER_POLL: u32 = 512;
 const TICK_MS: u32 = 10;
 const LISTENER: u64 = 0;
 const STOP: u64 = 1;
@@ -627,7 +625,7 @@ impl<H: Handler> Shared<H> {
     /// What is to be done now and then while requests are served.
     #[cold]
     fn pause(&self, hold: &mut Hold<H::Peer>) -> Measure {
-        hold.work += BETWEEN_PAUSES;
+        hold.note_work();
         if hold.work >= WORK_PER_POLL {
             self.glance(hold);
         }
