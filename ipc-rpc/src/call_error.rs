@@ -131,7 +131,7 @@ pub enum CallError<E = Infallible> {
         /// How much is wanted and in use, and what there is not enough of; zeros if the server had no room to say it.
         memory: Box<NoMemory>,
     },
-    /// The handler ran, but its result could not be sent.
+    /// The handler ran, or may have, but its result could not be sent, or an [interceptor](crate::intercept) did not let it pass.
     Result {
         /// The method.
         method: MethodName,

@@ -181,9 +181,9 @@ pub(crate) trait ReplyMemory {
     fn attach(&mut self, data: NonNull<u8>, len: usize) -> Attached;
     /// Sends a descriptor along.
     fn send(&mut self, index: u32, descriptor: BorrowedFd<'_>) -> Result<(), Undeliverable>;
-    /// Sends the file in which the reply lies, behind so many descriptors.
+    /// Sends the file in which the reply lies, with `len` bytes, behind so many descriptors.
     fn send_body(&mut self, behind: u32, file: BorrowedFd<'_>, len: usize) -> Result<(), Undeliverable>;
-    /// Was it?
+    /// Does the reply lie in a file that was sent?
     fn has_sent_body(&self) -> bool;
     /// Does the caller read replies where they lie?
     fn lends(&self) -> bool;

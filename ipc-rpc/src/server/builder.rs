@@ -179,10 +179,11 @@ impl ServerBuilder {
     }
 
     /// Whether SIGTERM and SIGINT (Ctrl-C) shut the server down, as
-    /// [`ServerHandle::shutdown`](crate::ServerHandle::shutdown) does, so that [`Server::run`] returns; a second one kills the process, handlers or not. Default: `true`. It is so while the server runs, for those of
-    /// the two signals that would have killed the process: a handler of the program's stays, and so does a signal that is
-    /// ignored. A program that does other things besides serving ends them when `run` has returned, or says `false` here and
-    /// has a handler of its own call `shutdown`.
+    /// [`ServerHandle::shutdown`](crate::ServerHandle::shutdown) does, so that [`Server::run`] returns; a second one
+    /// kills the process, handlers or not. Default: `true`. It is so while the server runs, for those of the two signals that
+    /// would have killed the process: a handler of the program's stays, and so does a signal that is ignored. A program that
+    /// does other things besides serving ends them when `run` has returned, or says `false` here and has a handler of its own
+    /// call `shutdown`.
     ///
     /// ```
     /// let builder = ipc_rpc::Server::builder().signals(false);
